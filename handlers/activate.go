@@ -1,0 +1,171 @@
+package handlers
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"changebank/internal/devicegrant"
+	"changebank/internal/session"
+)
+
+// activatePath is the verification URI's path: what the QR code leads to.
+const activatePath = "/activate"
+
+// approvePage asks the person with the phone.
+type approvePage struct {
+	frame
+	Problem       string
+	State         devicegrant.State
+	UserCode, Ref string
+	Browser, Addr string
+	Ago           string
+}
+
+// activatePage is the form for typing a code.
+type activatePage struct {
+	frame
+	AppHost, Code, Problem string
+}
+
+// activate is where the phone arrives.
+func (s *Server) activate(w http.ResponseWriter, r *http.Request) error {
+	sess, err := s.cfg.Sessions.Load(r)
+	if err != nil {
+		return err
+	}
+	code := r.FormValue("user_code")
+	own, err := s.ownCode(r, sess, code)
+	if err != nil {
+		return err
+	}
+	if own {
+		return s.render(w, "notice", notice{
+			frame: frameOf(sess),
+			Title: "This code is for another device",
+			Text:  "It was made in this very browser, to be scanned by a phone that is logged in. To log in here, log in as usual.",
+			Next:  link{"/login", "Log in here"},
+		})
+	}
+	if _, ok := s.mayAnswer(sess); !ok {
+		return s.loginFirst(w, r, code)
+	}
+	if code == "" {
+		return s.render(w, "activate", activatePage{frameOf(sess), s.host, "", ""})
+	}
+	a, err := s.cfg.Grants.Open(r.Context(), code, s.browserOf(r), *sess.Person)
+	return s.showQuestion(w, sess, code, a, err)
+}
+
+// answer takes the person's yes or no.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request) error {
+	sess, err := s.cfg.Sessions.Load(r)
+	if err != nil {
+		return err
+	}
+	code, ref := r.PostFormValue("user_code"), r.PostFormValue("attempt")
+	access, ok := s.mayAnswer(sess)
+	if !ok {
+		return s.loginFirst(w, r, code)
+	}
+	phone := s.browserOf(r)
+	var a devicegrant.Attempt
+	switch r.PostFormValue("answer") {
+	case "yes":
+		a, err = s.cfg.Grants.Yes(r.Context(), code, ref, phone, *sess.Person, access)
+	case "no":
+		a, err = s.cfg.Grants.No(r.Context(), code, ref, phone, *sess.Person)
+	default:
+		return &httpError{status: http.StatusBadRequest, text: "Please answer with one of the two buttons.", next: link{activateWith(code), "Back to the question"}}
+	}
+	if err == nil || errors.Is(err, devicegrant.ErrChanged) {
+		return seeOther(w, r, activateWith(code)) // the page tells what has become of it
+	}
+	return s.showQuestion(w, sess, code, a, err)
+}
+
+// showQuestion asks the person, or says what has become of the attempt.
+func (s *Server) showQuestion(w http.ResponseWriter, sess session.Session, code string, a devicegrant.Attempt, err error) error {
+	status, problem := http.StatusOK, ""
+	tooMany, isTooMany := errors.AsType[*devicegrant.TooManyError](err)
+	switch {
+	case errors.Is(err, devicegrant.ErrUnknownCode):
+		return s.renderStatus(w, http.StatusNotFound, "activate", activatePage{
+			frameOf(sess), s.host, code,
+			"No device of ours shows this code. It may be mistyped, or too old: compare it with the screen, and if in doubt have a new one shown.",
+		})
+	case isTooMany:
+		return &httpError{
+			status: http.StatusTooManyRequests,
+			text:   "You have tried too many codes that do not exist. Please wait " + minutes(tooMany.Wait) + ".",
+			next:   link{"/account", "Your account"}, err: err,
+		}
+	case errors.Is(err, devicegrant.ErrOtherPerson):
+		return &httpError{
+			status: http.StatusForbidden,
+			title:  "Somebody else is at it",
+			text:   "Another person has opened this code first, and only they can answer. If the laptop is yours, cancel there and have a new code shown.",
+			next:   link{"/account", "Your account"}, err: err,
+		}
+	case errors.Is(err, devicegrant.ErrSilent):
+		status, problem = http.StatusBadGateway, "The login service did not answer. Please say it again."
+	case err != nil:
+		return err
+	}
+	if a.State != devicegrant.Opened && problem == "" {
+		words := phoneWords(a)
+		page := notice{frame: frameOf(sess), Title: words.Title, Text: words.Text, State: string(a.State), Next: link{"/account", "Your account"}}
+		if a.State == devicegrant.Yes || a.State == devicegrant.Approved {
+			page.Refresh = 2 // until the laptop is through
+		}
+		return s.render(w, "notice", page)
+	}
+	return s.renderStatus(w, status, "approve", approvePage{
+		frame:    frameOf(sess),
+		Problem:  problem,
+		State:    a.State,
+		UserCode: a.UserCode,
+		Ref:      a.Ref,
+		Browser:  browserName(a.Laptop.Agent),
+		Addr:     a.Laptop.Addr,
+		Ago:      ago(a.Started),
+	})
+}
+
+// ownCode reports whether the code is the one that this browser shows itself.
+func (s *Server) ownCode(r *http.Request, sess session.Session, code string) (bool, error) {
+	if code == "" || sess.Attempt == "" {
+		return false, nil
+	}
+	a, err := s.cfg.Grants.Get(r.Context(), sess.Attempt)
+	if errors.Is(err, devicegrant.ErrNone) {
+		return false, nil
+	}
+	return err == nil && !a.State.Ended() && devicegrant.Fold(a.UserCode) == devicegrant.Fold(code), err
+}
+
+// fresh is how young a session is that has just come from a login: another
+// login would bring no better access token.
+const fresh = 30 * time.Second
+
+// mayAnswer returns the access token with which the person can say yes.
+func (s *Server) mayAnswer(sess session.Session) (access string, ok bool) {
+	if !sess.LoggedIn() {
+		return "", false
+	}
+	access, ok = sess.Token()
+	return access, ok || time.Since(sess.Began) < fresh
+}
+
+// loginFirst has the person log in and brings them back to this very question.
+func (s *Server) loginFirst(w http.ResponseWriter, r *http.Request, code string) error {
+	return seeOther(w, r, "/login?return_to="+url.QueryEscape(activateWith(code)))
+}
+
+func activateWith(code string) string {
+	if code == "" {
+		return activatePath
+	}
+	return activatePath + "?user_code=" + url.QueryEscape(code)
+}

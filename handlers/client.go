@@ -1,0 +1,121 @@
+package handlers
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/mileusna/useragent"
+
+	"changebank/internal/devicegrant"
+)
+
+// maxAgent is how many bytes of a User-Agent header are kept; no real one is
+// longer.
+const maxAgent = 400
+
+// browserOf returns what the request tells of its browser.
+func (s *Server) browserOf(r *http.Request) devicegrant.Browser {
+	agent := r.UserAgent()
+	if len(agent) > maxAgent {
+		agent = agent[:maxAgent]
+	}
+	b := devicegrant.Browser{Agent: strings.ToValidUTF8(agent, "")}
+	if addr := s.clientAddr(r); addr.IsValid() {
+		b.Addr = addr.String()
+	}
+	return b
+}
+
+// clientAddr returns the address of the browser: the one that connected, or
+// behind proxies that we trust the right-most one they report that is not one
+// of them. What stands further left could have been sent by anybody.
+func (s *Server) clientAddr(r *http.Request) netip.Addr {
+	addr := peer(r)
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0 && s.trusted(addr); i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		addr = hop.Unmap()
+	}
+	return addr
+}
+
+// peer returns the address that connected to us.
+func peer(r *http.Request) netip.Addr {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return addr.Unmap().WithZone("")
+}
+
+func (s *Server) trusted(addr netip.Addr) bool {
+	for _, prefix := range s.cfg.TrustedProxies {
+		if prefix.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// browserName says in a few words which browser and system it was, as far as
+// its User-Agent can be believed.
+func browserName(agent string) string {
+	ua := useragent.Parse(agent)
+	name, system := plain(ua.Name), plain(ua.OS)
+	switch {
+	case name == "" && system == "":
+		return "An unknown browser"
+	case name == "":
+		return "A browser on " + system
+	case system == "":
+		return name
+	}
+	return name + " on " + system
+}
+
+// plain keeps a word short and printable: it comes from a header that says
+// whatever its sender likes.
+func plain(word string) string {
+	word = strings.Map(func(c rune) rune {
+		if !unicode.IsPrint(c) || unicode.Is(unicode.Bidi_Control, c) {
+			return -1
+		}
+		return c
+	}, word)
+	if runes := []rune(word); len(runes) > 30 {
+		word = string(runes[:30]) + "…"
+	}
+	return strings.TrimSpace(word)
+}
+
+// ago says how long ago t was.
+func ago(t time.Time) string {
+	d := time.Since(t).Round(time.Second)
+	switch {
+	case d < 2*time.Second:
+		return "just now"
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%d seconds ago", int(d.Seconds()))
+	}
+	return fmt.Sprintf("%d minutes ago", int(d.Minutes()))
+}
+
+// minutes says how long d is, for a person who must wait.
+func minutes(d time.Duration) string {
+	if n := int((d + time.Minute - 1) / time.Minute); n > 1 {
+		return fmt.Sprintf("%d minutes", n)
+	}
+	return "a minute"
+}

@@ -1,0 +1,155 @@
+package handlers
+
+import (
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+)
+
+const maxBody = 64 << 10 // bytes of a form
+
+// wrap puts around the routes what every request goes through, the outermost
+// last.
+func (s *Server) wrap(h http.Handler) http.Handler {
+	h = s.sameOrigin(h)
+	h = s.ownHost(h)
+	h = s.headers(h)
+	return s.logRequests(h)
+}
+
+// logRequests logs each request by its route's pattern: paths and queries
+// carry codes.
+func (s *Server) logRequests(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		sw := &statusWriter{ResponseWriter: w}
+		next.ServeHTTP(sw, r)
+		s.log.LogAttrs(r.Context(), slog.LevelDebug, "request",
+			slog.String("method", r.Method), slog.String("route", r.Pattern),
+			slog.Int("status", sw.status), slog.Duration("took", time.Since(began)))
+	})
+}
+
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *statusWriter) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap is for [http.ResponseController].
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// headers tells the browser what our pages may do: nothing from elsewhere,
+// nothing inline, and never in a frame, which is how a QR code is shown to
+// people on another site (QRLJacking).
+func (s *Server) headers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		// form-action covers the redirects that follow a POST, too: logging
+		// out and saying yes may lead to the provider.
+		formAction := strings.Join(append([]string{"'self'"}, s.cfg.Provider.Origins()...), " ")
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "+
+			"form-action "+formAction+"; frame-ancestors 'none'; base-uri 'none'")
+		// Not no-referrer: over plain http browsers then send "Origin: null"
+		// with our own forms.
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		if s.scheme == "https" {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// ownHost sends a browser that came by another name to ours before it gets a
+// cookie: a cookie of 127.0.0.1 is not seen at localhost, and the provider
+// sends everybody to AppURL. AppURL is configured, never taken from a request.
+func (s *Server) ownHost(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		health := r.URL.Path == "/healthz" || r.URL.Path == "/readyz"
+		if health || s.askedFor(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			http.Redirect(w, r, s.cfg.AppURL+r.URL.RequestURI(), http.StatusFound)
+			return
+		}
+		s.showError(w, r, &httpError{
+			status: http.StatusMisdirectedRequest,
+			text:   "This page lives at another address. Please go there and try again.",
+			next:   link{s.cfg.AppURL + "/", "Go there"},
+		})
+	})
+}
+
+// askedFor reports whether the browser asked for AppURL's host and scheme.
+func (s *Server) askedFor(r *http.Request) bool {
+	host, scheme := r.Host, ""
+	if s.trusted(peer(r)) {
+		if forwarded := r.Header.Get("X-Forwarded-Host"); forwarded != "" {
+			host = forwarded
+		}
+		scheme = r.Header.Get("X-Forwarded-Proto")
+	}
+	defaultPort := ":80"
+	if s.scheme == "https" {
+		defaultPort = ":443"
+	}
+	host = strings.TrimSuffix(strings.ToLower(host), defaultPort)
+	return host == s.host && (scheme == "" || scheme == s.scheme)
+}
+
+// sameOrigin refuses what another site made the browser post (CSRF).
+func (s *Server) sameOrigin(next http.Handler) http.Handler {
+	protection := http.NewCrossOriginProtection()
+	// Behind a proxy that rewrites Host, old browsers' Origin would not match it.
+	if err := protection.AddTrustedOrigin(s.cfg.AppURL); err != nil {
+		panic(err) // AppURL is an origin; config checked it
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := protection.Check(r); err != nil {
+			s.showError(w, r, &httpError{
+				status: http.StatusForbidden,
+				text:   "This came from another site, so nothing was done. Open the page here and press its button.",
+				next:   link{"/", "Home"},
+				err:    err,
+			})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// deliberate keeps what changes something from requests that nobody made: a
+// HEAD, or a page that a browser or a mail program fetches in advance.
+func deliberate(p pageFunc) pageFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if r.Method == http.MethodHead {
+			return nil
+		}
+		for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
+			if v := strings.ToLower(r.Header.Get(name)); strings.Contains(v, "prefetch") || strings.Contains(v, "preview") || strings.Contains(v, "prerender") {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return nil
+			}
+		}
+		return p(w, r)
+	}
+}

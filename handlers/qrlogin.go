@@ -1,0 +1,244 @@
+package handlers
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"net/http"
+	"time"
+
+	"changebank/internal/devicegrant"
+	"changebank/internal/idp"
+	"changebank/internal/session"
+)
+
+const qrPath = "/logged-out-qr-login"
+
+// qrPage is the laptop's page.
+type qrPage struct {
+	frame
+	Words            words
+	Note             string
+	State            devicegrant.State
+	Ended            bool
+	QR               template.HTML // empty where the code is of no use any more
+	UserCode         string
+	URI, URIComplete string
+	SecondsLeft      int
+	TimeLeft         string
+}
+
+// qrLogin shows this browser's code: the one it has, or a new one if it has
+// none. A code that has ended stays on the page as ended until the person asks
+// for another.
+func (s *Server) qrLogin(w http.ResponseWriter, r *http.Request) error {
+	sess, err := s.cfg.Sessions.Load(r)
+	if err != nil {
+		return err
+	}
+	if sess.LoggedIn() {
+		return seeOther(w, r, "/account")
+	}
+	if sess.Attempt != "" {
+		a, err := s.cfg.Grants.Get(r.Context(), sess.Attempt)
+		if !errors.Is(err, devicegrant.ErrNone) {
+			if err != nil {
+				return err
+			}
+			return s.showAttempt(w, r, a)
+		}
+	}
+	// A browser shows that it keeps our cookie before the provider is asked
+	// for a code: what keeps none, as crawlers do, starts nothing.
+	sentBack := r.URL.Query().Get("again") == "1"
+	switch {
+	case sess.ID == "" && !sentBack:
+		if _, err := s.cfg.Sessions.Update(w, r, func(*session.Session) error { return nil }); err != nil {
+			return err
+		}
+		return seeOther(w, r, qrPath+"?again=1")
+	case sess.ID == "":
+		return &httpError{
+			status: http.StatusBadRequest,
+			title:  "Your browser keeps no cookies",
+			text:   "Changebank recognises this browser by a cookie. Please allow cookies for this site and try again.",
+			next:   link{qrPath, "Try again"},
+		}
+	}
+	return s.startAttempt(w, r, sess)
+}
+
+func (s *Server) showAttempt(w http.ResponseWriter, r *http.Request, a devicegrant.Attempt) error {
+	if a.State == devicegrant.Approved || a.State == devicegrant.Claimed {
+		return seeOther(w, r, "/reload")
+	}
+	left := max(0, time.Until(a.Expires).Round(time.Second))
+	page := qrPage{
+		Words:       laptopWords(a),
+		Note:        laptopNote(a),
+		State:       a.State,
+		Ended:       a.State.Ended(),
+		UserCode:    a.UserCode,
+		URI:         a.URI,
+		URIComplete: a.URIComplete,
+		SecondsLeft: int(left.Seconds()),
+		TimeLeft:    fmt.Sprintf("%d:%02d", int(left.Minutes()), int(left.Seconds())%60),
+	}
+	if a.State == devicegrant.Waiting || a.State == devicegrant.Opened {
+		var err error
+		if page.QR, err = qrCode(a.URIComplete); err != nil {
+			return fmt.Errorf("draw the QR code: %w", err)
+		}
+	}
+	return s.render(w, "qrlogin", page)
+}
+
+// errOtherTab says that another tab of this browser has started an attempt.
+var errOtherTab = errors.New("another tab was quicker")
+
+// startAttempt begins a QR login for the browser and sends it to look at it.
+func (s *Server) startAttempt(w http.ResponseWriter, r *http.Request, sess session.Session) error {
+	a, err := s.cfg.Grants.Start(r.Context(), s.browserOf(r))
+	if errors.Is(err, devicegrant.ErrForeignPage) {
+		return &httpError{
+			status: http.StatusBadGateway,
+			text:   "It would send your phone to an address that is not ours, so no code is shown. Its verification URL must be " + s.cfg.AppURL + "/activate.",
+			next:   link{"/login", "Log in here instead"},
+			err:    err,
+		}
+	}
+	if err != nil {
+		return providerError(err)
+	}
+	_, err = s.cfg.Sessions.Update(w, r, func(now *session.Session) error {
+		if now.Attempt != sess.Attempt || now.LoggedIn() {
+			return errOtherTab
+		}
+		now.Attempt = a.ID
+		return nil
+	})
+	if err != nil {
+		if err := s.cfg.Grants.Cancel(r.Context(), a.ID); err != nil {
+			return err
+		}
+		if !errors.Is(err, errOtherTab) {
+			return err
+		}
+	}
+	return seeOther(w, r, qrPath)
+}
+
+// qrLoginNew gives a new code in place of one that has ended.
+func (s *Server) qrLoginNew(w http.ResponseWriter, r *http.Request) error {
+	sess, err := s.cfg.Sessions.Load(r)
+	if err != nil {
+		return err
+	}
+	if sess.ID == "" || sess.LoggedIn() {
+		return seeOther(w, r, qrPath)
+	}
+	if sess.Attempt != "" {
+		a, err := s.cfg.Grants.Get(r.Context(), sess.Attempt)
+		if err != nil && !errors.Is(err, devicegrant.ErrNone) {
+			return err
+		}
+		if err == nil && !a.State.Ended() {
+			return seeOther(w, r, qrPath)
+		}
+	}
+	return s.startAttempt(w, r, sess)
+}
+
+func (s *Server) qrLoginCancel(w http.ResponseWriter, r *http.Request) error {
+	sess, err := s.cfg.Sessions.Load(r)
+	if err != nil {
+		return err
+	}
+	if sess.Attempt == "" {
+		return seeOther(w, r, "/")
+	}
+	if err := s.cfg.Grants.Cancel(r.Context(), sess.Attempt); err != nil {
+		return err
+	}
+	return seeOther(w, r, qrPath)
+}
+
+// deviceGrantFinished is the example's own JSON, for clients written against it.
+func (s *Server) deviceGrantFinished(w http.ResponseWriter, r *http.Request) error {
+	sess, err := s.cfg.Sessions.Load(r)
+	if err != nil {
+		return err
+	}
+	answer := struct {
+		Reload string `json:"reload,omitempty"`
+	}{}
+	if sess.Attempt != "" {
+		a, err := s.cfg.Grants.Get(r.Context(), sess.Attempt)
+		if err != nil && !errors.Is(err, devicegrant.ErrNone) {
+			return err
+		}
+		if a.State == devicegrant.Approved {
+			answer.Reload = "true"
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	return json.NewEncoder(w).Encode(answer)
+}
+
+// reload claims the login for the browser that started it. It is the only page
+// that logs a laptop in; a browser that started nothing gets no cookie here.
+func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
+	sess, err := s.cfg.Sessions.Load(r)
+	if err != nil {
+		return err
+	}
+	switch {
+	case sess.LoggedIn():
+		return seeOther(w, r, "/account")
+	case sess.ID == "":
+		// The answer to an earlier claim may have been lost on its way.
+		again, err := s.cfg.Sessions.Reenter(w, r)
+		if err != nil {
+			return err
+		}
+		if again {
+			return seeOther(w, r, "/account")
+		}
+		return seeOther(w, r, "/")
+	case sess.Attempt == "":
+		return seeOther(w, r, qrPath)
+	}
+	made := ""
+	id, claimed, err := s.cfg.Grants.Claim(r.Context(), sess.Attempt, func(person idp.Person, tokens idp.Tokens) (string, error) {
+		var err error
+		made, err = s.cfg.Sessions.Create(r.Context(), person, tokens, session.ByPhone)
+		return made, err
+	})
+	if made != "" && !claimed {
+		if err := s.cfg.Sessions.Discard(r.Context(), made); err != nil {
+			return err
+		}
+	}
+	if errors.Is(err, devicegrant.ErrNotApproved) || errors.Is(err, devicegrant.ErrNone) {
+		return seeOther(w, r, qrPath)
+	}
+	if err != nil {
+		return err
+	}
+	if !claimed {
+		// Another tab claimed it, or this one did and did not hear of it: good
+		// for as long as nobody has used the session.
+		unused, err := s.cfg.Sessions.Unused(r.Context(), id)
+		if err != nil {
+			return err
+		}
+		if !unused {
+			return seeOther(w, r, "/")
+		}
+	}
+	if err := s.cfg.Sessions.Enter(w, r, id); err != nil {
+		return err
+	}
+	return seeOther(w, r, "/account")
+}

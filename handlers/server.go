@@ -1,0 +1,96 @@
+// Package handlers is the web application: the pages of the laptop and of the
+// phone, and what every request goes through.
+package handlers
+
+import (
+	"html/template"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+
+	"changebank/internal/devicegrant"
+	"changebank/internal/idp"
+	"changebank/internal/session"
+)
+
+// Config is what the [Server] needs.
+type Config struct {
+	AppURL         string // as browsers see us: scheme, host, port if not the scheme's own
+	Provider       *idp.Client
+	Sessions       *session.Manager
+	Grants         *devicegrant.Manager
+	People         []string       // who can log in at the demo provider; none with a real one
+	TrustedProxies []netip.Prefix // whose X-Forwarded headers count
+	Log            *slog.Logger
+}
+
+// Server answers the requests. Make one with [New].
+type Server struct {
+	cfg     Config
+	host    string // of AppURL, with its port
+	scheme  string
+	log     *slog.Logger
+	pages   map[string]*template.Template
+	handler http.Handler
+	stop    chan struct{} // closed when the event streams must end
+}
+
+// New returns a Server. A page that does not parse is an error.
+func New(cfg Config) (*Server, error) {
+	app, err := url.Parse(cfg.AppURL)
+	if err != nil {
+		return nil, err
+	}
+	pages, err := parsePages()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		cfg:    cfg,
+		host:   app.Host,
+		scheme: app.Scheme,
+		log:    cfg.Log,
+		pages:  pages,
+		stop:   make(chan struct{}),
+	}
+	s.handler = s.wrap(s.routes())
+	return s, nil
+}
+
+// ServeHTTP implements [http.Handler].
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// EndStreams ends the event streams, which would otherwise keep a server from
+// shutting down: their browsers come back to its successor. Call it once.
+func (s *Server) EndStreams() { close(s.stop) }
+
+// routes lists every page. An act is a GET that changes something.
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	page := func(pattern string, p pageFunc) { mux.Handle(pattern, s.page(p)) }
+	act := func(pattern string, p pageFunc) { mux.Handle(pattern, s.page(deliberate(p))) }
+
+	page("GET /{$}", s.home)
+	act("GET /login", s.login)
+	act("GET /callback", s.callback)
+	page("GET /logout", s.logoutQuestion)
+	page("POST /logout", s.logout)
+	act("GET /account", s.account)
+
+	act("GET /logged-out-qr-login", s.qrLogin)
+	page("POST /logged-out-qr-login", s.qrLoginNew)
+	page("POST /logged-out-qr-login/cancel", s.qrLoginCancel)
+	page("GET /logged-out-qr-login/events", s.events)
+	page("GET /device_grant_finished", s.deviceGrantFinished)
+	act("GET /reload", s.reload)
+
+	act("GET /activate", s.activate)
+	page("POST /activate", s.answer)
+
+	page("GET /static/{name}", s.static)
+	page("GET /healthz", s.healthz)
+	page("GET /readyz", s.readyz)
+	page("GET /", s.notFound)
+	return mux
+}

@@ -1,0 +1,60 @@
+package handlers
+
+import "changebank/internal/devicegrant"
+
+// words say where a login stands: a title, and what to do next.
+type words struct{ Title, Text string }
+
+// laptopWords are for the screen that wants to be logged in.
+func laptopWords(a devicegrant.Attempt) words {
+	switch a.State {
+	case devicegrant.Waiting:
+		return words{"Waiting for your phone", "Scan the code, and say yes on your phone. This page goes on by itself."}
+	case devicegrant.Opened:
+		return words{"Your phone opened it", "Say yes there to log this laptop in."}
+	case devicegrant.Yes:
+		return words{"Your phone said yes", "Logging you in. This takes a moment."}
+	case devicegrant.Approved:
+		return words{"Logging you in", "This takes a moment."}
+	case devicegrant.Claimed:
+		return words{"This laptop is logged in", "Go to your account."}
+	case devicegrant.Denied:
+		return words{"Your phone said no", "Nothing was logged in. If that was a mistake, show a new code."}
+	case devicegrant.Expired:
+		return words{"This code is too old", "Nobody said yes in time. Show a new code when your phone is at hand."}
+	case devicegrant.Cancelled:
+		return words{"Cancelled", "This code can no longer be used."}
+	}
+	switch a.Reason {
+	case devicegrant.ReasonOtherPerson:
+		return words{"This login was stopped", "The code was used by somebody else than the person who said yes. Nobody was logged in. Show a new code, and scan it only with your own phone."}
+	case devicegrant.ReasonUnverified:
+		return words{"This login was stopped", "What the login service says about you could not be verified. Please try a new code."}
+	}
+	return words{"The login service said no", "It did not let this laptop in. Please try a new code."}
+}
+
+// laptopNote says what else the person at the laptop should know.
+func laptopNote(a devicegrant.Attempt) string {
+	if a.Silent {
+		return "The login service does not answer. We keep trying."
+	}
+	return ""
+}
+
+// phoneWords are for the phone, once there is nothing left to ask.
+func phoneWords(a devicegrant.Attempt) words {
+	switch a.State {
+	case devicegrant.Yes, devicegrant.Approved:
+		return words{"Done", "Your laptop is being logged in. Look at its screen."}
+	case devicegrant.Claimed:
+		return words{"Done", "Your laptop is logged in. You can close this page."}
+	case devicegrant.Denied:
+		return words{"Stopped", "The laptop was not logged in. You can close this page."}
+	case devicegrant.Expired:
+		return words{"Too late", "The code has expired. If the laptop is yours, have it show a new one."}
+	case devicegrant.Cancelled:
+		return words{"The laptop has gone", "It cancelled, or was logged in another way. You can close this page."}
+	}
+	return words{"That did not work", "The laptop was not logged in. Its screen says why; have it show a new code."}
+}

@@ -1,0 +1,144 @@
+package devicegrant
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"changebank/internal/idp"
+)
+
+// State is how far an [Attempt] has come. The words are part of the pages and
+// of the event stream.
+type State string
+
+const (
+	Waiting   State = "waiting"   // for a phone to open the code
+	Opened    State = "opened"    // a person is looking at the question
+	Number    State = "number"    // reserved: the phone shows a number that the laptop must type
+	Yes       State = "yes"       // the person said yes; tokens may be fetched
+	Approved  State = "approved"  // the tokens are here and are that person's
+	Claimed   State = "claimed"   // the laptop has its session
+	Denied    State = "denied"    // the person said no
+	Expired   State = "expired"   // nobody was quick enough
+	Cancelled State = "cancelled" // the laptop gave up, or logged in another way
+	Failed    State = "failed"    // Attempt.Reason says why
+)
+
+// next is every step that an attempt can take.
+var next = map[State][]State{
+	Waiting:  {Opened, Cancelled, Expired, Failed},
+	Opened:   {Yes, Denied, Cancelled, Expired, Failed},
+	Yes:      {Approved, Cancelled, Expired, Failed},
+	Approved: {Claimed, Cancelled, Expired},
+}
+
+// Ended reports whether nothing can follow.
+func (s State) Ended() bool { return len(next[s]) == 0 }
+
+// Reason says why an attempt failed.
+type Reason string
+
+const (
+	ReasonRefused     Reason = "refused"      // the provider would not let the laptop in
+	ReasonOtherPerson Reason = "other person" // the tokens are not those of the person who said yes
+	ReasonUnverified  Reason = "unverified"   // the tokens are nobody's that we can tell
+)
+
+// Browser is what is known of a browser that takes part. Both are what it
+// sent of itself, or what lies in between: not to be trusted.
+type Browser struct {
+	Agent string // the User-Agent header
+	Addr  string // the IP address
+}
+
+// Attempt is one QR login, as its pages may see it: without its secrets.
+type Attempt struct {
+	ID  string `json:"-"` // known to the laptop's session only
+	Ref string // a name for it in logs and forms; no secret
+
+	State  State
+	Reason Reason // of Failed
+	Silent bool   // the provider did not answer when it was asked last
+
+	UserCode         string // exactly as the provider wrote it
+	URI, URIComplete string
+
+	Laptop Browser
+	Phone  Browser
+	Person idp.Person // who opened it, and from Yes on who said yes
+
+	Started, Expires time.Time
+}
+
+// record is an Attempt as it is stored.
+type record struct {
+	Attempt
+	Device idp.DeviceCode
+	Tokens idp.Tokens // from their redemption to the claim
+
+	// Who may ask the token endpoint is decided by compare-and-set: nobody does
+	// before Due or while the Lease of another lasts, and whoever does takes
+	// the next Turn. An answer that comes back in a later turn counts for nothing.
+	Due, Lease time.Time
+	Turn       int
+	Polled     time.Time
+	Backoff    time.Duration // the last wait, while the provider is in trouble
+
+	Session string // the session that claimed it
+}
+
+// keepEnded is how long the laptop's page can tell how the last attempt ended.
+const keepEnded = time.Hour
+
+// KeepUntil implements [store.Record].
+func (r record) KeepUntil() time.Time { return r.Expires.Add(keepEnded) }
+
+// errStep says that the attempt is not where this step begins.
+var errStep = errors.New("devicegrant: no such step from here")
+
+// to takes a step, and forgets the secrets that are of no use after it.
+func (r *record) to(s State) error {
+	if !slices.Contains(next[r.State], s) {
+		return errStep
+	}
+	r.State = s
+	r.Silent = false
+	if s.Ended() {
+		r.Tokens = idp.Tokens{}
+		r.Device.Device = ""
+	}
+	return nil
+}
+
+// expire ends r if its time is over: our own clock does that, whatever the
+// provider says later.
+func (r *record) expire(now time.Time) {
+	if !r.State.Ended() && !now.Before(r.Expires) {
+		_ = r.to(Expired) // possible from every state that is not an end
+	}
+}
+
+// codeRecord finds an attempt by its user code.
+type codeRecord struct {
+	Attempt string
+	Until   time.Time
+}
+
+// KeepUntil implements [store.Record].
+func (c codeRecord) KeepUntil() time.Time { return c.Until }
+
+// Fold returns a user code as people may type it: in any case, with dashes or
+// spaces or without (RFC 8628, section 6.1).
+func Fold(userCode string) string {
+	return strings.Map(func(c rune) rune {
+		switch {
+		case 'a' <= c && c <= 'z':
+			return c - 'a' + 'A'
+		case 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+			return c
+		}
+		return -1
+	}, userCode)
+}

@@ -1,0 +1,263 @@
+// Package devicegrant is the QR login: who started an attempt, who opened it,
+// who said what, who may ask the provider for the tokens, and who gets them.
+//
+// It stands on RFC 8628 and adds what that leaves open: the verification page
+// is ours, so only a person who said yes there lets a laptop in, and only as
+// that person.
+package devicegrant
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"iter"
+	"log/slog"
+	"sync"
+	"time"
+
+	"changebank/internal/idp"
+	"changebank/internal/store"
+)
+
+var (
+	// ErrNone says that there is no such attempt.
+	ErrNone = errors.New("devicegrant: no such attempt")
+	// ErrUnknownCode says that no attempt of ours has this user code. The
+	// provider may know it nevertheless: its device endpoint lets anybody
+	// start a code in our name, and such a code is not to be approved.
+	ErrUnknownCode = errors.New("devicegrant: unknown user code")
+	// ErrOtherPerson says that another person has opened this attempt.
+	ErrOtherPerson = errors.New("devicegrant: another person has opened this attempt")
+	// ErrChanged says that the answer was given to another attempt than the one
+	// that this user code now stands for.
+	ErrChanged = errors.New("devicegrant: the code stands for another attempt")
+	// ErrSilent says that the provider did not take the yes; it may have
+	// heard it, and saying yes again does no harm.
+	ErrSilent = errors.New("devicegrant: the provider did not answer")
+	// ErrForeignPage says that the provider sends phones to a page that is not
+	// ours.
+	ErrForeignPage = errors.New("devicegrant: the verification URI is not ours")
+	// ErrNotApproved says that there is nothing to claim.
+	ErrNotApproved = errors.New("devicegrant: not approved")
+)
+
+// claimWindow is how long an approved attempt waits for its laptop.
+const claimWindow = 2 * time.Minute
+
+// Provider is what an attempt needs of the identity provider. *[idp.Client] is
+// one.
+type Provider interface {
+	StartDevice(context.Context) (idp.DeviceCode, error)
+	ApproveDevice(ctx context.Context, userCode, access string) error
+	PollDevice(ctx context.Context, deviceCode string) (idp.Tokens, error)
+	Verify(ctx context.Context, tokens idp.Tokens, nonce string) (idp.Person, error)
+	Revoke(context.Context, idp.Tokens) error
+}
+
+var _ Provider = (*idp.Client)(nil)
+
+// Config is what a [Manager] needs.
+type Config struct {
+	Provider Provider
+	Store    *store.Store
+	// VerificationURI is our page for phones: what the provider must give out
+	// as its verification URI.
+	VerificationURI string
+	// CodeLifetime is how long a code waits to be opened. Who has opened it may
+	// read and answer until the provider's own time is up.
+	CodeLifetime time.Duration
+	Log          *slog.Logger
+}
+
+// Manager has the attempts.
+type Manager struct {
+	cfg      Config
+	log      *slog.Logger
+	attempts *store.Table[record]
+	codes    *store.Table[codeRecord] // by folded user code
+	guesses  guesses
+
+	ctx  context.Context // ends with Close
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+
+	mu      sync.Mutex
+	pollers map[string]bool // attempts that a goroutine here redeems
+}
+
+// New returns a Manager. Its owner must Close it.
+func New(cfg Config) *Manager {
+	ctx, stop := context.WithCancel(context.Background())
+	return &Manager{
+		cfg:      cfg,
+		log:      cfg.Log,
+		attempts: store.NewTable[record](cfg.Store, "attempts"),
+		codes:    store.NewTable[codeRecord](cfg.Store, "user codes"),
+		ctx:      ctx,
+		stop:     stop,
+		pollers:  make(map[string]bool),
+	}
+}
+
+// Close ends the polling and waits for it. An attempt that is not through goes
+// on with the next watcher, in this process's successor for example.
+func (m *Manager) Close() {
+	m.stop()
+	m.wg.Wait()
+}
+
+// Start begins an attempt for a laptop. Its ID belongs into the laptop's
+// session: who knows it can claim the login.
+func (m *Manager) Start(ctx context.Context, laptop Browser) (Attempt, error) {
+	var a Attempt
+	err := store.ErrExists
+	for tries := 0; errors.Is(err, store.ErrExists) && tries < 5; tries++ {
+		a, err = m.start(ctx, laptop) // again if its user code is that of another attempt
+	}
+	return a, err
+}
+
+func (m *Manager) start(ctx context.Context, laptop Browser) (Attempt, error) {
+	device, err := m.cfg.Provider.StartDevice(ctx)
+	if err != nil {
+		return Attempt{}, err
+	}
+	if device.URI != m.cfg.VerificationURI {
+		return Attempt{}, ErrForeignPage
+	}
+	now := time.Now()
+	r := record{
+		Attempt: Attempt{
+			Ref:         rand.Text()[:8],
+			State:       Waiting,
+			UserCode:    device.User,
+			URI:         device.URI,
+			URIComplete: device.URIComplete,
+			Laptop:      laptop,
+			Started:     now,
+			Expires:     earlier(now.Add(m.cfg.CodeLifetime), device.Expires),
+		},
+		Device: device,
+	}
+	id, err := m.attempts.Create(ctx, r)
+	if err != nil {
+		return Attempt{}, err
+	}
+	err = m.codes.CreateAs(ctx, Fold(device.User), codeRecord{id, device.Expires.Add(keepEnded)})
+	if err != nil {
+		_, _ = m.attempts.Delete(ctx, id) // nobody knows it yet; if it stays, it is forgotten in time
+		return Attempt{}, err
+	}
+	m.log.Info("qr login started", "attempt", r.Ref, "laptop", laptop)
+	return r.seen(id), nil
+}
+
+// Get returns an attempt as it is now, or [ErrNone].
+func (m *Manager) Get(ctx context.Context, id string) (Attempt, error) {
+	r, err := m.attempts.Get(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return Attempt{}, ErrNone
+	}
+	if err != nil {
+		return Attempt{}, err
+	}
+	if !r.State.Ended() && !time.Now().Before(r.Expires) {
+		// Written down, so that everybody hears of it, and logged once.
+		return m.update(ctx, id, func(*record) error { return nil })
+	}
+	if r.State == Yes {
+		m.redeem(id) // for a process that died meanwhile
+	}
+	return r.seen(id), nil
+}
+
+// Watch yields the attempt as it is now, and again whenever that changes,
+// until it has ended or ctx does.
+func (m *Manager) Watch(ctx context.Context, id string) iter.Seq2[Attempt, error] {
+	return func(yield func(Attempt, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		ticks := m.attempts.Watch(ctx, id)
+		over := time.NewTimer(0)
+		defer over.Stop()
+		var last Attempt
+		for {
+			select {
+			case _, open := <-ticks:
+				if !open {
+					return
+				}
+			case <-over.C:
+			}
+			a, err := m.Get(ctx, id)
+			if ctx.Err() != nil {
+				return
+			}
+			if err != nil {
+				yield(Attempt{}, err)
+				return
+			}
+			if a.State != last.State || a.Silent != last.Silent || !a.Expires.Equal(last.Expires) {
+				if !yield(a, nil) || a.State.Ended() {
+					return
+				}
+				last = a
+			}
+			over.Reset(time.Until(a.Expires))
+		}
+	}
+}
+
+// update changes an attempt whose time, if over, has been called first, and
+// logs the step that it took.
+func (m *Manager) update(ctx context.Context, id string, change func(*record) error) (Attempt, error) {
+	var before State
+	r, err := m.attempts.Update(ctx, id, func(r *record) error {
+		before = r.State
+		r.expire(time.Now())
+		return change(r)
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return Attempt{}, ErrNone
+	}
+	if err != nil {
+		return Attempt{}, err
+	}
+	if r.State != before {
+		m.logStep(r)
+	}
+	return r.seen(id), nil
+}
+
+// logStep logs one line for a step. The reference is public; codes and tokens
+// never get here.
+func (m *Manager) logStep(r record) {
+	args := []any{"attempt", r.Ref, "laptop", r.Laptop}
+	if r.Phone != (Browser{}) {
+		args = append(args, "phone", r.Phone)
+	}
+	if r.Person.Subject != "" {
+		args = append(args, "person", r.Person)
+	}
+	if r.Reason != "" {
+		args = append(args, "reason", string(r.Reason))
+	}
+	m.log.Info("qr login "+string(r.State), args...)
+}
+
+func (r record) seen(id string) Attempt {
+	r.ID = id
+	return r.Attempt
+}
+
+// LogValue logs a browser as a group.
+func (b Browser) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("addr", b.Addr), slog.String("agent", b.Agent))
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}

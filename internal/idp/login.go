@@ -1,0 +1,155 @@
+package idp
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+)
+
+// defaultLifetime is assumed of an access token that does not say: short, so
+// that it is not used after its end.
+const defaultLifetime = 5 * time.Minute
+
+// AuthURL starts an authorization-code login with PKCE (RFC 7636). The browser
+// goes to the URL; the Flow waits in its session for the way back.
+func (c *Client) AuthURL(returnTo string) (string, Flow, error) {
+	p, err := c.ready()
+	if err != nil {
+		return "", Flow{}, err
+	}
+	flow := Flow{
+		State:    rand.Text(),
+		Nonce:    rand.Text(),
+		Verifier: oauth2.GenerateVerifier(),
+		ReturnTo: returnTo,
+		Started:  time.Now(),
+	}
+	return p.oauth.AuthCodeURL(flow.State, oidc.Nonce(flow.Nonce), oauth2.S256ChallengeOption(flow.Verifier)), flow, nil
+}
+
+// Exchange trades what the provider sent along with the browser for tokens.
+// The caller found flow by the state in query and has taken it out of the
+// session. An [*Error] is the provider's refusal.
+func (c *Client) Exchange(ctx context.Context, flow Flow, query url.Values) (Tokens, error) {
+	p, err := c.ready()
+	if err != nil {
+		return Tokens{}, err
+	}
+	refusal := query.Get("error")
+	// RFC 9207 stops a mix-up attack, in which another provider's answer is
+	// passed off as this one's. Refusals need not name their issuer.
+	if iss := query.Get("iss"); iss != c.cfg.Issuer && (iss != "" || p.saysIssuer && refusal == "") {
+		return Tokens{}, fmt.Errorf("idp: the answer is of another issuer, %.200q", iss)
+	}
+	if refusal != "" {
+		return Tokens{}, &Error{Code: refusal, Reason: query.Get("error_reason")}
+	}
+	ctx = oidc.ClientContext(ctx, c.http)
+	token, err := p.oauth.Exchange(ctx, query.Get("code"), oauth2.VerifierOption(flow.Verifier))
+	if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
+		// Its text is the whole answer: it must not reach a log.
+		return Tokens{}, &Error{Status: refused.Response.StatusCode, Code: refused.ErrorCode}
+	}
+	if err != nil {
+		return Tokens{}, fmt.Errorf("idp: exchange: %w", err)
+	}
+	id, _ := token.Extra("id_token").(string)
+	if id == "" {
+		return Tokens{}, errors.New("idp: exchange: the answer has no ID token")
+	}
+	tokens := Tokens{Access: token.AccessToken, Refresh: token.RefreshToken, ID: id, Expires: token.Expiry}
+	if tokens.Expires.IsZero() {
+		tokens.Expires = time.Now().Add(defaultLifetime)
+	}
+	return tokens, nil
+}
+
+// Verify returns the person whom the tokens stand for, by their ID token
+// (OpenID Connect Core, section 3.1.3.7). nonce is the Flow's; a device grant
+// has none, and may come without an ID token: then the userinfo endpoint tells.
+func (c *Client) Verify(ctx context.Context, tokens Tokens, nonce string) (Person, error) {
+	p, err := c.ready()
+	if err != nil {
+		return Person{}, err
+	}
+	if tokens.ID == "" && nonce == "" {
+		return c.userInfo(ctx, p, tokens)
+	}
+	token, err := p.verifier.Verify(ctx, tokens.ID)
+	if err != nil {
+		return Person{}, fmt.Errorf("idp: verify: %w", err)
+	}
+	var claims struct {
+		AuthorizedParty string `json:"azp"`
+		Email           string `json:"email"`
+		Name            string `json:"name"`
+	}
+	if err := token.Claims(&claims); err != nil {
+		return Person{}, fmt.Errorf("idp: verify: %w", err)
+	}
+	switch {
+	case subtle.ConstantTimeCompare([]byte(token.Nonce), []byte(nonce)) == 0 && nonce != "":
+		err = errors.New("the nonce is not ours")
+	case token.Subject == "":
+		err = errors.New("no subject")
+	case len(token.Audience) > 1 && claims.AuthorizedParty == "",
+		cmp.Or(claims.AuthorizedParty, c.cfg.ClientID) != c.cfg.ClientID:
+		err = errors.New("issued to another party")
+	case token.IssuedAt.After(time.Now().Add(skew)):
+		err = errors.New("issued in the future; do the clocks agree?")
+	case token.AccessTokenHash != "":
+		err = token.VerifyAccessToken(tokens.Access)
+	}
+	if err != nil {
+		return Person{}, fmt.Errorf("idp: verify: ID token: %w", err)
+	}
+	return Person{Issuer: token.Issuer, Subject: token.Subject, Email: claims.Email, Name: claims.Name}, nil
+}
+
+func (c *Client) userInfo(ctx context.Context, p *provider, tokens Tokens) (Person, error) {
+	ctx = oidc.ClientContext(ctx, c.http)
+	info, err := p.oidc.UserInfo(ctx, oauth2.StaticTokenSource(&oauth2.Token{AccessToken: tokens.Access}))
+	if err != nil {
+		return Person{}, fmt.Errorf("idp: verify: %w", err)
+	}
+	if info.Subject == "" {
+		return Person{}, errors.New("idp: verify: userinfo has no subject")
+	}
+	var claims struct {
+		Name string `json:"name"`
+	}
+	if err := info.Claims(&claims); err != nil {
+		return Person{}, fmt.Errorf("idp: verify: %w", err)
+	}
+	return Person{Issuer: c.cfg.Issuer, Subject: info.Subject, Email: info.Email, Name: claims.Name}, nil
+}
+
+// LogoutURL returns where a browser ends its session at the provider (OpenID
+// Connect RP-Initiated Logout) and comes back from, or "" if there is no such
+// place. idToken may be empty.
+func (c *Client) LogoutURL(idToken string) string {
+	p, err := c.ready()
+	if err != nil || p.endSession == "" {
+		return ""
+	}
+	u, err := url.Parse(p.endSession)
+	if err != nil {
+		return ""
+	}
+	query := u.Query()
+	query.Set("client_id", c.cfg.ClientID)
+	query.Set("post_logout_redirect_uri", c.cfg.LogoutURL)
+	if idToken != "" {
+		query.Set("id_token_hint", idToken)
+	}
+	u.RawQuery = query.Encode()
+	return u.String()
+}

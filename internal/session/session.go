@@ -1,0 +1,262 @@
+// Package session knows the browsers: which of them is logged in, as whom, and
+// with which tokens. The cookie holds a signed identifier and nothing else;
+// gorilla/sessions writes and reads it, the record stands in the store.
+package session
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/gorilla/sessions"
+
+	"changebank/internal/idp"
+	"changebank/internal/store"
+)
+
+// How a person logged in.
+const (
+	ByProvider = "provider" // at the provider's login page, in this browser
+	ByPhone    = "phone"    // by a QR code
+)
+
+// How long a session lasts.
+const (
+	lifetime     = 7 * 24 * time.Hour // of a logged-in one, from its login
+	idle         = 24 * time.Hour     // without a request
+	anonymous    = 24 * time.Hour     // of one that is not logged in
+	tombstone    = time.Minute        // for the browser to hear of its new session
+	seenEvery    = 5 * time.Minute    // how exact Seen is
+	flowLifetime = 15 * time.Minute   // of a login on its way
+	maxFlows     = 8                  // logins on their way at a time, the oldest go
+)
+
+// Session is what is known of one browser. The zero Session is a browser that
+// nothing is known of.
+type Session struct {
+	ID string `json:"-"` // a secret: who has it is the browser
+
+	Attempt string      // the QR login that this browser started last
+	Person  *idp.Person // nil: not logged in
+	Tokens  idp.Tokens
+	By      string // ByProvider or ByPhone
+	Greeted bool   // the person was told how the login came about
+	Flows   []idp.Flow
+
+	Began, Seen time.Time // Seen is zero until the browser first shows the cookie
+	Successor   string    // this is a tombstone: the login gave the browser this session
+}
+
+// KeepUntil implements [store.Record].
+func (s Session) KeepUntil() time.Time {
+	switch {
+	case s.Successor != "":
+		return s.Began.Add(tombstone)
+	case s.Person == nil:
+		return s.Began.Add(anonymous)
+	case s.Seen.IsZero():
+		return s.Began.Add(idle)
+	}
+	end := s.Began.Add(lifetime)
+	if quiet := s.Seen.Add(idle); quiet.Before(end) {
+		end = quiet
+	}
+	return end
+}
+
+func (s Session) live(now time.Time) bool { return s.Successor == "" && now.Before(s.KeepUntil()) }
+
+// LoggedIn reports whether the browser belongs to a person.
+func (s Session) LoggedIn() bool { return s.Person != nil }
+
+// Token returns the access token if it can be used for a little while yet.
+func (s Session) Token() (access string, ok bool) {
+	return s.Tokens.Access, s.Tokens.Access != "" && time.Until(s.Tokens.Expires) > 10*time.Second
+}
+
+// AddFlow keeps a login on its way. A browser may have several: two tabs.
+func (s *Session) AddFlow(flow idp.Flow) {
+	s.dropOldFlows()
+	s.Flows = append(s.Flows, flow)
+	if extra := len(s.Flows) - maxFlows; extra > 0 {
+		s.Flows = slices.Delete(s.Flows, 0, extra)
+	}
+}
+
+// TakeFlow returns the login with that state and forgets it: an answer of the
+// provider counts once. No state is no login's: a browser that started none
+// could otherwise be logged in by a link that somebody made.
+func (s *Session) TakeFlow(state string) (idp.Flow, bool) {
+	s.dropOldFlows()
+	i := slices.IndexFunc(s.Flows, func(f idp.Flow) bool { return f.State == state })
+	if state == "" || i < 0 {
+		return idp.Flow{}, false
+	}
+	flow := s.Flows[i]
+	s.Flows = slices.Delete(s.Flows, i, i+1)
+	return flow, true
+}
+
+func (s *Session) dropOldFlows() {
+	s.Flows = slices.DeleteFunc(s.Flows, func(f idp.Flow) bool { return time.Since(f.Started) > flowLifetime })
+}
+
+// Manager finds and changes sessions.
+type Manager struct {
+	table  *store.Table[Session]
+	cookie *cookie
+}
+
+// New returns a Manager that keeps its sessions in s. With secure, cookies are
+// for https only and bound to this host.
+func New(s *store.Store, secure bool) *Manager {
+	return &Manager{
+		table:  store.NewTable[Session](s, "sessions"),
+		cookie: newCookie(s.DeriveKeys("session cookie"), secure),
+	}
+}
+
+// Load returns the session of the browser that sent r, the zero Session if it
+// has none. A cookie that does not verify, or whose session is over, is none.
+func (m *Manager) Load(r *http.Request) (Session, error) {
+	s, err := m.lookUp(r)
+	if err != nil || !s.live(time.Now()) {
+		return Session{}, err
+	}
+	if time.Since(s.Seen) < seenEvery {
+		return s, nil
+	}
+	id := s.ID
+	s, err = m.table.Update(r.Context(), id, func(s *Session) error {
+		s.Seen = time.Now()
+		return nil
+	})
+	return found(id, s, err)
+}
+
+// lookUp returns whatever record the browser's cookie names.
+func (m *Manager) lookUp(r *http.Request) (Session, error) {
+	id := m.cookie.id(r)
+	if id == "" {
+		return Session{}, nil
+	}
+	s, err := m.table.Get(r.Context(), id)
+	return found(id, s, err)
+}
+
+func found(id string, s Session, err error) (Session, error) {
+	if errors.Is(err, store.ErrNotFound) {
+		return Session{}, nil
+	}
+	if err != nil {
+		return Session{}, err
+	}
+	s.ID = id
+	return s, nil
+}
+
+// Update changes the session of the browser that sent r. A browser without one
+// gets one. A session that ended meanwhile stays ended: a slow request cannot
+// bring back what a logout has taken away.
+func (m *Manager) Update(w http.ResponseWriter, r *http.Request, change func(*Session) error) (Session, error) {
+	s, err := m.lookUp(r)
+	if err != nil {
+		return Session{}, err
+	}
+	if s.live(time.Now()) {
+		id := s.ID
+		s, err = m.table.Update(r.Context(), id, func(s *Session) error {
+			if !s.live(time.Now()) {
+				return store.ErrNotFound
+			}
+			return change(s)
+		})
+		if !errors.Is(err, store.ErrNotFound) {
+			s.ID = id
+			return s, err
+		}
+	}
+	now := time.Now()
+	s = Session{Began: now, Seen: now}
+	if err := change(&s); err != nil {
+		return Session{}, err
+	}
+	if s.ID, err = m.table.Create(r.Context(), s); err != nil {
+		return Session{}, err
+	}
+	return s, m.cookie.set(w, r, s.ID)
+}
+
+// Create makes a logged-in session that no browser has yet, and returns its
+// identifier for [Manager.Enter].
+func (m *Manager) Create(ctx context.Context, person idp.Person, tokens idp.Tokens, by string) (id string, err error) {
+	return m.table.Create(ctx, Session{Person: &person, Tokens: tokens, By: by, Began: time.Now()})
+}
+
+// Discard ends a session that [Manager.Create] made in vain.
+func (m *Manager) Discard(ctx context.Context, id string) error {
+	_, err := m.table.Delete(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// Enter gives the session id to the browser that sent r. The browser's old
+// identifier is worthless from then on, so that nobody who planted or saw it
+// is logged in along with the person (session fixation).
+func (m *Manager) Enter(w http.ResponseWriter, r *http.Request, id string) error {
+	old, err := m.lookUp(r)
+	if err != nil {
+		return err
+	}
+	if old.ID != "" && old.Successor == "" {
+		_, err := m.table.Update(r.Context(), old.ID, func(s *Session) error {
+			*s = Session{Began: time.Now(), Successor: id}
+			return nil
+		})
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
+	return m.cookie.set(w, r, id)
+}
+
+// Reenter gives a browser whose login answer was lost its new session once
+// more, as long as nobody has used that one. It reports whether it did.
+func (m *Manager) Reenter(w http.ResponseWriter, r *http.Request) (bool, error) {
+	old, err := m.lookUp(r)
+	if err != nil || old.Successor == "" || time.Now().After(old.KeepUntil()) {
+		return false, err
+	}
+	unused, err := m.Unused(r.Context(), old.Successor)
+	if err != nil || !unused {
+		return false, err
+	}
+	return true, m.cookie.set(w, r, old.Successor)
+}
+
+// Unused reports whether the session exists and no browser has shown its
+// cookie yet.
+func (m *Manager) Unused(ctx context.Context, id string) (bool, error) {
+	s, err := m.table.Get(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && s.Seen.IsZero() && s.live(time.Now()), err
+}
+
+// Logout ends the browser's session and returns what it was.
+func (m *Manager) Logout(w http.ResponseWriter, r *http.Request) (Session, error) {
+	id := m.cookie.id(r)
+	m.cookie.clear(w, r)
+	if id == "" {
+		return Session{}, nil
+	}
+	s, err := m.table.Delete(r.Context(), id)
+	return found(id, s, err)
+}
+
+var _ sessions.Store = (*cookie)(nil)

@@ -1,0 +1,341 @@
+// Changebank is a small bank where a laptop is logged in by a phone: it shows
+// a QR code, the phone scans it and says yes. See README.md.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"changebank/handlers"
+	"changebank/internal/config"
+	"changebank/internal/demoidp"
+	"changebank/internal/devicegrant"
+	"changebank/internal/idp"
+	"changebank/internal/session"
+	"changebank/internal/store"
+	"changebank/kickstart"
+)
+
+func main() {
+	// The demo provider's library logs each of its routes and each pending poll
+	// to slog's default logger.
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "changebank:", err)
+		os.Exit(1)
+	}
+}
+
+// run is the program, until ctx ends. What it starts it stops, in the order
+// opposite to that of the starting.
+func run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) (err error) {
+	flags := flag.NewFlagSet("changebank", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	version := flags.Bool("version", false, "print the version and stop")
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if *version {
+		_, err := fmt.Fprintln(stderr, "changebank", buildVersion())
+		return err
+	}
+
+	cfg, err := config.Load(getenv, ".env")
+	if err != nil {
+		return fmt.Errorf("these settings are not right:\n%w", err)
+	}
+	log := newLog(cfg, stderr)
+	listeners, err := listen(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer listeners.close() // those that no server has taken over yet
+
+	backend, keys, err := openStore(cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, backend.Close()) }()
+
+	failed := make(chan error, 2)
+	var people []string
+	if cfg.Demo {
+		demo, err := newDemo(ctx, cfg, store.New(backend, keys, "demo"), log)
+		if err != nil {
+			return err
+		}
+		people = demo.People()
+		defer serve(demo, listeners.demo, nil, failed, log)()
+	}
+
+	bank := store.New(backend, keys, strings.Join([]string{cfg.Issuer, cfg.ClientID, cfg.AppURL}, " "))
+	provider := idp.New(idp.Config{
+		Issuer:       cfg.Issuer,
+		ClientID:     cfg.ClientID,
+		ClientSecret: string(cfg.ClientSecret),
+		Auth:         cfg.ClientAuth,
+		RedirectURL:  cfg.AppURL + "/callback",
+		LogoutURL:    cfg.AppURL + "/",
+		Log:          log,
+	})
+	defer provider.Close()
+	grants := devicegrant.New(devicegrant.Config{
+		Provider:        provider,
+		Store:           bank,
+		VerificationURI: cfg.AppURL + "/activate",
+		CodeLifetime:    cfg.CodeLifetime,
+		Log:             log,
+	})
+	defer grants.Close()
+	server, err := handlers.New(handlers.Config{
+		AppURL:         cfg.AppURL,
+		Provider:       provider,
+		Sessions:       session.New(bank, strings.HasPrefix(cfg.AppURL, "https:")),
+		Grants:         grants,
+		People:         people,
+		TrustedProxies: cfg.TrustedProxies,
+		Log:            log,
+	})
+	if err != nil {
+		return err
+	}
+	defer serve(server, listeners.app, server.EndStreams, failed, log)()
+
+	greet(stderr, cfg, people)
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+		log.Info("stopping", "cause", context.Cause(ctx))
+		return nil
+	}
+}
+
+// greet says where to go next.
+func greet(w io.Writer, cfg *config.Config, people []string) {
+	fmt.Fprintf(w, "Changebank is at %s\n", cfg.AppURL)
+	if !cfg.Demo {
+		fmt.Fprintf(w, "People log in at %s\n", cfg.Issuer)
+		fmt.Fprintf(w, "Data is kept in %s. Stop with Ctrl-C.\n", cfg.DataDir)
+		return
+	}
+	password := "the password in USER_PASSWORD"
+	if cfg.UserPassword == "password" {
+		password = `the password "password"`
+	}
+	fmt.Fprintf(w, "The identity provider is a demo inside this program, at %s. Set ISSUER to use your own.\n", cfg.DemoURL)
+	fmt.Fprintf(w, "Log in as %s with %s.\n", strings.Join(people, " or "), password)
+	fmt.Fprintln(w, "On one computer: log in in one window, show a QR code in a private window, and open the link beside it in the first.")
+	fmt.Fprintf(w, "Data is kept in %s. Stop with Ctrl-C.\n", cfg.DataDir)
+}
+
+func newDemo(ctx context.Context, cfg *config.Config, s *store.Store, log *slog.Logger) (*demoidp.Provider, error) {
+	if cfg.ClientSecret == "" {
+		// A secret that everybody can read in the repository would be none.
+		cfg.ClientSecret = config.Secret(hex.EncodeToString(s.DeriveKeys("client secret")[0]))
+	}
+	return demoidp.New(ctx, demoidp.Config{
+		Issuer:    cfg.DemoURL,
+		AppURL:    cfg.AppURL,
+		Kickstart: kickstart.JSON,
+		Env: map[string]string{
+			"APP_URL":        cfg.AppURL,
+			"ISSUER":         cfg.DemoURL,
+			"CLIENT_ID":      cfg.ClientID,
+			"CLIENT_SECRET":  string(cfg.ClientSecret),
+			"USER_PASSWORD":  string(cfg.UserPassword),
+			"ADMIN_PASSWORD": string(cfg.AdminPassword),
+		},
+		Store: s,
+		Log:   log,
+	})
+}
+
+// openStore opens what outlives the process, and the keys that seal it.
+func openStore(cfg *config.Config) (*store.File, [][]byte, error) {
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return nil, nil, fmt.Errorf("the folder for data cannot be made; set DATA_DIR to one that can: %w", err)
+	}
+	backend, err := store.OpenFile(filepath.Join(cfg.DataDir, "changebank.db"))
+	if errors.Is(err, store.ErrLocked) {
+		return nil, nil, fmt.Errorf("another Changebank is using the data in %s; stop it, or set DATA_DIR to another folder", cfg.DataDir)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("the data in %s (DATA_DIR) cannot be opened: %w", cfg.DataDir, err)
+	}
+	keys, err := secretKeys(cfg)
+	if err != nil {
+		return nil, nil, errors.Join(err, backend.Close())
+	}
+	return backend, keys, nil
+}
+
+// secretKeys returns the configured keys, or one that is made once and kept
+// beside the data.
+func secretKeys(cfg *config.Config) ([][]byte, error) {
+	var keys [][]byte
+	for _, key := range cfg.AppSecretKeys {
+		keys = append(keys, []byte(key))
+	}
+	if len(keys) > 0 {
+		return keys, nil
+	}
+	path := filepath.Join(cfg.DataDir, "secret.key")
+	key, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		key = []byte(rand.Text() + rand.Text())
+		err = os.WriteFile(path, key, 0o600)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the key that seals the data cannot be kept; set APP_SECRET_KEY or another DATA_DIR: %w", err)
+	}
+	if len(key) < 32 {
+		return nil, fmt.Errorf("%s is not whole; restore it, or delete it and log in anew", path)
+	}
+	return [][]byte{key}, nil
+}
+
+type listeners struct{ app, demo []net.Listener }
+
+func (l listeners) close() {
+	for _, ln := range append(l.app, l.demo...) {
+		_ = ln.Close() // a server may have closed it
+	}
+}
+
+// listen binds every port before anything else is done, and tells cfg which
+// they are.
+func listen(ctx context.Context, cfg *config.Config) (l listeners, err error) {
+	port, demoPort := cfg.Port, cfg.DemoPort
+	var appErr, demoErr error
+	l.app, port, appErr = listenOn(ctx, cfg.Listen, port, "PORT")
+	if cfg.Demo {
+		l.demo, demoPort, demoErr = listenOn(ctx, cfg.Listen, demoPort, "DEMO_PORT")
+	}
+	if err := errors.Join(appErr, demoErr); err != nil {
+		l.close()
+		return listeners{}, err
+	}
+	cfg.Bound(port, demoPort)
+	return l, nil
+}
+
+// listenOn binds one port on several addresses. Any free port (0) must be free
+// on all of them.
+func listenOn(ctx context.Context, hosts []string, port int, setting string) (bound []net.Listener, chosen int, err error) {
+	for range 10 {
+		bound, chosen, err = bind(ctx, hosts, port)
+		if port != 0 || !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		hint := ""
+		if port == 5000 {
+			hint = " On a Mac it may be the AirPlay Receiver, which can be turned off in the system settings."
+		}
+		err = fmt.Errorf("port %d is taken by another program. Stop that, or set %s to another port.%s", port, setting, hint)
+	} else if err != nil {
+		err = fmt.Errorf("cannot listen; do LISTEN and %s suit this machine? %w", setting, err)
+	}
+	return bound, chosen, err
+}
+
+func bind(ctx context.Context, hosts []string, port int) (bound []net.Listener, chosen int, err error) {
+	var missing error
+	for _, host := range hosts {
+		ln, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+		if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT) {
+			missing = err // a machine without IPv6 has no ::1
+			continue
+		}
+		if err != nil {
+			listeners{app: bound}.close()
+			return nil, 0, err
+		}
+		bound = append(bound, ln)
+		port = ln.Addr().(*net.TCPAddr).Port
+	}
+	if len(bound) == 0 {
+		return nil, 0, missing
+	}
+	return bound, port, nil
+}
+
+// stopTimeout is how long requests may take that are running when we stop.
+const stopTimeout = 10 * time.Second
+
+// serve answers on all listeners until the returned function is called, which
+// waits for the requests that are running. onStop is called then.
+func serve(h http.Handler, on []net.Listener, onStop func(), failed chan<- error, log *slog.Logger) (stop func()) {
+	server := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	if onStop != nil {
+		server.RegisterOnShutdown(onStop)
+	}
+	var wg sync.WaitGroup
+	for _, ln := range on {
+		wg.Go(func() {
+			if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+				select {
+				case failed <- err:
+				default: // one is enough to stop
+				}
+			}
+		})
+	}
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		defer cancel()
+		if err := server.Shutdown(ctx); err != nil {
+			log.Warn("some requests did not end in time", "err", err)
+			_ = server.Close() // they are cut off
+		}
+		wg.Wait()
+	}
+}
+
+func newLog(cfg *config.Config, w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: cfg.LogLevel}
+	if cfg.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+func buildVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "unknown"
+}
