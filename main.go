@@ -12,23 +12,19 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
-	"strconv"
 	"strings"
-	"sync"
 	"syscall"
-	"time"
 
 	"changebank/handlers"
 	"changebank/internal/config"
 	"changebank/internal/demoidp"
 	"changebank/internal/devicegrant"
 	"changebank/internal/idp"
+	"changebank/internal/serve"
 	"changebank/internal/session"
 	"changebank/internal/store"
 	"changebank/kickstart"
@@ -68,11 +64,13 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		return fmt.Errorf("these settings are not right:\n%w", err)
 	}
 	log := newLog(cfg, stderr)
-	listeners, err := listen(ctx, cfg)
+	appListeners, demoListeners, err := listen(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	defer listeners.close() // those that no server has taken over yet
+	// For an error before their servers take them over.
+	defer appListeners.Close()
+	defer demoListeners.Close()
 
 	backend, keys, err := openStore(cfg)
 	if err != nil {
@@ -88,7 +86,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 			return err
 		}
 		people = demo.People()
-		defer serve(demo, listeners.demo, nil, failed, log)()
+		defer serve.Start(demo, demoListeners, nil, failed, log)()
 	}
 
 	bank := store.New(backend, keys, strings.Join([]string{cfg.Issuer, cfg.ClientID, cfg.AppURL}, " "))
@@ -122,7 +120,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	if err != nil {
 		return err
 	}
-	defer serve(server, listeners.app, server.EndStreams, failed, log)()
+	defer serve.Start(server, appListeners, server.EndStreams, failed, log)()
 
 	greet(stderr, cfg, people)
 	select {
@@ -218,111 +216,34 @@ func secretKeys(cfg *config.Config) ([][]byte, error) {
 	return [][]byte{key}, nil
 }
 
-type listeners struct{ app, demo []net.Listener }
-
-func (l listeners) close() {
-	for _, ln := range append(l.app, l.demo...) {
-		_ = ln.Close() // a server may have closed it
-	}
-}
-
 // listen binds every port before anything else is done, and tells cfg which
 // they are.
-func listen(ctx context.Context, cfg *config.Config) (l listeners, err error) {
-	port, demoPort := cfg.Port, cfg.DemoPort
-	var appErr, demoErr error
-	l.app, port, appErr = listenOn(ctx, cfg.Listen, port, "PORT")
+func listen(ctx context.Context, cfg *config.Config) (app, demo serve.Listeners, err error) {
+	app, appErr := serve.Listen(ctx, cfg.Listen, cfg.Port)
 	if cfg.Demo {
-		l.demo, demoPort, demoErr = listenOn(ctx, cfg.Listen, demoPort, "DEMO_PORT")
+		demo, err = serve.Listen(ctx, cfg.Listen, cfg.DemoPort)
 	}
-	if err := errors.Join(appErr, demoErr); err != nil {
-		l.close()
-		return listeners{}, err
+	if err := errors.Join(portFault(appErr, "PORT", cfg.Port), portFault(err, "DEMO_PORT", cfg.DemoPort)); err != nil {
+		app.Close()
+		demo.Close()
+		return nil, nil, err
 	}
-	cfg.Bound(port, demoPort)
-	return l, nil
+	cfg.Bound(app.Port(), demo.Port())
+	return app, demo, nil
 }
 
-// listenOn binds one port on several addresses. Any free port (0) must be free
-// on all of them.
-func listenOn(ctx context.Context, hosts []string, port int, setting string) (bound []net.Listener, chosen int, err error) {
-	for range 10 {
-		bound, chosen, err = bind(ctx, hosts, port)
-		if port != 0 || !errors.Is(err, syscall.EADDRINUSE) {
-			break
-		}
+// portFault says what to do about a port that cannot be had.
+func portFault(err error, setting string, port int) error {
+	switch {
+	case err == nil:
+		return nil
+	case !errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("cannot listen; do LISTEN and %s suit this machine? %w", setting, err)
+	case port == 5000:
+		return fmt.Errorf("port 5000 is taken by another program. Stop that, or set %s to another port. "+
+			"On a Mac it may be the AirPlay Receiver, which can be turned off in the system settings", setting)
 	}
-	if errors.Is(err, syscall.EADDRINUSE) {
-		hint := ""
-		if port == 5000 {
-			hint = " On a Mac it may be the AirPlay Receiver, which can be turned off in the system settings."
-		}
-		err = fmt.Errorf("port %d is taken by another program. Stop that, or set %s to another port.%s", port, setting, hint)
-	} else if err != nil {
-		err = fmt.Errorf("cannot listen; do LISTEN and %s suit this machine? %w", setting, err)
-	}
-	return bound, chosen, err
-}
-
-func bind(ctx context.Context, hosts []string, port int) (bound []net.Listener, chosen int, err error) {
-	var missing error
-	for _, host := range hosts {
-		ln, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
-		if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT) {
-			missing = err // a machine without IPv6 has no ::1
-			continue
-		}
-		if err != nil {
-			listeners{app: bound}.close()
-			return nil, 0, err
-		}
-		bound = append(bound, ln)
-		port = ln.Addr().(*net.TCPAddr).Port
-	}
-	if len(bound) == 0 {
-		return nil, 0, missing
-	}
-	return bound, port, nil
-}
-
-// stopTimeout is how long requests may take that are running when we stop.
-const stopTimeout = 10 * time.Second
-
-// serve answers on all listeners until the returned function is called, which
-// waits for the requests that are running. onStop is called then.
-func serve(h http.Handler, on []net.Listener, onStop func(), failed chan<- error, log *slog.Logger) (stop func()) {
-	server := &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}
-	if onStop != nil {
-		server.RegisterOnShutdown(onStop)
-	}
-	var wg sync.WaitGroup
-	for _, ln := range on {
-		wg.Go(func() {
-			if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-				select {
-				case failed <- err:
-				default: // one is enough to stop
-				}
-			}
-		})
-	}
-	return func() {
-		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
-		defer cancel()
-		if err := server.Shutdown(ctx); err != nil {
-			log.Warn("some requests did not end in time", "err", err)
-			_ = server.Close() // they are cut off
-		}
-		wg.Wait()
-	}
+	return fmt.Errorf("port %d is taken by another program. Stop that, or set %s to another port", port, setting)
 }
 
 func newLog(cfg *config.Config, w io.Writer) *slog.Logger {

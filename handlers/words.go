@@ -9,9 +9,9 @@ type words struct{ Title, Text string }
 func laptopWords(a devicegrant.Attempt) words {
 	switch a.State {
 	case devicegrant.Waiting:
-		return words{"Waiting for your phone", "Scan the code, and say yes on your phone. This page goes on by itself."}
+		return words{"Waiting for your phone", "Scan the code with the camera of the phone that you are logged in on, and say yes there. This page goes on by itself."}
 	case devicegrant.Opened:
-		return words{"Your phone opened it", "Say yes there to log this laptop in."}
+		return words{"Your phone opened it", "Check that it shows the code below, and say yes there."}
 	case devicegrant.Yes:
 		return words{"Your phone said yes", "Logging you in. This takes a moment."}
 	case devicegrant.Approved:

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -91,7 +92,7 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 			PollInterval: (cfg.PollInterval + time.Second - 1).Truncate(time.Second), // whole seconds are announced
 			// Deprecated, but UserFormPath cannot lead to another host.
 			UserFormURL: set.app.OauthConfiguration.DeviceVerificationURL,
-			UserCode:    userCodes,
+			UserCode:    userCodeFormat,
 		},
 	}, storage, op.StaticIssuer(cfg.Issuer), op.WithAllowInsecure()) // the demo is plain http on localhost
 	if err != nil {
@@ -185,7 +186,7 @@ func checked(next http.Handler) http.Handler {
 			return
 		}
 		for _, name := range []string{"token", "id_token_hint", "assertion", "client_assertion"} {
-			if isHollow(r.Form.Get(name)) {
+			if slices.ContainsFunc(r.Form[name], isHollow) { // of several, op takes the last
 				writeError(w, http.StatusBadRequest, "invalid_request", "", name+" has no claims")
 				return
 			}

@@ -14,16 +14,16 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// userCodes look like FusionAuth's, without the characters that people take
-// for one another.
-var userCodes = op.UserCodeConfig{CharSet: "ABCDEFGHJKLMNPQRSTUVWXYZ23456789", CharAmount: 6}
+// userCodeFormat is like FusionAuth's, without the characters that people
+// take for one another.
+var userCodeFormat = op.UserCodeConfig{CharSet: "ABCDEFGHJKLMNPQRSTUVWXYZ23456789", CharAmount: 6}
 
 // StoreDeviceAuthorization implements op.DeviceAuthorizationStorage.
 func (s *storage) StoreDeviceAuthorization(ctx context.Context, clientID, deviceCode, code string, expires time.Time, asked []string) error {
 	d := device{
 		grant: grant{
 			ClientID: clientID,
-			Scopes:   slices.DeleteFunc(asked, func(scope string) bool { return !slices.Contains(scopes, scope) }),
+			Scopes:   slices.DeleteFunc(asked, func(scope string) bool { return !slices.Contains(supportedScopes, scope) }),
 		},
 		Expires: expires,
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/cryptotest"
 	"testing/synctest"
 	"time"
 
@@ -155,6 +156,17 @@ func TestUnknownDeviceCode(t *testing.T) {
 	w := start(t)
 	w.wantError(w.call("/oauth2/token", url.Values{"grant_type": {deviceGrant}, "device_code": {"unknown"}}), http.StatusBadRequest, "invalid_grant", "")
 	w.wantError(w.call("/oauth2/token", url.Values{"grant_type": {deviceGrant}}), http.StatusBadRequest, "invalid_request", "")
+}
+
+// Chance gives the second device the codes of the first.
+func TestUserCodeIsTaken(t *testing.T) {
+	w := start(t)
+	cryptotest.SetGlobalRandom(t, 1)
+	first := w.startDevice()
+	cryptotest.SetGlobalRandom(t, 1)
+	if second := w.startDevice(); second.text("user_code") == first.text("user_code") {
+		t.Errorf("both have the user code %s", first.text("user_code"))
+	}
 }
 
 func TestApproveRefuses(t *testing.T) {

@@ -42,8 +42,8 @@ func TestKickstartFaults(t *testing.T) {
 		{"variable within variables", `"signingKeyId": "`, `"signingKeyId": "#{issuer}`, []string{"variables.signingKeyId", "#{issuer}"}},
 		{"unknown request", `"/api/key/generate/#{signingKeyId}"`, `"/api/theme/1"`, []string{"requests[0]", "POST /api/theme/1", "does not understand"}},
 		{"unknown method", `"method": "PATCH"`, `"method": "PUT"`, []string{"requests[1]", "PUT /api/tenant/", "does not understand"}},
-		{"wrong type", `"timeToLiveInSeconds": 3600`, `"timeToLiveInSeconds": "3600"`, []string{"requests[2]", "timeToLiveInSeconds"}},
-		{"no application", `"/api/application/#{applicationId}"`, `"/api/key/generate/#{signingKeyId}"`, []string{"requests[2]"}},
+		{"wrong type", `"timeToLiveInSeconds": 3600`, `"timeToLiveInSeconds": "3600"`, []string{"requests[2]", "TimeToLiveInSeconds"}},
+		{"no application", `"/api/application/#{applicationId}"`, `"/api/key/generate/#{signingKeyId}"`, []string{"requests[2]", "requests[4]", "no application"}},
 		{"foreign application", `"applicationId": "#{fusionAuthApplicationId}"`, `"applicationId": "another"`, []string{"requests[3]", `"another"`}},
 		{"weak key", `"length": 2048`, `"length": 1024`, []string{"requests[0]", "RS256"}},
 		{"key not used", `"idTokenKeyId": "#{signingKeyId}",`, ``, []string{"idTokenKeyId"}},
@@ -95,7 +95,9 @@ func TestConfigFaults(t *testing.T) {
 // Discovery promises what is there, and nothing else.
 func TestDiscovery(t *testing.T) {
 	w := start(t)
-	r, err := http.Get(w.issuer + "/.well-known/openid-configuration")
+	request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, w.issuer+"/.well-known/openid-configuration", nil)
+	request.Header.Set("Origin", "http://elsewhere.example")
+	r, err := w.transport.RoundTrip(request)
 	if err != nil {
 		t.Fatal(err)
 	}

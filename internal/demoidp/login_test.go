@@ -68,6 +68,30 @@ func TestCodeIsSpent(t *testing.T) {
 	}
 }
 
+// Erlich finishes a request that is about to get Richard's code.
+func TestRequestHasOnePerson(t *testing.T) {
+	w := start(t)
+	_, id := w.authorize()
+	_, err := w.idp.Load().storage.requests.Update(t.Context(), id, func(a **authRequest) error {
+		(*a).Subject = richard
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := w.browser.PostForm(w.issuer+"/login", url.Values{"id": {id}, "email": {"erlich@example.com"}, "password": {password}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Body.Close()
+	if r.StatusCode != http.StatusBadRequest {
+		t.Errorf("POST /login: %d, want 400", r.StatusCode)
+	}
+	if a, err := w.idp.Load().storage.requests.Get(t.Context(), id); err != nil || a.Subject != richard {
+		t.Errorf("the request is now for %s, %v", a.Subject, err)
+	}
+}
+
 // A confidential client that began with PKCE must end with it: op lets it send
 // no verifier.
 func TestVerifierIsRequired(t *testing.T) {
@@ -163,6 +187,16 @@ func TestSingleSignOn(t *testing.T) {
 		}
 		if got := authTime(param("prompt", "login")); !got.After(first) {
 			t.Errorf("auth_time %v after prompt=login, want it later than %v", got, first)
+		}
+		w.newBrowser()
+		hint, _ := w.logIn("erlich@example.com").Extra("id_token").(string)
+		if asks(param("id_token_hint", hint)) {
+			t.Error("the hinted person was asked again")
+		}
+		w.newBrowser()
+		w.logIn("richard@example.com")
+		if !asks(param("id_token_hint", hint)) {
+			t.Error("somebody else was taken for the hinted person")
 		}
 		time.Sleep(ssoLife)
 		if !asks() {
@@ -275,6 +309,28 @@ func TestRefresh(t *testing.T) {
 	w.wantError(w.call("/oauth2/revoke", url.Values{"token": {access}}), http.StatusBadRequest, "unsupported_token_type", "")
 }
 
+// Of two who hold the same refresh token one is a thief: one gets tokens, and
+// they are good for no more.
+func TestRefreshAtOnce(t *testing.T) {
+	w := start(t)
+	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {w.logIn("richard@example.com").RefreshToken}}
+	answers := make(chan answer, 8)
+	for range cap(answers) {
+		go func() { answers <- w.call("/oauth2/token", form) }()
+	}
+	var good []answer
+	for range cap(answers) {
+		if a := <-answers; a.status == http.StatusOK {
+			good = append(good, a)
+		}
+	}
+	if len(good) != 1 {
+		t.Fatalf("%d of 8 got tokens, want one", len(good))
+	}
+	form.Set("refresh_token", good[0].text("refresh_token"))
+	w.wantError(w.call("/oauth2/token", form), http.StatusBadRequest, "invalid_grant", "")
+}
+
 func TestRefreshTokenNeedsOfflineAccess(t *testing.T) {
 	w := start(t)
 	if token := w.logIn("richard@example.com", param("scope", "openid")); token.RefreshToken != "" {
@@ -355,7 +411,7 @@ func TestBadInput(t *testing.T) {
 	base := "client_id=" + clientID + "&response_type=code&scope=openid&redirect_uri=" + url.QueryEscape(callback)
 	for _, query := range []string{
 		"", "%zz", "client_id=unknown", "client_id=" + clientID, base + "&max_age=x", base + "&prompt=none+login",
-		base + "&id_token_hint=x", base + "&id_token_hint=" + null, base + "&request=x", base + "&response_type=token",
+		base + "&id_token_hint=x", base + "&id_token_hint=" + null, base + "&id_token_hint=x&id_token_hint=" + null, base + "&request=x", base + "&response_type=token",
 		base + "&response_mode=form_post", base + "&code_challenge=x&code_challenge_method=plain", base + "&ui_locales=%00",
 		strings.Replace(base, "callback", "elsewhere", 1),
 	} {

@@ -110,10 +110,10 @@ func (p *Provider) showLogin(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// satisfiedBy reports whether the person need not be asked again.
+// satisfiedBy reports whether the person need not be asked again. Of
+// prompt=login op has made max_age=0.
 func (a *authRequest) satisfiedBy(s ssoSession) bool {
-	return !slices.Contains(a.Prompt, oidc.PromptLogin) &&
-		!slices.Contains(a.Prompt, oidc.PromptSelectAccount) &&
+	return !slices.Contains(a.Prompt, oidc.PromptSelectAccount) &&
 		(a.MaxAge == nil || time.Since(s.AuthTime).Seconds() < float64(*a.MaxAge)) &&
 		(a.HintedSubject == "" || a.HintedSubject == s.Subject)
 }
@@ -156,10 +156,14 @@ func (s *setup) logIn(email, password string) (who person, ok bool) {
 	return who, subtle.ConstantTimeCompare(sum[:], who.password[:]) == 1
 }
 
-// finish sends the browser back with a code. op does that from the request as
-// it is stored, so the person is put there first.
+// finish sends the browser back with a code. op makes the code from the request
+// as it is stored, so the person is put there first, and stays: else two
+// browsers that finish one request at once could get each other's person.
 func (p *Provider) finish(w http.ResponseWriter, r *http.Request, a *authRequest, subject string, authTime time.Time) {
 	a, err := p.storage.requests.Update(r.Context(), a.ID, func(a **authRequest) error {
+		if (*a).Done() {
+			return store.ErrNotFound
+		}
 		(*a).Subject, (*a).AuthTime = subject, authTime
 		return nil
 	})

@@ -28,7 +28,7 @@ func (s server) Discovery(ctx context.Context, r *op.Request[struct{}]) (*op.Res
 	c := client{s.storage.setup}
 	document.GrantTypesSupported = c.GrantTypes()
 	document.ResponseTypesSupported = []string{string(oidc.ResponseTypeCode)}
-	document.ScopesSupported = scopes
+	document.ScopesSupported = supportedScopes
 	methods := []oidc.AuthMethod{oidc.AuthMethodBasic, oidc.AuthMethodPost}
 	document.TokenEndpointAuthMethodsSupported = methods
 	document.RevocationEndpointAuthMethodsSupported = methods

@@ -133,7 +133,11 @@ func (c *Client) Revoke(ctx context.Context, tokens Tokens) error {
 		return err
 	}
 	form := url.Values{"token": {cmp.Or(tokens.Refresh, tokens.Access)}}
-	if err := c.post(ctx, p, p.revoke, form, nil); err != nil {
+	err = c.post(ctx, p, p.revoke, form, nil)
+	if refused, ok := errors.AsType[*Error](err); ok && refused.Code == "unsupported_token_type" {
+		return nil // an access token that no one can revoke ends by itself (section 2.2.1)
+	}
+	if err != nil {
 		return fmt.Errorf("idp: revoke: %w", err)
 	}
 	return nil

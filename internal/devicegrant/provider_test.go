@@ -1,0 +1,265 @@
+package devicegrant
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"changebank/internal/idp"
+)
+
+// What the scripted provider answers if a test says nothing else.
+const (
+	approveTime = 300 * time.Millisecond
+	pollTime    = 200 * time.Millisecond
+	verifyTime  = 100 * time.Millisecond
+
+	interval  = 5 * time.Second
+	expiresIn = 10 * time.Minute
+	pace      = 5750 * time.Millisecond // interval and its margin
+)
+
+const (
+	issuer    = "https://idp.example"
+	verifyURI = "https://bank.example/activate"
+)
+
+var (
+	richard = idp.Person{Issuer: issuer, Subject: "1", Email: "richard@example.com", Name: "Richard"}
+	mallory = idp.Person{Issuer: issuer, Subject: "2", Email: "mallory@example.com", Name: "Mallory"}
+
+	pending  = &idp.Error{Status: 400, Code: idp.CodePending}
+	slowdown = &idp.Error{Status: 400, Code: idp.CodeSlowDown}
+)
+
+// reply is one answer of the scripted provider.
+type reply struct {
+	after  time.Duration
+	err    error
+	person idp.Person // of Verify
+	deaf   bool       // it comes even if nobody waits for it any more
+}
+
+func (r reply) wait(ctx context.Context) error {
+	if r.deaf {
+		time.Sleep(r.after)
+		return r.err
+	}
+	select {
+	case <-time.After(r.after):
+		return r.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// script has the answers to the first, the second … call; the last one repeats.
+type script []reply
+
+func (s script) at(call int) reply { return s[min(call, len(s)-1)] }
+
+// provider is an identity provider that follows a script. Whatever a test is
+// about, it complains of polls that must never be made: before anybody said
+// yes, two at once, faster than it allows, or for a code that is spent.
+type provider struct {
+	t *testing.T
+
+	mu        sync.Mutex
+	userCodes []string                // of the next device codes; made up when there are no more
+	change    func(c *idp.DeviceCode) // of every device code
+	startErr  error
+
+	approvals, polls, verdicts, revocations script
+
+	devices  map[string]*device // by device code
+	started  int
+	approved []string    // user codes
+	polled   []time.Time // when
+	verified []idp.Tokens
+	revoked  []idp.Tokens
+	given    []idp.Tokens
+
+	takeover bool // a poller is killed in this test: its request stays open
+}
+
+type device struct {
+	user     string
+	approved bool
+	spent    bool
+	asking   int
+	last     time.Time
+	interval time.Duration
+}
+
+func newProvider(t *testing.T) *provider {
+	return &provider{
+		t:           t,
+		devices:     make(map[string]*device),
+		approvals:   script{{after: approveTime}},
+		polls:       script{{after: pollTime}},
+		verdicts:    script{{after: verifyTime, person: richard}},
+		revocations: script{{}},
+	}
+}
+
+func (p *provider) StartDevice(context.Context) (idp.DeviceCode, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.started++
+	if p.startErr != nil {
+		return idp.DeviceCode{}, p.startErr
+	}
+	user := fmt.Sprintf("WDJB-%04d", p.started)
+	if len(p.userCodes) > 0 {
+		user, p.userCodes = p.userCodes[0], p.userCodes[1:]
+	}
+	code := idp.DeviceCode{
+		Device:      fmt.Sprintf("SECRET-device-%d", p.started),
+		User:        user,
+		URI:         verifyURI,
+		URIComplete: verifyURI + "?user_code=" + user,
+		Expires:     time.Now().Add(expiresIn),
+		Interval:    interval,
+	}
+	if p.change != nil {
+		p.change(&code)
+	}
+	p.devices[code.Device] = &device{user: user, interval: code.Interval}
+	return code, nil
+}
+
+func (p *provider) ApproveDevice(ctx context.Context, userCode, access string) error {
+	p.mu.Lock()
+	r := p.approvals.at(len(p.approved))
+	p.approved = append(p.approved, userCode)
+	for _, d := range p.devices {
+		d.approved = d.approved || d.user == userCode
+	}
+	p.mu.Unlock()
+	if access != phoneToken {
+		p.t.Errorf("approve with the access token %q, want the phone's", access)
+	}
+	return r.wait(ctx)
+}
+
+func (p *provider) PollDevice(ctx context.Context, deviceCode string) (idp.Tokens, error) {
+	p.mu.Lock()
+	now := time.Now()
+	r := p.polls.at(len(p.polled))
+	p.polled = append(p.polled, now)
+	d := p.devices[deviceCode]
+	switch {
+	case d == nil:
+		p.t.Errorf("poll with the device code %q, which is none", deviceCode)
+		d = &device{}
+	case !d.approved:
+		p.t.Errorf("poll before anybody said yes")
+	case d.spent:
+		p.t.Errorf("poll for a device code that has been redeemed")
+	case d.asking > 0 && !p.takeover:
+		p.t.Errorf("%d polls at once", d.asking+1)
+	case !d.last.IsZero() && now.Sub(d.last) < d.interval:
+		p.t.Errorf("poll %v after the last one, sooner than %v", now.Sub(d.last), d.interval)
+	}
+	d.asking++
+	d.last = now
+	p.mu.Unlock()
+
+	err := r.wait(ctx)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d.asking--
+	if r.err == slowdown {
+		d.interval += 5 * time.Second
+	}
+	if err != nil {
+		return idp.Tokens{}, fmt.Errorf("idp: poll: %w", err)
+	}
+	d.spent = true
+	n := len(p.given) + 1
+	tokens := idp.Tokens{
+		Access:  fmt.Sprintf("SECRET-access-%d", n),
+		Refresh: fmt.Sprintf("SECRET-refresh-%d", n),
+		ID:      fmt.Sprintf("SECRET-id-%d", n),
+		Expires: now.Add(time.Hour),
+	}
+	p.given = append(p.given, tokens)
+	return tokens, nil
+}
+
+func (p *provider) Verify(ctx context.Context, tokens idp.Tokens, nonce string) (idp.Person, error) {
+	p.mu.Lock()
+	r := p.verdicts.at(len(p.verified))
+	p.verified = append(p.verified, tokens)
+	p.mu.Unlock()
+	if nonce != "" {
+		p.t.Errorf("verify with nonce %q, want none", nonce)
+	}
+	if err := r.wait(ctx); err != nil {
+		return idp.Person{}, err
+	}
+	return r.person, nil
+}
+
+func (p *provider) Revoke(ctx context.Context, tokens idp.Tokens) error {
+	p.mu.Lock()
+	r := p.revocations.at(len(p.revoked))
+	p.mu.Unlock()
+	if err := r.wait(ctx); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.revoked = append(p.revoked, tokens)
+	return nil
+}
+
+// pollTimes returns when the polls came, since the first of them.
+func (p *provider) pollTimes() []time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var since []time.Duration
+	for _, at := range p.polled {
+		since = append(since, at.Sub(p.polled[0]))
+	}
+	return since
+}
+
+func (p *provider) wantPolls(n int) {
+	p.t.Helper()
+	if got := len(p.pollTimes()); got != n {
+		p.t.Errorf("%d polls, want %d", got, n)
+	}
+}
+
+func (p *provider) wantApprovals(n int) {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.approved) != n {
+		p.t.Errorf("the provider was asked to approve %d times, want %d", len(p.approved), n)
+	}
+}
+
+// wantRevoked checks that all tokens that were given out have been revoked,
+// and each only once.
+func (p *provider) wantRevoked(n int) {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.given) != n || len(p.revoked) != n {
+		p.t.Errorf("%d sets of tokens given out and %d revoked, want %d and %d", len(p.given), len(p.revoked), n, n)
+		return
+	}
+	times := make(map[idp.Tokens]int)
+	for _, tokens := range p.revoked {
+		times[tokens]++
+	}
+	for i, tokens := range p.given {
+		if times[tokens] != 1 {
+			p.t.Errorf("the tokens of answer %d were revoked %d times, want 1", i+1, times[tokens])
+		}
+	}
+}
