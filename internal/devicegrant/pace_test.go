@@ -1,0 +1,210 @@
+package devicegrant
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"changebank/internal/idp"
+)
+
+// A provider counts polls, and an approval that did not come by our page does
+// not count: there is nothing to ask for.
+func TestNobodyPollsBeforeYes(t *testing.T) {
+	for name, prepare := range map[string]func(w *world) Attempt{
+		"waiting": func(w *world) Attempt { return w.start() },
+		"opened":  func(w *world) Attempt { return w.open(w.start()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				a := prepare(w)
+				w.watch(w.bank, a.ID)
+				w.watch(w.process(), a.ID)
+				for range 20 {
+					time.Sleep(time.Minute)
+					w.noError(w.bank.Get(w.Context(), a.ID))
+				}
+				w.provider.wantPolls(0)
+				w.provider.wantApprovals(0)
+			})
+		})
+	}
+}
+
+// From yes to the account page it takes as long as the provider takes.
+func TestOnePollAtOnce(t *testing.T) {
+	inBubble(t, func(w *world) {
+		a := w.open(w.start())
+		page := w.watch(w.bank, a.ID)
+		said := time.Now()
+		if a, err := w.yes(a); err != nil || a.State != Yes {
+			t.Fatalf("Yes: %s, %v, want %s", a.State, err, Yes)
+		}
+		time.Sleep(time.Second)
+		seen, _, _ := page.saw()
+		want := []sight{{Opened, false, 0}, {Yes, false, 0}, {Approved, false, approveTime + pollTime + verifyTime}}
+		if !slices.Equal(seen, want) {
+			t.Errorf("the laptop saw %v, want %v", seen, want)
+		}
+		time.Sleep(time.Minute)
+		w.provider.wantApprovals(1)
+		w.provider.wantPolls(1)
+		r := w.want(a, Approved)
+		if !r.Person.Is(richard) || r.Tokens != w.provider.given[0] {
+			t.Errorf("approved for %v, want Richard and his tokens", r.Person)
+		}
+		if got := w.provider.polled[0].Sub(said); got != approveTime {
+			t.Errorf("the poll came %v after the yes, want %v: as soon as the provider had approved", got, approveTime)
+		}
+	})
+}
+
+// The person may have to do something more at the provider. Asked at exactly
+// its interval, Dex answers slow_down.
+func TestPace(t *testing.T) {
+	server := &idp.Error{Status: 500, Code: "server_error"}
+	tests := []struct {
+		name     string
+		interval time.Duration
+		polls    script
+		want     []time.Duration // between polls
+	}{
+		{
+			"pending", interval,
+			script{{err: pending}, {err: pending}, {err: pending}, {}},
+			[]time.Duration{pace, pace, pace},
+		},
+		{
+			"pending, as a provider with a long interval says it", 40 * time.Second,
+			script{{err: pending}, {err: &idp.Error{Status: 200, Code: idp.CodePending}}, {err: &idp.Error{Status: 403, Code: idp.CodePending}}, {}},
+			[]time.Duration{46 * time.Second, 46 * time.Second, 46 * time.Second},
+		},
+		{
+			"pending, with slow answers", interval,
+			script{{after: 2 * time.Second, err: pending}, {after: 2 * time.Second, err: pending}, {}},
+			[]time.Duration{pace, pace},
+		},
+		{
+			// RFC 8628, section 3.5: 5 seconds for this and all later requests.
+			"slow_down", interval,
+			script{{err: slowdown}, {err: pending}, {err: slowdown}, {err: pending}, {}},
+			[]time.Duration{11500 * time.Millisecond, 11500 * time.Millisecond, 17250 * time.Millisecond, 17250 * time.Millisecond},
+		},
+		{
+			// Then it doubles, up to a minute.
+			"trouble", interval,
+			script{
+				{err: context.DeadlineExceeded}, {err: server}, {err: &idp.Error{Status: 429}},
+				{err: &idp.Error{Status: 400}}, {err: errors.New("invalid character '<'")}, {err: server}, {},
+			},
+			[]time.Duration{pace, 10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute, time.Minute},
+		},
+		{
+			"trouble that passes", interval,
+			script{{err: server}, {err: server}, {err: server}, {err: pending}, {err: server}, {err: server}, {}},
+			[]time.Duration{pace, 10 * time.Second, 20 * time.Second, pace, pace, 10 * time.Second},
+		},
+		{
+			"trouble after slow_down", interval,
+			script{{err: slowdown}, {err: server}, {err: server}, {}},
+			[]time.Duration{11500 * time.Millisecond, 11500 * time.Millisecond, 20 * time.Second},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				w.provider.change = func(c *idp.DeviceCode) { c.Interval = tt.interval }
+				w.provider.polls = tt.polls
+				a := w.agreed()
+				time.Sleep(5 * time.Minute)
+				synctest.Wait()
+				var got []time.Duration
+				times := w.provider.pollTimes()
+				for i := range times[1:] {
+					got = append(got, times[i+1]-times[i])
+				}
+				if !slices.Equal(got, tt.want) {
+					t.Errorf("waits between polls %v, want %v", got, tt.want)
+				}
+				if end := w.record(a).State; end != Approved && end != Expired {
+					t.Errorf("the attempt is %s, want the login to go on when the provider is back", end)
+				}
+			})
+		})
+	}
+}
+
+// The page says that the provider is silent, and no more when it is back.
+func TestSilenceShows(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.provider.polls = script{{err: context.DeadlineExceeded}, {err: context.DeadlineExceeded}, {err: pending}, {after: pollTime}}
+		a := w.open(w.start())
+		page := w.watch(w.bank, a.ID)
+		w.noError(w.yes(a))
+		time.Sleep(time.Minute)
+		seen, _, _ := page.saw()
+		silent := approveTime
+		back := silent + pace + 10*time.Second
+		want := []sight{
+			{Opened, false, 0}, {Yes, false, 0}, {Yes, true, silent}, {Yes, false, back},
+			{Approved, false, back + pace + pollTime + verifyTime},
+		}
+		if !slices.Equal(seen, want) {
+			t.Errorf("the laptop saw\n%v, want\n%v", seen, want)
+		}
+	})
+}
+
+// A slow_down is for good: the next process keeps to it as well.
+func TestSlowDownSurvivesARestart(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.provider.polls = script{{err: slowdown}, {err: slowdown}, {err: pending}, {err: pending}, {}}
+		a := w.agreed()
+		time.Sleep(12 * time.Second) // the second one is at 11.5 s
+		w.bank.Close()
+		w.watch(w.process(), a.ID)
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		want := []time.Duration{0, 11500 * time.Millisecond, 28750 * time.Millisecond, 46 * time.Second, 63250 * time.Millisecond}
+		if got := w.provider.pollTimes(); !slices.Equal(got, want) {
+			t.Errorf("polls at %v, want %v", got, want)
+		}
+	})
+}
+
+// RFC 8628, section 3.5: after any other error the client must stop polling.
+func TestTheProviderEndsIt(t *testing.T) {
+	tests := []struct {
+		name   string
+		answer *idp.Error
+		state  State
+		reason Reason
+	}{
+		{"expired_token", &idp.Error{Status: 400, Code: idp.CodeExpired}, Expired, ""},
+		{"access_denied", &idp.Error{Status: 400, Code: idp.CodeDenied}, Failed, ReasonRefused},
+		{"invalid_grant", &idp.Error{Status: 400, Code: "invalid_grant"}, Failed, ReasonRefused},
+		{"FusionAuth's unknown code", &idp.Error{Status: 400, Code: "invalid_request", Reason: "invalid_device_code"}, Failed, ReasonRefused},
+		{"invalid_client", &idp.Error{Status: 401, Code: "invalid_client"}, Failed, ReasonRefused},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				w.provider.polls = script{{err: pending}, {err: tt.answer}}
+				a := w.open(w.start())
+				page := w.watch(w.bank, a.ID)
+				w.noError(w.yes(a))
+				time.Sleep(time.Minute)
+				seen, over, err := page.saw()
+				want := []sight{{Opened, false, 0}, {Yes, false, 0}, {tt.state, false, approveTime + pace}}
+				if !slices.Equal(seen, want) || !over || err != nil {
+					t.Errorf("the laptop saw %v (over: %v, %v), want %v", seen, over, err, want)
+				}
+				w.wantEnd(a, tt.state, tt.reason)
+				w.provider.wantPolls(2)
+			})
+		})
+	}
+}
