@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -52,14 +53,17 @@ func startBank(t testing.TB, settings ...string) *bank {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	b := &bank{log: &logBuffer{}, secret: env["CLIENT_SECRET"]}
-	done := make(chan error, 1)
-	go func() { done <- run(ctx, nil, func(name string) string { return env[name] }, b.log) }()
-	b.stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := run(ctx, nil, func(name string) string { return env[name] }, b.log); err != nil {
 			t.Errorf("run: %v", err)
 		}
-	})
+	}()
+	b.stop = func() {
+		cancel()
+		<-done
+	}
 	t.Cleanup(func() {
 		b.stop()
 		if t.Failed() {
@@ -69,6 +73,8 @@ func startBank(t testing.TB, settings ...string) *bank {
 	b.URL = b.log.await(t, `Changebank is at (\S+)`, done)
 	if env["ISSUER"] == "" {
 		b.DemoURL = b.log.await(t, `a demo inside this program, at (\S+)\.`, done)
+	}
+	if env["ISSUER"] == "" && env["DEMO_URL"] == "" {
 		b.log.await(t, `(identity provider found)`, done)
 	}
 	return b
@@ -93,7 +99,7 @@ func (l *logBuffer) String() string {
 }
 
 // await returns what the first group of pattern matches, once it is there.
-func (l *logBuffer) await(t testing.TB, pattern string, failed <-chan error) string {
+func (l *logBuffer) await(t testing.TB, pattern string, ended <-chan struct{}) string {
 	t.Helper()
 	want := regexp.MustCompile(pattern)
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
@@ -101,8 +107,8 @@ func (l *logBuffer) await(t testing.TB, pattern string, failed <-chan error) str
 			return match[1]
 		}
 		select {
-		case err := <-failed:
-			t.Fatalf("the program ended: %v", err)
+		case <-ended:
+			t.Fatal("the program has ended")
 		default:
 		}
 	}
@@ -205,9 +211,7 @@ func (b *browser) submit(p page, id string, values url.Values) page {
 			filled.Set(attr(input, "name"), attr(input, "value"))
 		}
 	}
-	for name, value := range values {
-		filled[name] = value
-	}
+	maps.Copy(filled, values)
 	action, err := p.URL.Parse(attr(form, "action"))
 	if err != nil {
 		b.t.Fatal(err)

@@ -123,6 +123,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	defer serve.Start(server, appListeners, server.EndStreams, failed, log)()
 
 	greet(stderr, cfg, people)
+	log.Debug("listening", "port", cfg.Port, "demo_port", cfg.DemoPort, "on", cfg.Listen)
 	select {
 	case err := <-failed:
 		return err

@@ -17,12 +17,12 @@ func TestOpen(t *testing.T) {
 		a := w.start()
 		got := w.open(a)
 		if got.ID != a.ID || got.Ref != a.Ref || got.Laptop != laptop || got.Phone != phone || got.Person != richard {
-			t.Errorf("Open: %+v, want the attempt, its laptop, this phone and Richard", got)
+			w.Errorf("Open: %+v, want the attempt, its laptop, this phone and Richard", got)
 		}
 		// Again, on another of his: a reload, or a link passed on.
 		got, err := w.bank.Open(w.Context(), a.UserCode, tablet, richard)
 		if err != nil || got.State != Opened || got.Phone != tablet {
-			t.Errorf("Open again: %s on %v, %v, want %s on the tablet", got.State, got.Phone, err, Opened)
+			w.Errorf("Open again: %s on %v, %v, want %s on the tablet", got.State, got.Phone, err, Opened)
 		}
 	})
 }
@@ -35,14 +35,14 @@ func TestCodesAreTakenAsPeopleTypeThem(t *testing.T) {
 		for _, typed := range []string{"WdjB-mjHt", "WDJBMJHT", "wdjb mjht", " w-d-j-b–MJHT\n"} {
 			got, err := w.bank.Open(w.Context(), typed, phone, richard)
 			if err != nil || got.ID != a.ID {
-				t.Errorf("Open(%q): %q, %v, want the attempt", typed, got.ID, err)
+				w.Errorf("Open(%q): %q, %v, want the attempt", typed, got.ID, err)
 			}
 		}
 		if _, err := w.bank.Yes(w.Context(), "wdjb mjht", a.Ref, phone, richard, phoneToken); err != nil {
-			t.Errorf("Yes: %v", err)
+			w.Errorf("Yes: %v", err)
 		}
 		if got := w.provider.approved; !slices.Equal(got, []string{"WdjB-mjHt"}) {
-			t.Errorf("the provider was asked to approve %q, want WdjB-mjHt", got)
+			w.Errorf("the provider was asked to approve %q, want WdjB-mjHt", got)
 		}
 	})
 }
@@ -53,17 +53,17 @@ func TestForeignCodeIsNotApproved(t *testing.T) {
 	inBubble(t, func(w *world) {
 		foreign, err := w.provider.StartDevice(w.Context())
 		if err != nil {
-			t.Fatal(err)
+			w.Fatal(err)
 		}
 		a := w.open(w.start())
 		if _, err := w.bank.Open(w.Context(), foreign.User, phone, richard); !errors.Is(err, ErrUnknownCode) {
-			t.Errorf("Open: %v, want %v", err, ErrUnknownCode)
+			w.Errorf("Open: %v, want %v", err, ErrUnknownCode)
 		}
 		if _, err := w.bank.Yes(w.Context(), foreign.User, a.Ref, phone, richard, phoneToken); !errors.Is(err, ErrUnknownCode) {
-			t.Errorf("Yes: %v, want %v", err, ErrUnknownCode)
+			w.Errorf("Yes: %v, want %v", err, ErrUnknownCode)
 		}
 		if _, err := w.bank.No(w.Context(), foreign.User, a.Ref, phone, richard); !errors.Is(err, ErrUnknownCode) {
-			t.Errorf("No: %v, want %v", err, ErrUnknownCode)
+			w.Errorf("No: %v, want %v", err, ErrUnknownCode)
 		}
 		w.provider.wantApprovals(0)
 		w.want(a, Opened)
@@ -98,12 +98,12 @@ func TestSecondPerson(t *testing.T) {
 				} {
 					got, err := answer()
 					if !errors.Is(err, ErrOtherPerson) || got != (Attempt{}) {
-						t.Errorf("%s: %+v, %v, want nothing and %v", name, got, err, ErrOtherPerson)
+						w.Errorf("%s: %+v, %v, want nothing and %v", name, got, err, ErrOtherPerson)
 					}
 				}
 				synctest.Wait()
 				if after := w.record(a); after != before {
-					t.Errorf("the attempt was %+v, is %+v, want it unchanged", before, after)
+					w.Errorf("the attempt was %+v, is %+v, want it unchanged", before, after)
 				}
 				w.provider.wantApprovals(approvals)
 			})
@@ -122,13 +122,13 @@ func TestSecondPersonIsToldByIssuerAndSubject(t *testing.T) {
 			{Issuer: issuer, Email: richard.Email},
 		} {
 			if _, err := w.bank.Yes(w.Context(), a.UserCode, a.Ref, phone, other, phoneToken); !errors.Is(err, ErrOtherPerson) {
-				t.Errorf("Yes by %+v: %v, want %v", other, err, ErrOtherPerson)
+				w.Errorf("Yes by %+v: %v, want %v", other, err, ErrOtherPerson)
 			}
 		}
 		w.want(a, Opened)
 		renamed := idp.Person{Issuer: issuer, Subject: richard.Subject, Email: "new@example.com"}
 		if _, err := w.bank.Yes(w.Context(), a.UserCode, a.Ref, phone, renamed, phoneToken); err != nil {
-			t.Errorf("Yes by Richard with a new address: %v", err)
+			w.Errorf("Yes by Richard with a new address: %v", err)
 		}
 	})
 }
@@ -147,7 +147,7 @@ func TestTwoPeopleOpenAtOnce(t *testing.T) {
 			r := w.want(a, Opened)
 			for i, person := range people {
 				if person.Is(r.Person) && errs[i] != nil || !person.Is(r.Person) && !errors.Is(errs[i], ErrOtherPerson) {
-					t.Errorf("%v opened it, and %v was told %v", r.Person, person, errs[i])
+					w.Errorf("%v opened it, and %v was told %v", r.Person, person, errs[i])
 				}
 			}
 		}
@@ -160,17 +160,17 @@ func TestYesWithoutHavingOpened(t *testing.T) {
 		a := w.start()
 		got, err := w.yes(a)
 		if err != nil || got.State != Waiting {
-			t.Errorf("Yes: %s, %v, want %s", got.State, err, Waiting)
+			w.Errorf("Yes: %s, %v, want %s", got.State, err, Waiting)
 		}
 		got, err = w.bank.No(w.Context(), a.UserCode, a.Ref, phone, richard)
 		if err != nil || got.State != Waiting {
-			t.Errorf("No: %s, %v, want %s", got.State, err, Waiting)
+			w.Errorf("No: %s, %v, want %s", got.State, err, Waiting)
 		}
 		time.Sleep(time.Minute)
 		w.provider.wantApprovals(0)
 		w.provider.wantPolls(0)
 		if r := w.want(a, Waiting); r.Person != (idp.Person{}) {
-			t.Errorf("the attempt is %v's, want nobody's", r.Person)
+			w.Errorf("the attempt is %v's, want nobody's", r.Person)
 		}
 	})
 }
@@ -184,14 +184,14 @@ func TestAnswerToAnotherAttempt(t *testing.T) {
 		before := w.record(a)
 		for _, ref := range []string{other.Ref, "", a.Ref + "x"} {
 			if _, err := w.bank.Yes(w.Context(), a.UserCode, ref, tablet, richard, phoneToken); !errors.Is(err, ErrChanged) {
-				t.Errorf("Yes to %q: %v, want %v", ref, err, ErrChanged)
+				w.Errorf("Yes to %q: %v, want %v", ref, err, ErrChanged)
 			}
 			if _, err := w.bank.No(w.Context(), a.UserCode, ref, tablet, richard); !errors.Is(err, ErrChanged) {
-				t.Errorf("No to %q: %v, want %v", ref, err, ErrChanged)
+				w.Errorf("No to %q: %v, want %v", ref, err, ErrChanged)
 			}
 		}
 		if after := w.record(a); after != before {
-			t.Errorf("the attempt was %+v, is %+v, want it unchanged", before, after)
+			w.Errorf("the attempt was %+v, is %+v, want it unchanged", before, after)
 		}
 		w.provider.wantApprovals(0)
 	})
@@ -204,15 +204,15 @@ func TestNoEndsItAtOnce(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		got, err := w.bank.No(w.Context(), a.UserCode, a.Ref, phone, richard)
 		if err != nil || got.State != Denied {
-			t.Errorf("No: %s, %v, want %s", got.State, err, Denied)
+			w.Errorf("No: %s, %v, want %s", got.State, err, Denied)
 		}
 		seen, over, _ := page.saw()
 		if want := []sight{{Opened, false, 0}, {Denied, false, 20 * time.Second}}; !slices.Equal(seen, want) || !over {
-			t.Errorf("the laptop saw %v (over: %v), want %v", seen, over, want)
+			w.Errorf("the laptop saw %v (over: %v), want %v", seen, over, want)
 		}
 		got, err = w.yes(a)
 		if err != nil || got.State != Denied {
-			t.Errorf("Yes after it: %s, %v, want %s", got.State, err, Denied)
+			w.Errorf("Yes after it: %s, %v, want %s", got.State, err, Denied)
 		}
 		time.Sleep(time.Minute)
 		w.wantEnd(a, Denied, "")
@@ -233,7 +233,7 @@ func TestApproveRefused(t *testing.T) {
 				a := w.open(w.start())
 				got, err := w.yes(a)
 				if err != nil || got.State != Failed || got.Reason != ReasonRefused {
-					t.Errorf("Yes: %s %q, %v, want %s %q", got.State, got.Reason, err, Failed, ReasonRefused)
+					w.Errorf("Yes: %s %q, %v, want %s %q", got.State, got.Reason, err, Failed, ReasonRefused)
 				}
 				w.watch(w.bank, a.ID)
 				time.Sleep(10 * time.Minute)
@@ -260,7 +260,7 @@ func TestApproveTimesOut(t *testing.T) {
 				w.provider.approvals = script{{after: 10 * time.Second, err: answer}}
 				a := w.open(w.start())
 				if _, err := w.yes(a); !errors.Is(err, ErrSilent) {
-					t.Errorf("Yes: %v, want %v", err, ErrSilent)
+					w.Errorf("Yes: %v, want %v", err, ErrSilent)
 				}
 				time.Sleep(pollTime + verifyTime)
 				synctest.Wait()
@@ -274,17 +274,17 @@ func TestApproveTimesOut(t *testing.T) {
 				w.provider.polls = script{{after: pollTime, err: pending}, {after: pollTime}}
 				a := w.open(w.start())
 				if _, err := w.yes(a); !errors.Is(err, ErrSilent) {
-					t.Errorf("Yes: %v, want %v", err, ErrSilent)
+					w.Errorf("Yes: %v, want %v", err, ErrSilent)
 				}
 				time.Sleep(2 * time.Second)
 				if got, err := w.yes(a); err != nil || got.State != Yes {
-					t.Errorf("Yes again: %s, %v, want %s", got.State, err, Yes)
+					w.Errorf("Yes again: %s, %v, want %s", got.State, err, Yes)
 				}
 				time.Sleep(pace)
 				synctest.Wait()
 				w.want(a, Approved)
 				if got, want := w.provider.pollTimes(), []time.Duration{0, pace}; !slices.Equal(got, want) {
-					t.Errorf("polls at %v, want %v", got, want)
+					w.Errorf("polls at %v, want %v", got, want)
 				}
 			})
 		})
@@ -300,22 +300,22 @@ func TestYesAgainIsHarmless(t *testing.T) {
 		a := w.agreed()
 		time.Sleep(time.Second)
 		if got, err := w.yes(a); err != nil || got.State != Yes { // while a poll is under way
-			t.Errorf("Yes again: %s, %v, want %s", got.State, err, Yes)
+			w.Errorf("Yes again: %s, %v, want %s", got.State, err, Yes)
 		}
 		time.Sleep(3 * time.Second)
 		if got, err := w.yes(a); err != nil || got.State != Yes { // between two polls
-			t.Errorf("Yes again: %s, %v, want %s", got.State, err, Yes)
+			w.Errorf("Yes again: %s, %v, want %s", got.State, err, Yes)
 		}
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		w.want(a, Approved)
 		approvals := len(w.provider.approved)
 		if got, err := w.yes(a); err != nil || got.State != Approved {
-			t.Errorf("Yes after all: %s, %v, want %s", got.State, err, Approved)
+			w.Errorf("Yes after all: %s, %v, want %s", got.State, err, Approved)
 		}
 		w.provider.wantApprovals(approvals)
 		if got, want := w.provider.pollTimes(), []time.Duration{0, pace}; !slices.Equal(got, want) {
-			t.Errorf("polls at %v, want %v", got, want)
+			w.Errorf("polls at %v, want %v", got, want)
 		}
 	})
 }
@@ -330,7 +330,7 @@ func TestYesOnTwoPhonesOfOnePerson(t *testing.T) {
 				wg.Go(func() {
 					got, err := w.bank.Yes(w.Context(), a.UserCode, a.Ref, from, richard, phoneToken)
 					if err != nil || got.State != Yes {
-						t.Errorf("Yes from %s: %s, %v, want %s", from.Agent, got.State, err, Yes)
+						w.Errorf("Yes from %s: %s, %v, want %s", from.Agent, got.State, err, Yes)
 					}
 				})
 			}

@@ -41,23 +41,23 @@ func TestOnePollAtOnce(t *testing.T) {
 		page := w.watch(w.bank, a.ID)
 		said := time.Now()
 		if a, err := w.yes(a); err != nil || a.State != Yes {
-			t.Fatalf("Yes: %s, %v, want %s", a.State, err, Yes)
+			w.Fatalf("Yes: %s, %v, want %s", a.State, err, Yes)
 		}
 		time.Sleep(time.Second)
 		seen, _, _ := page.saw()
 		want := []sight{{Opened, false, 0}, {Yes, false, 0}, {Approved, false, approveTime + pollTime + verifyTime}}
 		if !slices.Equal(seen, want) {
-			t.Errorf("the laptop saw %v, want %v", seen, want)
+			w.Errorf("the laptop saw %v, want %v", seen, want)
 		}
 		time.Sleep(time.Minute)
 		w.provider.wantApprovals(1)
 		w.provider.wantPolls(1)
 		r := w.want(a, Approved)
-		if !r.Person.Is(richard) || r.Tokens != w.provider.given[0] {
-			t.Errorf("approved for %v, want Richard and his tokens", r.Person)
+		if given := w.provider.given[0]; !r.Person.Is(richard) || r.Tokens.Access != given.Access || r.Tokens.ID != given.ID {
+			w.Errorf("approved for %v, want Richard and his tokens", r.Person)
 		}
 		if got := w.provider.polled[0].Sub(said); got != approveTime {
-			t.Errorf("the poll came %v after the yes, want %v: as soon as the provider had approved", got, approveTime)
+			w.Errorf("the poll came %v after the yes, want %v: as soon as the provider had approved", got, approveTime)
 		}
 	})
 }
@@ -127,10 +127,10 @@ func TestPace(t *testing.T) {
 					got = append(got, times[i+1]-times[i])
 				}
 				if !slices.Equal(got, tt.want) {
-					t.Errorf("waits between polls %v, want %v", got, tt.want)
+					w.Errorf("waits between polls %v, want %v", got, tt.want)
 				}
 				if end := w.record(a).State; end != Approved && end != Expired {
-					t.Errorf("the attempt is %s, want the login to go on when the provider is back", end)
+					w.Errorf("the attempt is %s, want the login to go on when the provider is back", end)
 				}
 			})
 		})
@@ -153,7 +153,7 @@ func TestSilenceShows(t *testing.T) {
 			{Approved, false, back + pace + pollTime + verifyTime},
 		}
 		if !slices.Equal(seen, want) {
-			t.Errorf("the laptop saw\n%v, want\n%v", seen, want)
+			w.Errorf("the laptop saw\n%v, want\n%v", seen, want)
 		}
 	})
 }
@@ -170,7 +170,7 @@ func TestSlowDownSurvivesARestart(t *testing.T) {
 		synctest.Wait()
 		want := []time.Duration{0, 11500 * time.Millisecond, 28750 * time.Millisecond, 46 * time.Second, 63250 * time.Millisecond}
 		if got := w.provider.pollTimes(); !slices.Equal(got, want) {
-			t.Errorf("polls at %v, want %v", got, want)
+			w.Errorf("polls at %v, want %v", got, want)
 		}
 	})
 }
@@ -200,7 +200,7 @@ func TestTheProviderEndsIt(t *testing.T) {
 				seen, over, err := page.saw()
 				want := []sight{{Opened, false, 0}, {Yes, false, 0}, {tt.state, false, approveTime + pace}}
 				if !slices.Equal(seen, want) || !over || err != nil {
-					t.Errorf("the laptop saw %v (over: %v, %v), want %v", seen, over, err, want)
+					w.Errorf("the laptop saw %v (over: %v, %v), want %v", seen, over, err, want)
 				}
 				w.wantEnd(a, tt.state, tt.reason)
 				w.provider.wantPolls(2)

@@ -1,0 +1,306 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"image/png"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+	"github.com/makiuchi-d/gozxing"
+	"github.com/makiuchi-d/gozxing/qrcode"
+)
+
+func TestInBrowsers(t *testing.T) {
+	t.Parallel()
+	chromium := startChromium(t)
+	walkThrough(t, chromium, startBank(t))
+}
+
+// Plain http off loopback is how a phone reaches a laptop in the same network.
+// There browsers send no Sec-Fetch headers, and every POST is judged by its
+// Origin.
+func TestPlainHTTPOffLoopback(t *testing.T) {
+	addr := os.Getenv("TEST_OFF_LOOPBACK")
+	if addr == "" {
+		if again, ok := inNamespace(t); ok {
+			out, err := again.CombinedOutput()
+			if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+				t.Errorf("in a network namespace: %v\n%s", err, out)
+			}
+			return
+		}
+		addr = ownAddress(t)
+	}
+	chromium := startChromium(t)
+	walkThrough(t, chromium, startBank(t, "LISTEN="+addr, "APP_URL=http://"+addr+":0", "DEMO=public"))
+}
+
+// namespaceAddr is of a network that RFC 5737 keeps for examples.
+const namespaceAddr = "192.0.2.10"
+
+// inNamespace returns a command that runs this very test in a network
+// namespace of its own, where its only address is namespaceAddr. It is not ok
+// where such a namespace cannot be made.
+func inNamespace(t *testing.T) (again *exec.Cmd, ok bool) {
+	const inside = `ip address add ` + namespaceAddr + `/32 dev lo && ip link set lo up && exec "$@"`
+	unshare := func(args ...string) *exec.Cmd {
+		args = append([]string{"--map-root-user", "--net", "sh", "-c", inside, "sh"}, args...)
+		return exec.CommandContext(t.Context(), "unshare", args...)
+	}
+	if unshare("true").Run() != nil {
+		return nil, false
+	}
+	again = unshare(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	again.Env = append(os.Environ(), "TEST_OFF_LOOPBACK="+namespaceAddr)
+	return again, true
+}
+
+func ownAddress(t *testing.T) string {
+	t.Helper()
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, addr := range addrs {
+		if prefix, err := netip.ParsePrefix(addr.String()); err == nil && prefix.Addr().Is4() && !prefix.Addr().IsLoopback() {
+			return prefix.Addr().String()
+		}
+	}
+	t.Fatal("this machine has no address off loopback, and no network namespace can be made to give it one (unshare and ip are needed)")
+	return ""
+}
+
+// walkThrough does by mouse and keyboard what two people do: everything that
+// has a button.
+func walkThrough(t *testing.T, chromium context.Context, b *bank) {
+	laptop := newWindow(t, chromium, "laptop", 1280, 800)
+	phone := newWindow(t, chromium, "phone", 390, 844)
+
+	phone.open(b.URL + "/login")
+	phone.logInAtProvider(richard)
+
+	laptop.open(b.URL)
+	laptop.click(`main a[href="/logged-out-qr-login"]`)
+	laptop.await(`#login-state[data-state="waiting"]`)
+
+	laptop.click(`form[action$="/cancel"] button`)
+	laptop.await(`#login-state[data-state="cancelled"]`)
+	laptop.click(`#new-code button`)
+	laptop.await(`#login-state[data-state="waiting"]`)
+
+	phone.open(laptop.scan())
+	laptop.await(`#login-state[data-state="opened"]`)
+	phone.click(`#approve button[value="no"]`)
+	phone.await(`#login-state[data-state="denied"]`)
+	laptop.await(`#login-state[data-state="denied"]`) // by itself
+	laptop.click(`#new-code button`)
+	laptop.await(`#login-state[data-state="waiting"]`)
+
+	phone.open(laptop.scan())
+	phone.click(`#approve button[value="yes"]`)
+	laptop.await(`#account-email`) // by itself
+	if got := laptop.at(); got != b.URL+"/account" {
+		t.Errorf("the laptop is at %s, want /account", got)
+	}
+	if got := laptop.text(`#account-email`); got != richard {
+		t.Errorf("the laptop is logged in as %q, want %s", got, richard)
+	}
+	phone.await(`#login-state[data-state="claimed"]`) // by itself
+
+	laptop.click(`.who a[href="/logout"]`)
+	laptop.click(`#logout button`)
+	laptop.await(`.who a[href="/login"]`)
+	if got := laptop.at(); got != b.URL+"/" {
+		t.Errorf("logging out leads to %s, want the home page by way of the provider", got)
+	}
+	laptop.open(b.URL + "/login") // as somebody else, without a restart
+	laptop.logInAtProvider(erlich)
+}
+
+// need returns the path of a program that a test cannot do without.
+func need(t *testing.T, what string, names ...string) string {
+	t.Helper()
+	for _, name := range names {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	if os.Getenv("REQUIRE_ALL") == "1" {
+		t.Fatalf("%s is not installed, and REQUIRE_ALL=1 lets no test be skipped", what)
+	}
+	t.Skipf("%s is not installed, so what happens in a browser is not tested.", what)
+	return ""
+}
+
+// startChromium returns a context with a browser that runs until the test ends.
+func startChromium(t *testing.T) context.Context {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(need(t, "Chromium", "chromium", "chromium-browser", "google-chrome")),
+		chromedp.NoSandbox, // it runs as root in most containers
+		chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-component-update", true),
+	)
+	allocator, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(cancel)
+	chromium, cancel := chromedp.NewContext(allocator)
+	t.Cleanup(cancel)
+	if err := chromedp.Do(chromium); err != nil {
+		t.Fatalf("start Chromium: %v", err)
+	}
+	return chromium
+}
+
+// window is one person's browser: its cookies are its own.
+type window struct {
+	t    *testing.T
+	name string
+	ctx  context.Context
+
+	mu       sync.Mutex
+	problems []string // what the page reported to the console
+}
+
+// newWindow opens a window. The test fails if one of its pages reports an
+// error or breaks its Content-Security-Policy.
+func newWindow(t *testing.T, chromium context.Context, name string, width, height int64) *window {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(chromium, chromedp.WithNewBrowserContext())
+	w := &window{t: t, name: name, ctx: ctx}
+	w.do("set the size", func(ctx context.Context, _ *chromedp.Target) (chromedp.Void, error) {
+		_, err := chromedp.Call(ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+			Width: width, Height: height, DeviceScaleFactor: 1, Mobile: width < height,
+		})
+		return chromedp.Void{}, err
+	})
+	var reading sync.WaitGroup
+	messages := chromedp.Console(ctx)
+	reading.Go(func() {
+		for message, err := range messages {
+			if err != nil {
+				return
+			}
+			if message.IsException() || message.Type == "error" || message.Type == "warning" {
+				w.mu.Lock()
+				w.problems = append(w.problems, message.String())
+				w.mu.Unlock()
+			}
+		}
+	})
+	t.Cleanup(func() {
+		if t.Failed() {
+			w.keepScreenshot()
+		}
+		cancel()
+		reading.Wait()
+		for _, problem := range w.problems {
+			t.Errorf("%s's console: %s", name, problem)
+		}
+	})
+	return w
+}
+
+// do runs one step, with the time that a busy machine needs.
+func (w *window) do(what string, action chromedp.Action[chromedp.Void]) {
+	w.t.Helper()
+	// The first step opens the window, which then lives as long as the context
+	// of that step: so it must have no deadline.
+	if chromedp.FromContext(w.ctx).Target == nil {
+		if err := chromedp.Do(w.ctx); err != nil {
+			w.t.Fatalf("%s: open a window: %v", w.name, err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(w.ctx, 30*time.Second)
+	defer cancel()
+	if err := chromedp.Do(ctx, action); err != nil {
+		at, _ := chromedp.Run(w.ctx, chromedp.Location())
+		w.t.Fatalf("%s at %s: %s: %v", w.name, at, what, err)
+	}
+}
+
+func (w *window) open(url string) {
+	w.t.Helper()
+	w.do("open "+url, chromedp.Navigate(url))
+}
+
+func (w *window) await(selector string) {
+	w.t.Helper()
+	w.do("wait for "+selector, chromedp.WaitVisible(chromedp.CSS(selector)))
+}
+
+func (w *window) click(selector string) {
+	w.t.Helper()
+	w.do("click "+selector, chromedp.Click(chromedp.CSS(selector)))
+}
+
+func (w *window) text(selector string) string {
+	w.t.Helper()
+	text, err := chromedp.Run(w.ctx, chromedp.Text(chromedp.CSS(selector)))
+	if err != nil {
+		w.t.Fatalf("%s: read %s: %v", w.name, selector, err)
+	}
+	return text
+}
+
+func (w *window) at() string {
+	w.t.Helper()
+	at, err := chromedp.Run(w.ctx, chromedp.Location())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return at
+}
+
+func (w *window) logInAtProvider(email string) {
+	w.t.Helper()
+	w.do("type the e-mail address", chromedp.SendKeys(chromedp.CSS(`input[name="email"]`), email))
+	w.do("type the password", chromedp.SendKeys(chromedp.CSS(`input[name="password"]`), "password\r"))
+	w.await(`#account-email`)
+	if got := w.text(`#account-email`); got != email {
+		w.t.Fatalf("%s is logged in as %q, want %s", w.name, got, email)
+	}
+}
+
+// scan returns what a phone's camera reads off the window's screen.
+func (w *window) scan() string {
+	w.t.Helper()
+	w.await(`#qr-code`)
+	shot, err := chromedp.Run(w.ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	picture, err := png.Decode(bytes.NewReader(shot))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	bitmap, err := gozxing.NewBinaryBitmapFromImage(picture)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	read, err := qrcode.NewQRCodeReader().Decode(bitmap, nil)
+	if err != nil {
+		w.keepScreenshot()
+		w.t.Fatalf("no QR code can be read off %s's screen: %v", w.name, err)
+	}
+	return read.GetText()
+}
+
+// keepScreenshot leaves a picture of the window for whoever looks into a
+// failure (go test -artifacts).
+func (w *window) keepScreenshot() {
+	ctx, cancel := context.WithTimeout(w.ctx, 5*time.Second)
+	defer cancel()
+	if shot, err := chromedp.Run(ctx, chromedp.CaptureScreenshot()); err == nil {
+		_ = os.WriteFile(w.t.ArtifactDir()+"/"+w.name+".png", shot, 0o600)
+	}
+}

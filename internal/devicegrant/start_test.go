@@ -1,0 +1,167 @@
+package devicegrant
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"changebank/internal/idp"
+	"changebank/internal/store"
+)
+
+func TestStart(t *testing.T) {
+	inBubble(t, func(w *world) {
+		now := time.Now()
+		a := w.start()
+		want := Attempt{
+			ID: a.ID, Ref: a.Ref, // random
+			State:    Waiting,
+			UserCode: "WDJB-0001", URI: verifyURI, URIComplete: verifyURI + "?user_code=WDJB-0001",
+			Laptop:  laptop,
+			Started: now, Expires: now.Add(codeLifetime),
+		}
+		if !reflect.DeepEqual(a, want) {
+			w.Errorf("Start: %+v, want %+v", a, want)
+		}
+		b := w.start()
+		// Who knows the ID can claim; what stands in a log must not lead to it.
+		if len(a.ID) < 26 || a.ID == b.ID || a.Ref == "" || a.Ref == b.Ref || strings.Contains(a.ID, a.Ref) {
+			w.Errorf("IDs %q and %q, refs %q and %q: want 128 random bits, and names that do not tell them", a.ID, b.ID, a.Ref, b.Ref)
+		}
+		got, err := w.bank.Get(w.Context(), a.ID)
+		if err != nil || got.ID != a.ID || got.UserCode != a.UserCode || got.State != Waiting {
+			w.Errorf("Get: %+v, %v, want the attempt", got, err)
+		}
+	})
+}
+
+// A tunnel has changed its name, or the provider insists on a page of its own:
+// a phone that goes there never comes to us.
+func TestForeignPage(t *testing.T) {
+	for _, uri := range []string{
+		"https://evil.example/activate", verifyURI + "/", verifyURI + "?tenant=t", "http://bank.example/activate", "https://bank.example", "",
+	} {
+		t.Run(uri, func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				w.provider.change = func(c *idp.DeviceCode) { c.URI = uri }
+				a, err := w.bank.Start(w.Context(), laptop)
+				if !errors.Is(err, ErrForeignPage) || a != (Attempt{}) {
+					w.Errorf("Start: %+v, %v, want %v", a, err, ErrForeignPage)
+				}
+				if w.provider.started != 1 {
+					w.Errorf("%d codes asked for, want 1: another is no better", w.provider.started)
+				}
+			})
+		})
+	}
+}
+
+func TestStartWithoutProvider(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.provider.startErr = idp.ErrNotReady
+		if a, err := w.bank.Start(w.Context(), laptop); !errors.Is(err, idp.ErrNotReady) || a != (Attempt{}) {
+			w.Errorf("Start: %+v, %v, want %v", a, err, idp.ErrNotReady)
+		}
+		if w.provider.started != 1 {
+			w.Errorf("%d codes asked for, want 1", w.provider.started)
+		}
+	})
+}
+
+// Two codes that people would take for the same are the same: who types the
+// one must not be asked about the other.
+func TestUserCodeThatIsTaken(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.provider.userCodes = []string{"AAAA-BBBB", "aaaa bbbb", "AAAABBBB", "CCCC-DDDD"}
+		first := w.start()
+		second := w.start()
+		if second.UserCode != "CCCC-DDDD" {
+			w.Errorf("the second attempt has the code %q, want CCCC-DDDD", second.UserCode)
+		}
+		for code, want := range map[string]Attempt{"AAAA-BBBB": first, "CCCC-DDDD": second} {
+			got, err := w.bank.Open(w.Context(), code, phone, richard)
+			if err != nil || got.ID != want.ID {
+				w.Errorf("Open(%q): %q, %v, want %q", code, got.ID, err, want.ID)
+			}
+		}
+	})
+}
+
+func TestUserCodesThatAreAllTaken(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.provider.change = func(c *idp.DeviceCode) { c.User = "AAAA-BBBB" }
+		first := w.start()
+		a, err := w.bank.Start(w.Context(), laptop)
+		if !errors.Is(err, store.ErrExists) || a != (Attempt{}) {
+			w.Errorf("Start: %+v, %v, want %v", a, err, store.ErrExists)
+		}
+		if n := w.provider.started - 1; n < 2 || n > 10 {
+			w.Errorf("%d codes asked for, want a few", n)
+		}
+		w.open(first)
+	})
+}
+
+// The code of an attempt that has ended still tells the phone what became of
+// it, and is not another's yet.
+func TestUserCodeOfAnEndedAttempt(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.provider.userCodes = []string{"AAAA-BBBB", "AAAA-BBBB", "CCCC-DDDD"}
+		a := w.start()
+		if err := w.bank.Cancel(w.Context(), a.ID); err != nil {
+			w.Fatalf("Cancel: %v", err)
+		}
+		got, err := w.bank.Open(w.Context(), a.UserCode, phone, richard)
+		if err != nil || got.ID != a.ID || got.State != Cancelled || got.Phone != (Browser{}) {
+			w.Errorf("Open: %+v, %v, want the cancelled attempt as it was", got, err)
+		}
+		if b := w.start(); b.UserCode != "CCCC-DDDD" {
+			w.Errorf("the next attempt has the code %q, want CCCC-DDDD", b.UserCode)
+		}
+
+		// After an hour and the code's own time nobody remembers it.
+		time.Sleep(2 * time.Hour)
+		if _, err := w.bank.Get(w.Context(), a.ID); !errors.Is(err, ErrNone) {
+			w.Errorf("Get: %v, want %v", err, ErrNone)
+		}
+		if _, err := w.bank.Open(w.Context(), a.UserCode, phone, richard); !errors.Is(err, ErrUnknownCode) {
+			w.Errorf("Open: %v, want %v", err, ErrUnknownCode)
+		}
+	})
+}
+
+func TestFold(t *testing.T) {
+	for _, tt := range []struct{ code, want string }{
+		{"WDJB-MJHT", "WDJBMJHT"},
+		{"wdjb mjht", "WDJBMJHT"},
+		{" WdJb–mJhT\r\n", "WDJBMJHT"},
+		{"7BQ5ZQ", "7BQ5ZQ"},
+		{"0O1I", "0O1I"}, // nobody's guess is better than the person's
+		{"WDJB\x00MJHT\u00a0\u200b", "WDJBMJHT"},
+		{"\xffA\xfe", "A"},
+		{"", ""},
+	} {
+		if got := Fold(tt.code); got != tt.want {
+			t.Errorf("Fold(%q): %q, want %q", tt.code, got, tt.want)
+		}
+	}
+}
+
+func FuzzFold(f *testing.F) {
+	for _, code := range []string{"WDJB-MJHT", "wdjb mjht", "ſK", "\xff", ""} {
+		f.Add(code)
+	}
+	f.Fuzz(func(t *testing.T, code string) {
+		folded := Fold(code)
+		if strings.Trim(folded, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != "" {
+			t.Errorf("Fold(%q): %q, want letters and digits", code, folded)
+		}
+		for _, typed := range []string{folded, strings.ToLower(folded), strings.Join(strings.Split(folded, ""), "-"), " " + code + "\n"} {
+			if got := Fold(typed); got != folded {
+				t.Errorf("Fold(%q): %q, but Fold(%q) is %q", typed, got, code, folded)
+			}
+		}
+	})
+}
