@@ -1,0 +1,236 @@
+package handlers
+
+import (
+	"html/template"
+	"image"
+	"image/color"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/makiuchi-d/gozxing"
+	"github.com/makiuchi-d/gozxing/qrcode"
+
+	"changebank/internal/devicegrant"
+)
+
+var states = []devicegrant.State{
+	devicegrant.Waiting, devicegrant.Opened, devicegrant.Yes, devicegrant.Approved, devicegrant.Claimed,
+	devicegrant.Denied, devicegrant.Expired, devicegrant.Cancelled, devicegrant.Failed,
+}
+
+func TestOwnPath(t *testing.T) {
+	for _, tt := range []struct{ path, want string }{
+		{"/activate?user_code=ABC", "/activate?user_code=ABC"},
+		{"/", "/"},
+		{"", "/account"},
+		{"account", "/account"},
+		{"https://evil.example/", "/account"},
+		{"//evil.example/", "/account"},
+		{`/\evil.example/`, "/account"},
+		{`\\evil.example/`, "/account"},
+		{"/\t/evil.example/", "/account"},
+		{"/\n/evil.example/", "/account"},
+		{"javascript:alert(1)", "/account"},
+		{"///evil.example", "/account"},
+		{"/%", "/account"},
+	} {
+		if got := ownPath(tt.path); got != tt.want {
+			t.Errorf("ownPath(%q) = %q, want %q", tt.path, got, tt.want)
+		}
+	}
+}
+
+// X-Forwarded-For counts only as far as trusted proxies wrote it.
+func TestClientAddr(t *testing.T) {
+	s := &Server{cfg: Config{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("10.0.0.0/8")}}}
+	for _, tt := range []struct {
+		name, remote string
+		forwarded    []string
+		want         string
+	}{
+		{"no proxy", "203.0.113.7:1234", nil, "203.0.113.7"},
+		{"forged from outside", "203.0.113.7:1234", []string{"192.0.2.1"}, "203.0.113.7"},
+		{"one proxy", "127.0.0.1:1234", []string{"203.0.113.7"}, "203.0.113.7"},
+		{"forged behind a proxy", "127.0.0.1:1234", []string{"192.0.2.1, 203.0.113.7"}, "203.0.113.7"},
+		{"two proxies", "127.0.0.1:1234", []string{"192.0.2.1, 203.0.113.7, 10.1.2.3"}, "203.0.113.7"},
+		{"two headers", "127.0.0.1:1234", []string{"203.0.113.7", "10.1.2.3"}, "203.0.113.7"},
+		{"garbage", "127.0.0.1:1234", []string{"203.0.113.7, nonsense"}, "127.0.0.1"},
+		{"all are proxies", "127.0.0.1:1234", []string{"10.1.2.3"}, "10.1.2.3"},
+		{"4 in 6", "[::ffff:203.0.113.7]:1234", nil, "203.0.113.7"},
+		{"4 in 6 behind a proxy", "[::1]:1234", []string{"::ffff:203.0.113.7"}, "203.0.113.7"},
+		{"no address", "@", nil, "invalid IP"},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.RemoteAddr = tt.remote
+		r.Header["X-Forwarded-For"] = tt.forwarded
+		if got := s.clientAddr(r).String(); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+// What a laptop says of itself is shown to the person who decides: it must
+// stay a few harmless words.
+func TestBrowserName(t *testing.T) {
+	for _, tt := range []struct{ agent, want string }{
+		{"Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Windows"},
+		{"Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1", "Safari on iOS"},
+		{"", "An unknown browser"},
+	} {
+		if got := browserName(tt.agent); got != tt.want {
+			t.Errorf("browserName(%q) = %q, want %q", tt.agent, got, tt.want)
+		}
+	}
+	for _, agent := range []string{
+		strings.Repeat("x", 400),
+		"\u202eevil/1.0 (\u2066)",
+		"You are safe, press Yes/1.0\n\n\n",
+		"<script>alert(1)</script>/1.0",
+		"\x00\x1b[31m/1.0",
+	} {
+		got := browserName(agent)
+		if utf8.RuneCountInString(got) > 70 || strings.ContainsAny(got, "\n\x00\x1b\u202e\u2066") {
+			t.Errorf("browserName(%q) = %q", agent, got)
+		}
+	}
+}
+
+func TestBrowserOfIsBounded(t *testing.T) {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("User-Agent", strings.Repeat("é", 10_000))
+	if b := new(Server).browserOf(r); len(b.Agent) > maxAgent || !utf8.ValidString(b.Agent) {
+		t.Errorf("%d bytes are kept of a long User-Agent, valid: %v", len(b.Agent), utf8.ValidString(b.Agent))
+	}
+}
+
+// The drawing is a QR code that can be read, dark on white, with its quiet zone.
+func TestQRCode(t *testing.T) {
+	for _, text := range []string{"http://localhost:5000/activate?user_code=ABC234", "https://bank.example.com/activate?user_code=" + strings.Repeat("W", 80)} {
+		svg, err := qrCode(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source, err := gozxing.NewBinaryBitmapFromImage(drawn(t, svg))
+		if err != nil {
+			t.Fatal(err)
+		}
+		read, err := qrcode.NewQRCodeReader().Decode(source, nil)
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		if read.GetText() != text {
+			t.Errorf("the code reads %q, want %q", read.GetText(), text)
+		}
+	}
+	if _, err := qrCode(strings.Repeat("x", 5000)); err == nil {
+		t.Error("a text that no QR code can hold is drawn")
+	}
+}
+
+// drawn renders our own kind of SVG, four pixels a module.
+func drawn(t *testing.T, svg template.HTML) image.Image {
+	t.Helper()
+	size := regexp.MustCompile(`viewBox="0 0 (\d+) (\d+)"`).FindStringSubmatch(string(svg))
+	dark := regexp.MustCompile(`fill="#000000" d="([^"]*)"`).FindStringSubmatch(string(svg))
+	if size == nil || dark == nil || !strings.Contains(string(svg), `<path fill="#ffffff" d="M0 0h`+size[1]+`v`+size[1]+`H0z"/>`) {
+		t.Fatalf("not a dark drawing on white: %.300s", svg)
+	}
+	n := number(t, size[1])
+	const scale = 4
+	picture := image.NewGray(image.Rect(0, 0, n*scale, n*scale))
+	for i := range picture.Pix {
+		picture.Pix[i] = 255
+	}
+	for _, run := range regexp.MustCompile(`M(\d+) (\d+)h(\d+)v1h-(\d+)z`).FindAllStringSubmatch(dark[1], -1) {
+		x, y, width := number(t, run[1]), number(t, run[2]), number(t, run[3])
+		if x < 4 || y < 4 || x+width > n-4 || y >= n-4 {
+			t.Fatalf("the run %s is in the quiet zone of 4 modules", run[0])
+		}
+		for px := x * scale; px < (x+width)*scale; px++ {
+			for py := y * scale; py < (y+1)*scale; py++ {
+				picture.SetGray(px, py, color.Gray{})
+			}
+		}
+	}
+	return picture
+}
+
+func number(t *testing.T, text string) int {
+	t.Helper()
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// Every state has words of its own on both screens.
+func TestWords(t *testing.T) {
+	seen := make(map[words]devicegrant.State)
+	for _, state := range states {
+		a := devicegrant.Attempt{State: state}
+		for _, w := range []words{laptopWords(a), phoneWords(a)} {
+			if w.Title == "" || w.Text == "" {
+				t.Errorf("%s: no words: %+v", state, w)
+			}
+		}
+		w := laptopWords(a)
+		if other, ok := seen[w]; ok {
+			t.Errorf("%s and %s have the same words for the laptop", state, other)
+		}
+		seen[w] = state
+	}
+	refused := laptopWords(devicegrant.Attempt{State: devicegrant.Failed, Reason: devicegrant.ReasonRefused})
+	for _, reason := range []devicegrant.Reason{devicegrant.ReasonOtherPerson, devicegrant.ReasonUnverified} {
+		if laptopWords(devicegrant.Attempt{State: devicegrant.Failed, Reason: reason}) == refused {
+			t.Errorf("failed because of %q has no words of its own", reason)
+		}
+	}
+}
+
+// Every page, with hostile data in every place, lets none of it through as
+// markup.
+func TestPagesEscape(t *testing.T) {
+	pages, err := parsePages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{pages: pages}
+	const evil = `"><script>alert(1)</script>`
+	f := frame{Person: evil}
+	for name, data := range map[string]any{
+		"home": struct {
+			frame
+			People []string
+		}{f, []string{evil}},
+		"account": struct {
+			frame
+			ByPhone bool
+		}{f, true},
+		"logout":   f,
+		"notice":   notice{frame: f, Title: evil, Text: evil, Next: link{"/" + evil, evil}, Refresh: 2, State: evil, Status: 400, Reference: evil},
+		"activate": activatePage{f, evil, evil, evil},
+		"approve":  approvePage{frame: f, Problem: evil, UserCode: evil, Ref: evil, Browser: evil, Addr: evil, Ago: evil, State: evil},
+		"qrlogin":  qrPage{frame: f, Words: words{evil, evil}, Note: evil, QR: "<svg></svg>", UserCode: evil, URI: evil, URIComplete: "javascript:" + evil, TimeLeft: evil, State: evil},
+	} {
+		w := httptest.NewRecorder()
+		if err := s.render(w, name, data); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, bad := range []string{"<script>alert", `href="javascript:`} {
+			if strings.Contains(w.Body.String(), bad) {
+				t.Errorf("%s lets %q through", name, bad)
+			}
+		}
+		delete(pages, name)
+	}
+	for name := range pages {
+		t.Errorf("the page %s is not tested here", name)
+	}
+}
