@@ -19,9 +19,9 @@ import (
 	"strings"
 	"time"
 
-	"changebank/internal/store"
-
 	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"changebank/internal/store"
 )
 
 // Config is what a [Provider] needs from its surroundings.

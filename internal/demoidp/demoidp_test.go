@@ -20,10 +20,10 @@ import (
 	"testing"
 	"time"
 
-	"changebank/internal/store"
-
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
+
+	"changebank/internal/store"
 )
 
 const (

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"changebank/internal/store"
-
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"changebank/internal/store"
 )
 
 // userCodeFormat is like FusionAuth's, without the characters that people

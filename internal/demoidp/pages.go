@@ -14,10 +14,10 @@ import (
 	"strings"
 	"time"
 
-	"changebank/internal/store"
-
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"changebank/internal/store"
 )
 
 //go:embed pages

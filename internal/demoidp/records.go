@@ -9,11 +9,11 @@ import (
 	"fmt"
 	"time"
 
-	"changebank/internal/store"
-
 	"github.com/go-jose/go-jose/v4"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"changebank/internal/store"
 )
 
 // A grant is who may have tokens for what. Its methods are those that op asks

@@ -7,10 +7,10 @@ import (
 	"strings"
 	"time"
 
-	"changebank/internal/store"
-
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"changebank/internal/store"
 )
 
 var errReused = errors.New("the refresh token was used before")

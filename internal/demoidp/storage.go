@@ -9,11 +9,11 @@ import (
 	"strings"
 	"time"
 
-	"changebank/internal/store"
-
 	"github.com/go-jose/go-jose/v4"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"changebank/internal/store"
 )
 
 const (

@@ -115,6 +115,19 @@ func TestExpiryWhilePolling(t *testing.T) {
 	})
 }
 
+// The laptop is closed and nobody comes: the poller ends itself.
+func TestExpiryWithNobodyWatching(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.provider.polls = script{{err: pending}}
+		a := w.agreed()
+		time.Sleep(time.Until(a.Expires))
+		synctest.Wait()
+		polls := len(w.provider.pollTimes())
+		time.Sleep(time.Hour)
+		w.provider.wantPolls(polls)
+	})
+}
+
 // A late success is thrown away, and not left lying around.
 func TestYesAndExpiry(t *testing.T) {
 	for before := time.Duration(0); before <= time.Second; before += 50 * time.Millisecond {
@@ -163,7 +176,11 @@ func TestClaimWindow(t *testing.T) {
 					wait -= time.Nanosecond
 				}
 				time.Sleep(wait)
-				session, claimed, err := w.bank.Claim(w.Context(), a.ID, giveSession("s"))
+				give := giveSession("s")
+				if late {
+					give = w.neverGive
+				}
+				session, claimed, err := w.bank.Claim(w.Context(), a.ID, give)
 				if late && (!errors.Is(err, ErrNotApproved) || session != "" || claimed) {
 					w.Errorf("Claim: %q, %v, %v, want %v", session, claimed, err, ErrNotApproved)
 				}

@@ -197,10 +197,8 @@ func (p *provider) Verify(ctx context.Context, tokens idp.Tokens, nonce string) 
 	if nonce != "" {
 		p.t.Errorf("verify with nonce %q, want none", nonce)
 	}
-	if err := r.wait(ctx); err != nil {
-		return idp.Person{}, err
-	}
-	return r.person, nil
+	err := r.wait(ctx)
+	return r.person, err
 }
 
 func (p *provider) Revoke(ctx context.Context, tokens idp.Tokens) error {

@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -170,9 +169,9 @@ func TestFileUntil(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := openFile(t, newPath(t))
 		mustSwap(t, f, "key", nil, []byte("v"), time.Now().Add(10*time.Second))
-		time.Sleep(10*time.Second - 1)
+		time.Sleep(10*time.Second - time.Nanosecond)
 		wantValue(t, f, "key", []byte("v"))
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		wantValue(t, f, "key", nil)
 		wantRefused(t, f, "key", []byte("v"), []byte("w"))
 		mustSwap(t, f, "key", nil, []byte("w"), time.Now().Add(time.Second))
@@ -296,16 +295,21 @@ func BenchmarkFileSwap(b *testing.B) {
 func runParallel(b *testing.B, writers int, writer func(n int) func()) {
 	b.Helper()
 	if writers == 1 {
-		write := writer(1)
+		write := writer(0)
 		for b.Loop() {
 			write()
 		}
 		return
 	}
-	var n atomic.Int64
-	b.SetParallelism((writers + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0))
+	perCPU := (writers + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0)
+	ready := make(chan func(), perCPU*runtime.GOMAXPROCS(0))
+	for n := range cap(ready) {
+		ready <- writer(n)
+	}
+	b.SetParallelism(perCPU)
+	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
-		write := writer(int(n.Add(1)))
+		write := <-ready
 		for pb.Next() {
 			write()
 		}

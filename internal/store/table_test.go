@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -575,7 +576,7 @@ func wantOneWinner(t *testing.T, errs []error, loser error) {
 
 func BenchmarkTableGet(b *testing.B) {
 	table := newNotes(openFile(b, newPath(b)), "notes")
-	id := mustCreate(b, table, string(make([]byte, 512)))
+	id := mustCreate(b, table, strings.Repeat("x", 512))
 	for b.Loop() {
 		if _, err := table.Get(b.Context(), id); err != nil {
 			b.Fatal(err)
@@ -589,7 +590,7 @@ func BenchmarkTableUpdate(b *testing.B) {
 		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
 			table := newNotes(openFile(b, newPath(b)), "notes")
 			runParallel(b, writers, func(int) func() {
-				id := mustCreate(b, table, string(make([]byte, 512)))
+				id := mustCreate(b, table, strings.Repeat("x", 512))
 				return func() { mustUpdate(b, table, id, func(n *note) { n.Count++ }) }
 			})
 		})
