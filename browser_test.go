@@ -20,7 +20,6 @@ import (
 )
 
 func TestInBrowsers(t *testing.T) {
-	t.Parallel()
 	chromium := startChromium(t)
 	walkThrough(t, chromium, startBank(t))
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"flag"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -10,6 +12,7 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"sync"
@@ -25,7 +28,20 @@ const (
 	erlich  = "erlich@example.com"
 )
 
+// beTheProgram makes the test binary the program itself, for tests that kill it.
+const beTheProgram = "TEST_BE_CHANGEBANK"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(beTheProgram) != "" {
+		main()
+		return
+	}
+	// Most tests wait most of the time, and a machine with two cores would run
+	// two of them at once.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "12"); err != nil {
+		panic(err)
+	}
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // the demo provider's library speaks there
 	// Away from a developer's own .env.
 	if dir, err := os.MkdirTemp("", "changebank"); err != nil || os.Chdir(dir) != nil {
@@ -39,29 +55,63 @@ type bank struct {
 	URL, DemoURL string
 	secret       string // of the client
 	log          *logBuffer
-	stop         func() // and wait until it has stopped
+	shown        logBuffer // every page and every address that its browsers saw
+	stop         func()    // and wait until it has stopped
 }
 
 // startBank runs the program on free ports until the test ends. settings are
 // NAME=VALUE.
 func startBank(t testing.TB, settings ...string) *bank {
 	t.Helper()
+	return start(t, settings, func(env map[string]string, log io.Writer) (stop func(), done <-chan struct{}) {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			if err := run(ctx, nil, func(name string) string { return env[name] }, log); err != nil {
+				t.Errorf("run: %v", err)
+			}
+		}()
+		return cancel, ended
+	})
+}
+
+// startProcess runs the program as a process of its own, which is stopped by
+// kill -9 and never asked.
+func startProcess(t testing.TB, settings ...string) *bank {
+	t.Helper()
+	return start(t, settings, func(env map[string]string, log io.Writer) (stop func(), done <-chan struct{}) {
+		process := exec.CommandContext(t.Context(), os.Args[0])
+		process.Env = append(os.Environ(), beTheProgram+"=1")
+		for name, value := range env {
+			process.Env = append(process.Env, name+"="+value)
+		}
+		process.Stdout, process.Stderr = log, log
+		if err := process.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_ = process.Wait() // it was killed
+		}()
+		return func() { _ = process.Process.Kill() }, ended
+	})
+}
+
+type launch func(env map[string]string, log io.Writer) (stop func(), done <-chan struct{})
+
+func start(t testing.TB, settings []string, launch launch) *bank {
+	t.Helper()
 	env := map[string]string{"PORT": "0", "DEMO_PORT": "0", "DATA_DIR": t.TempDir(), "CLIENT_SECRET": "a test's secret, + and / and %"}
 	for _, setting := range settings {
 		name, value, _ := strings.Cut(setting, "=")
 		env[name] = value
 	}
-	ctx, cancel := context.WithCancel(t.Context())
 	b := &bank{log: &logBuffer{}, secret: env["CLIENT_SECRET"]}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := run(ctx, nil, func(name string) string { return env[name] }, b.log); err != nil {
-			t.Errorf("run: %v", err)
-		}
-	}()
+	stop, done := launch(env, b.log)
 	b.stop = func() {
-		cancel()
+		stop()
 		<-done
 	}
 	t.Cleanup(func() {
@@ -102,7 +152,7 @@ func (l *logBuffer) String() string {
 func (l *logBuffer) await(t testing.TB, pattern string, ended <-chan struct{}) string {
 	t.Helper()
 	want := regexp.MustCompile(pattern)
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if match := want.FindStringSubmatch(l.String()); match != nil {
 			return match[1]
 		}
@@ -190,6 +240,7 @@ func (b *browser) do(req *http.Request) page {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	_, _ = fmt.Fprintf(&b.bank.shown, "%s\n%s\n", resp.Request.URL, body)
 	doc, err := html.Parse(bytes.NewReader(body))
 	if err != nil {
 		b.t.Fatal(err)
@@ -286,7 +337,7 @@ func (b *browser) awaitReload() page {
 func (b *browser) await(want string, got func() string) {
 	b.t.Helper()
 	var last string
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if last = got(); last == want {
 			return
 		}

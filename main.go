@@ -18,6 +18,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	"changebank/handlers"
 	"changebank/internal/config"
@@ -72,7 +73,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	defer appListeners.Close()
 	defer demoListeners.Close()
 
-	backend, keys, err := openStore(cfg)
+	backend, keys, err := openStore(cfg, log)
 	if err != nil {
 		return err
 	}
@@ -94,12 +95,18 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		Issuer:       cfg.Issuer,
 		ClientID:     cfg.ClientID,
 		ClientSecret: string(cfg.ClientSecret),
-		Auth:         cfg.ClientAuth,
+		Auth:         idp.AuthMethod(cfg.ClientAuth),
 		RedirectURL:  cfg.AppURL + "/callback",
 		LogoutURL:    cfg.AppURL + "/",
 		Log:          log,
 	})
 	defer provider.Close()
+	sessions := session.New(session.Config{
+		Store:   bank,
+		Secure:  strings.HasPrefix(cfg.AppURL, "https:"),
+		Refresh: provider.Refresh,
+		Log:     log,
+	})
 	grants := devicegrant.New(devicegrant.Config{
 		Provider:        provider,
 		Store:           bank,
@@ -111,7 +118,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	server, err := handlers.New(handlers.Config{
 		AppURL:         cfg.AppURL,
 		Provider:       provider,
-		Sessions:       session.New(bank, strings.HasPrefix(cfg.AppURL, "https:")),
+		Sessions:       sessions,
 		Grants:         grants,
 		People:         people,
 		TrustedProxies: cfg.TrustedProxies,
@@ -174,11 +181,21 @@ func newDemo(ctx context.Context, cfg *config.Config, s *store.Store, log *slog.
 }
 
 // openStore opens what outlives the process, and the keys that seal it.
-func openStore(cfg *config.Config) (*store.File, [][]byte, error) {
+func openStore(cfg *config.Config, log *slog.Logger) (*store.File, [][]byte, error) {
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return nil, nil, fmt.Errorf("the folder for data cannot be made; set DATA_DIR to one that can: %w", err)
 	}
-	backend, err := store.OpenFile(filepath.Join(cfg.DataDir, "changebank.db"))
+	path := filepath.Join(cfg.DataDir, "changebank.db")
+	backend, err := store.OpenFile(path)
+	if errors.Is(err, store.ErrDamaged) {
+		// To stop here would be to stop at every start.
+		aside := path + ".damaged-" + time.Now().UTC().Format("20060102T150405.000")
+		log.Error("the data is damaged and set aside; everybody must log in anew", "kept_as", aside, "err", err)
+		if err := os.Rename(path, aside); err != nil {
+			return nil, nil, fmt.Errorf("the damaged data in %s cannot be set aside; move it away: %w", path, err)
+		}
+		backend, err = store.OpenFile(path)
+	}
 	if errors.Is(err, store.ErrLocked) {
 		return nil, nil, fmt.Errorf("another Changebank is using the data in %s; stop it, or set DATA_DIR to another folder", cfg.DataDir)
 	}

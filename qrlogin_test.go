@@ -596,7 +596,7 @@ func (s stream) want(state string) {
 		if got != state {
 			s.t.Fatalf("the stream tells %q (open: %v), want %q", got, open, state)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		s.t.Fatalf("the stream does not tell %q", state)
 	}
 }
@@ -609,7 +609,7 @@ func (s stream) wantEnd() {
 		if open {
 			s.t.Fatalf("the stream tells %q after the end", got)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		s.t.Fatal("the stream stays open after the end")
 	}
 }

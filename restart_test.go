@@ -1,52 +1,27 @@
 package main
 
 import (
-	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
+	"bytes"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 )
-
-// front stands before the program as a proxy does, with an address that stays
-// while the program behind it is stopped and started again.
-type front struct {
-	URL    string
-	behind atomic.Pointer[url.URL]
-}
-
-func newFront(t *testing.T) *front {
-	f := &front{}
-	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-		r.SetURL(f.behind.Load())
-		r.SetXForwarded()
-	}}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if f.behind.Load() == nil {
-			http.Error(w, "nobody is there", http.StatusBadGateway)
-			return
-		}
-		proxy.ServeHTTP(w, r)
-	}))
-	t.Cleanup(server.Close)
-	f.URL = strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
-	return f
-}
 
 // restartable is a bank that keeps its addresses and its data when it starts
 // again.
 type restartable struct {
 	*bank
 	t         *testing.T
+	begin     func(t testing.TB, settings ...string) *bank
 	dir       string
 	app, demo *front
 }
 
-func startRestartable(t *testing.T) *restartable {
+func startRestartable(t *testing.T, begin func(t testing.TB, settings ...string) *bank) *restartable {
 	t.Helper()
-	r := &restartable{t: t, dir: t.TempDir(), app: newFront(t), demo: newFront(t)}
+	r := &restartable{t: t, begin: begin, dir: t.TempDir(), app: newFront(t), demo: newFront(t)}
 	r.start()
 	return r
 }
@@ -54,14 +29,10 @@ func startRestartable(t *testing.T) *restartable {
 func (r *restartable) start() {
 	r.t.Helper()
 	// The demo provider must answer by its front before it can be found there.
-	r.bank = startBank(r.t, "DATA_DIR="+r.dir, "APP_URL="+r.app.URL, "DEMO_URL="+r.demo.URL, "LOG_LEVEL=debug")
+	r.bank = r.begin(r.t, "DATA_DIR="+r.dir, "APP_URL="+r.app.URL, "DEMO_URL="+r.demo.URL, "LOG_LEVEL=debug")
 	r.app.toPort(r.bank.log.await(r.t, `msg=listening port=(\d+)`, nil))
 	r.demo.toPort(r.bank.log.await(r.t, `demo_port=(\d+)`, nil))
 	r.bank.log.await(r.t, `(identity provider found)`, nil)
-}
-
-func (f *front) toPort(port string) {
-	f.behind.Store(&url.URL{Scheme: "http", Host: "localhost:" + port})
 }
 
 func (r *restartable) restart() {
@@ -75,8 +46,15 @@ func (r *restartable) restart() {
 // A restart at any step of the login loses nothing: not the laptop's code, not
 // the phone's session, not the question, not the demo provider's own memory.
 func TestRestartAtEveryStep(t *testing.T) {
-	t.Parallel()
-	b := startRestartable(t)
+	for name, begin := range map[string]func(testing.TB, ...string) *bank{"stopped": startBank, "killed": startProcess} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			restartAtEveryStep(t, startRestartable(t, begin))
+		})
+	}
+}
+
+func restartAtEveryStep(t *testing.T, b *restartable) {
 	laptop, phone := b.browser(t), b.browser(t)
 	phone.logIn(richard)
 	p, link := laptop.showCode()
@@ -93,6 +71,9 @@ func TestRestartAtEveryStep(t *testing.T) {
 		t.Errorf("after a restart the laptop's page is %q, want opened", got)
 	}
 	phone.submit(question, "approve", url.Values{"answer": {"yes"}})
+	// A kill in the very moment between the provider's answer and our saving it
+	// loses the tokens, and the laptop is told; this one comes after it.
+	laptop.await(`{"reload":"true"}`, func() string { return strings.TrimSpace(laptop.get("/device_grant_finished").Body) })
 	b.restart()
 
 	if got := laptop.awaitReload().text("account-email"); got != richard {
@@ -105,5 +86,68 @@ func TestRestartAtEveryStep(t *testing.T) {
 	// Single sign-on: the provider still knows the phone.
 	if got := phone.get("/login").text("account-email"); got != richard {
 		t.Errorf("after a restart the provider does not know the phone: %q", got)
+	}
+}
+
+// A stop right after the yes waits for the tokens, or leaves the fetching of
+// them to the next start.
+func TestStopRightAfterYes(t *testing.T) {
+	t.Parallel()
+	b := startRestartable(t, startBank)
+	laptop, phone := b.browser(t), b.browser(t)
+	phone.logIn(richard)
+	_, link := laptop.showCode()
+	phone.answer(link, "yes")
+	b.restart()
+	if got := laptop.awaitReload().text("account-email"); got != richard {
+		t.Fatalf("the laptop is logged in as %q, want %s", got, richard)
+	}
+}
+
+// Data that is damaged is set aside with a message, and the program starts.
+func TestDamagedDataIsSetAside(t *testing.T) {
+	t.Parallel()
+	first := t.TempDir()
+	b := startBank(t, "DATA_DIR="+first)
+	for range 40 {
+		b.browser(t).logIn(richard)
+	}
+	b.stop()
+	whole, err := os.ReadFile(filepath.Join(first, "changebank.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	overwritten := func(from, to int) []byte {
+		damaged := bytes.Clone(whole)
+		for i := from; i < to; i++ {
+			damaged[i] ^= 0x5a
+		}
+		return damaged
+	}
+	for name, damaged := range map[string][]byte{
+		"a part of it":       whole[:20<<10],
+		"a few bytes":        whole[:100],
+		"another file":       []byte(strings.Repeat("not a store\n", 4000)),
+		"its head is gone":   overwritten(0, 16<<10),
+		"its middle is gone": overwritten(16<<10, len(whole)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "changebank.db"), damaged, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			again := startBank(t, "DATA_DIR="+dir)
+			if !strings.Contains(again.log.String(), "damaged and set aside") {
+				t.Error("nothing is said of the damage")
+			}
+			again.browser(t).logIn(richard)
+			aside, err := filepath.Glob(filepath.Join(dir, "changebank.db.damaged-*"))
+			if err != nil || len(aside) != 1 {
+				t.Fatalf("set aside: %v %v, want one file", aside, err)
+			}
+			if kept, err := os.ReadFile(aside[0]); err != nil || !bytes.Equal(kept, damaged) {
+				t.Error("what is set aside is not what was there")
+			}
+		})
 	}
 }

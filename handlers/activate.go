@@ -48,7 +48,7 @@ func (s *Server) activate(w http.ResponseWriter, r *http.Request) error {
 			Next:  link{"/login", "Log in here"},
 		})
 	}
-	if _, ok := s.mayAnswer(sess); !ok {
+	if !mayAnswer(sess) {
 		return s.loginFirst(w, r, code)
 	}
 	if code == "" {
@@ -65,14 +65,32 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	code, ref := r.PostFormValue("user_code"), r.PostFormValue("attempt")
-	access, ok := s.mayAnswer(sess)
-	if !ok {
+	if !mayAnswer(sess) {
 		return s.loginFirst(w, r, code)
 	}
 	phone := s.browserOf(r)
 	var a devicegrant.Attempt
 	switch r.PostFormValue("answer") {
 	case "yes":
+		var access string
+		switch access, err = s.cfg.Sessions.Token(r.Context(), sess); {
+		case err == nil:
+		case errors.Is(err, session.ErrEnded):
+			return &httpError{
+				status: http.StatusForbidden,
+				title:  "Your login has ended",
+				text:   "The login service has ended it. Log in again, and you are back at the question.",
+				next:   link{loginPath(code), "Log in again"}, err: err,
+			}
+		case errors.Is(err, session.ErrNoToken):
+			return s.loginFirst(w, r, code)
+		default:
+			return &httpError{
+				status: http.StatusBadGateway,
+				text:   "It did not answer as it should, so nothing was done yet. Please say it again in a moment.",
+				next:   link{activateWith(code), "Back to the question"}, err: err,
+			}
+		}
 		a, err = s.cfg.Grants.Yes(r.Context(), code, ref, phone, *sess.Person, access)
 	case "no":
 		a, err = s.cfg.Grants.No(r.Context(), code, ref, phone, *sess.Person)
@@ -149,18 +167,19 @@ func (s *Server) ownCode(r *http.Request, sess session.Session, code string) (bo
 // login would bring no better access token.
 const fresh = 30 * time.Second
 
-// mayAnswer returns the access token with which the person can say yes.
-func (s *Server) mayAnswer(sess session.Session) (access string, ok bool) {
-	if !sess.LoggedIn() {
-		return "", false
-	}
-	access, ok = sess.Token()
-	return access, ok || time.Since(sess.Began) < fresh
+// mayAnswer reports whether the person is logged in and can say yes without
+// another login.
+func mayAnswer(sess session.Session) bool {
+	return sess.CanAct() || sess.LoggedIn() && time.Since(sess.Began) < fresh
 }
 
 // loginFirst has the person log in and brings them back to this very question.
 func (s *Server) loginFirst(w http.ResponseWriter, r *http.Request, code string) error {
-	return seeOther(w, r, "/login?return_to="+url.QueryEscape(activateWith(code)))
+	return seeOther(w, r, loginPath(code))
+}
+
+func loginPath(code string) string {
+	return "/login?return_to=" + url.QueryEscape(activateWith(code))
 }
 
 func activateWith(code string) string {

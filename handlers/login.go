@@ -1,10 +1,12 @@
 package handlers
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"changebank/internal/idp"
 	"changebank/internal/session"
@@ -83,6 +85,7 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) error {
 	if err := s.cfg.Sessions.Enter(w, r, id); err != nil {
 		return err
 	}
+	s.revoke(r.Context(), sess.Tokens)
 	return seeOther(w, r, flow.ReturnTo)
 }
 
@@ -114,10 +117,27 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
 		return seeOther(w, r, "/")
 	}
 	s.log.Info("logged out", "person", *sess.Person)
+	s.revoke(r.Context(), sess.Tokens)
 	if target := s.cfg.Provider.LogoutURL(sess.Tokens.ID); target != "" {
 		return seeOther(w, r, target)
 	}
 	return seeOther(w, r, "/")
+}
+
+// revokeTimeout is how long a person waits for tokens to be revoked.
+const revokeTimeout = 2 * time.Second
+
+// revoke ends the tokens of a session that is over, as well as it can: without
+// our secret and the store nobody could use them anyway.
+func (s *Server) revoke(ctx context.Context, tokens idp.Tokens) {
+	if tokens.Access == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
+	defer cancel()
+	if err := s.cfg.Provider.Revoke(ctx, tokens); err != nil {
+		s.log.Warn("the tokens of a session that is over could not be revoked", "err", err)
+	}
 }
 
 // providerError gives a fault of the provider its words.

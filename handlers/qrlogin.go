@@ -100,7 +100,7 @@ var errOtherTab = errors.New("another tab was quicker")
 // startAttempt begins a QR login for the browser and sends it to look at it.
 func (s *Server) startAttempt(w http.ResponseWriter, r *http.Request, sess session.Session) error {
 	a, err := s.cfg.Grants.Start(r.Context(), s.browserOf(r))
-	if errors.Is(err, devicegrant.ErrForeignPage) {
+	if errors.Is(err, devicegrant.ErrStrayPage) {
 		return &httpError{
 			status: http.StatusBadGateway,
 			text:   "It would send your phone to an address that is not ours, so no code is shown. Its verification URL must be " + s.cfg.AppURL + "/activate.",
@@ -237,7 +237,7 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
 			return seeOther(w, r, "/")
 		}
 	}
-	if err := s.cfg.Sessions.Enter(w, r, id); err != nil {
+	if err := s.cfg.Sessions.EnterClaimed(w, r, id); err != nil {
 		return err
 	}
 	return seeOther(w, r, "/account")

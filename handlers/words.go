@@ -9,6 +9,9 @@ type words struct{ Title, Text string }
 func laptopWords(a devicegrant.Attempt) words {
 	switch a.State {
 	case devicegrant.Waiting:
+		if a.OnTheirPage {
+			return words{"Waiting for your phone", "Scan the code with your phone's camera, log in at the page that opens, and check that it shows the code below. This page goes on by itself."}
+		}
 		return words{"Waiting for your phone", "Scan the code with the camera of the phone that you are logged in on, and say yes there. This page goes on by itself."}
 	case devicegrant.Opened:
 		return words{"Your phone opened it", "Check that it shows the code below, and say yes there."}

@@ -17,10 +17,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/joho/godotenv"
-
-	"changebank/internal/idp"
 )
 
 // Config is the settings. README.md has the same table in words.
@@ -35,7 +34,7 @@ type Config struct {
 
 	ClientID      string
 	ClientSecret  Secret // empty with the demo provider: one is derived from the key
-	ClientAuth    idp.AuthMethod
+	ClientAuth    string // auto, post, basic or none
 	UserPassword  Secret
 	AdminPassword Secret
 
@@ -52,9 +51,9 @@ type Config struct {
 // Load reads the settings. What getenv knows wins over the file at dotenv,
 // which need not exist. The error names every fault, one a line.
 func Load(getenv func(string) string, dotenv string) (*Config, error) {
-	file, err := godotenv.Read(dotenv)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s cannot be read: %w", dotenv, err)
+	file, err := readFile(dotenv)
+	if err != nil {
+		return nil, err
 	}
 	p := &parser{get: func(name string) string { return strings.TrimSpace(cmp.Or(getenv(name), file[name])) }}
 	c := &Config{
@@ -64,7 +63,7 @@ func Load(getenv func(string) string, dotenv string) (*Config, error) {
 		DemoPort:      p.port("DEMO_PORT", 9011),
 		ClientID:      cmp.Or(p.get("CLIENT_ID"), "e9fdb985-9173-4e01-9d73-ac2d60d1dc8e"),
 		ClientSecret:  Secret(p.get("CLIENT_SECRET")),
-		ClientAuth:    idp.AuthMethod(p.oneOf("CLIENT_AUTH", "auto", "post", "basic", "none")),
+		ClientAuth:    p.oneOf("CLIENT_AUTH", "auto", "post", "basic", "none"),
 		UserPassword:  Secret(cmp.Or(p.get("USER_PASSWORD"), "password")),
 		AdminPassword: Secret(cmp.Or(p.get("ADMIN_PASSWORD"), "password")),
 		AppSecretKeys: p.secretKeys("APP_SECRET_KEY"),
@@ -76,12 +75,31 @@ func Load(getenv func(string) string, dotenv string) (*Config, error) {
 	}
 	c.Demo = c.Issuer == ""
 	c.AppURL = p.origin("APP_URL", "http://localhost:"+strconv.Itoa(c.Port))
-	c.DemoURL = p.origin("DEMO_URL", p.demoURL(c))
+	if c.AppURL != "" {
+		c.DemoURL = p.origin("DEMO_URL", demoURL(c))
+	}
 	if err := c.LogLevel.UnmarshalText([]byte(cmp.Or(p.get("LOG_LEVEL"), "info"))); err != nil {
 		p.fault("LOG_LEVEL is %q; use debug, info, warn or error", p.get("LOG_LEVEL"))
 	}
 	p.checkProvider(c)
 	return c, errors.Join(p.faults...)
+}
+
+// readFile reads a file of NAME=value lines, which need not exist.
+func readFile(path string) (map[string]string, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be read: %w", path, err)
+	}
+	values, err := godotenv.UnmarshalBytes(text)
+	if err != nil {
+		// The parser's error quotes the file, and so its secrets.
+		return nil, fmt.Errorf("%s is not understood; each line is NAME=value, and a value with spaces, $ or # stands in single quotes", path)
+	}
+	return values, nil
 }
 
 // Bound puts the ports that were really bound in place of port 0, in every
@@ -135,15 +153,16 @@ func (p *parser) port(name string, missing int) int {
 	return int(port)
 }
 
-// origin reads a URL that is a scheme, a host and perhaps a port. A browser
-// leaves the scheme's own port out, and so do we: the two are compared.
+// origin reads a URL, or returns "" after a fault. It is a scheme, a host and
+// perhaps a port. A browser leaves the scheme's own port out, and so do we: the
+// two are compared.
 func (p *parser) origin(name, missing string) string {
 	text := strings.TrimSuffix(cmp.Or(p.get(name), missing), "/")
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
 		u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		p.fault("%s is %q; it is an address without a path, like https://bank.example.com", name, text)
-		return text
+		return ""
 	}
 	host := strings.ToLower(u.Host)
 	if u.Scheme == "http" {
@@ -155,10 +174,10 @@ func (p *parser) origin(name, missing string) string {
 }
 
 // demoURL is AppURL with the demo provider's port.
-func (p *parser) demoURL(c *Config) string {
+func demoURL(c *Config) string {
 	u, err := url.Parse(c.AppURL)
 	if err != nil {
-		return ""
+		return "" // it has been parsed before
 	}
 	return u.Scheme + "://" + net.JoinHostPort(u.Hostname(), strconv.Itoa(c.DemoPort))
 }
@@ -216,7 +235,7 @@ func (p *parser) duration(name string, missing, least, most time.Duration) time.
 
 func (p *parser) secretKeys(name string) []Secret {
 	var keys []Secret
-	for text := range strings.FieldsFuncSeq(p.get(name), func(r rune) bool { return r == ',' || r == ' ' }) {
+	for text := range strings.FieldsFuncSeq(p.get(name), func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
 		if len(text) < 32 {
 			p.fault("%s has a key of %d characters; make one of 32 or more, for example with: openssl rand -hex 32", name, len(text))
 		}
@@ -240,13 +259,14 @@ func (p *parser) dataDir(name string) string {
 }
 
 func (p *parser) checkProvider(c *Config) {
-	switch {
-	case !c.Demo:
+	if !c.Demo {
 		p.checkRealProvider(c)
-	case c.Public() && p.get("DEMO") != "public":
+	}
+	if c.Demo && c.AppURL != "" && c.Public() && p.get("DEMO") != "public" {
 		p.fault("APP_URL is %s, which others can reach, and without ISSUER anybody there could log in with the demo provider's known password; "+
 			"set ISSUER to your provider, or DEMO=public if you mean it", c.AppURL)
-	case c.ClientAuth == idp.AuthNone:
+	}
+	if c.Demo && c.ClientAuth == "none" {
 		p.fault("CLIENT_AUTH is none, but the demo provider wants the client secret; use auto, post or basic")
 	}
 	if demo := p.get("DEMO"); demo != "" && demo != "public" {
@@ -262,7 +282,7 @@ func (p *parser) checkRealProvider(c *Config) {
 	if p.get("CLIENT_ID") == "" {
 		p.fault("CLIENT_ID is needed with ISSUER: the application's id at your provider")
 	}
-	if c.ClientSecret == "" && c.ClientAuth != idp.AuthNone {
+	if c.ClientSecret == "" && c.ClientAuth != "none" {
 		p.fault("CLIENT_SECRET is needed with ISSUER: the application's secret at your provider (or CLIENT_AUTH=none if it has none)")
 	}
 }

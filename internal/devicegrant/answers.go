@@ -3,6 +3,7 @@ package devicegrant
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"changebank/internal/idp"
@@ -17,11 +18,14 @@ func (m *Manager) Open(ctx context.Context, userCode string, phone Browser, pers
 	if err != nil {
 		return Attempt{}, err
 	}
-	return m.answer(ctx, id, person, phone, func(r *record) error {
-		if r.State == Waiting {
-			r.Person = person
+	return m.answer(ctx, id, phone, person, func(r *record) error {
+		switch r.State {
+		case Waiting:
+			r.Phone, r.Person = phone, person
 			r.Expires = r.Device.Expires
 			return r.to(Opened)
+		case Opened:
+			r.Phone = phone
 		}
 		return nil
 	})
@@ -33,11 +37,15 @@ func (m *Manager) No(ctx context.Context, userCode, ref string, phone Browser, p
 	if err != nil {
 		return Attempt{}, err
 	}
-	return m.answer(ctx, id, person, phone, func(r *record) error {
+	return m.answer(ctx, id, phone, person, func(r *record) error {
 		if r.Ref != ref {
 			return ErrChanged
 		}
-		return skipStep(r.to(Denied))
+		if r.State != Opened {
+			return nil
+		}
+		r.Phone = phone
+		return r.to(Denied)
 	})
 }
 
@@ -52,11 +60,13 @@ func (m *Manager) Yes(ctx context.Context, userCode, ref string, phone Browser, 
 	first := false
 	// The person and the state are written before the provider is asked: no
 	// token may come of an approval that nobody here is known to have given.
-	a, err := m.answer(ctx, id, person, phone, func(r *record) error {
+	a, err := m.answer(ctx, id, phone, person, func(r *record) error {
 		if r.Ref != ref {
 			return ErrChanged
 		}
-		first = r.to(Yes) == nil
+		if first = r.to(Yes) == nil; first {
+			r.Phone = phone
+		}
 		if r.State == Yes {
 			r.Due = time.Now().Add(turn) // polls wait for the approval
 		}
@@ -65,13 +75,15 @@ func (m *Manager) Yes(ctx context.Context, userCode, ref string, phone Browser, 
 	if err != nil || a.State != Yes {
 		return a, err
 	}
+	// What has been said is said, even if the phone goes away now.
+	ctx = context.WithoutCancel(ctx)
 	err = m.cfg.Provider.ApproveDevice(ctx, a.UserCode, access)
-	switch refused, ok := errors.AsType[*idp.Error](err); {
+	switch {
 	case err == nil:
-	case ok && refused.Status < 500 && first:
+	case refuses(err) && first:
 		m.log.Error("the provider refused to approve", "attempt", a.Ref, "err", err)
 		return m.fail(ctx, id, ReasonRefused)
-	case ok && refused.Status < 500:
+	case refuses(err):
 		// Said twice. If the first yes got through, this one is refused: the
 		// next poll tells.
 		err = nil
@@ -90,6 +102,14 @@ func (m *Manager) Yes(ctx context.Context, userCode, ref string, phone Browser, 
 	return a, errors.Join(err, updateErr)
 }
 
+// refuses reports whether the provider will not approve. Any 4xx says so, code
+// or none: a provider that does not have the call answers 404. But 408 and 429
+// only ask for patience.
+func refuses(err error) bool {
+	e, ok := errors.AsType[*idp.Error](err)
+	return ok && (e.Final() || e.Status/100 == 4) && e.Status != http.StatusRequestTimeout && e.Status != http.StatusTooManyRequests
+}
+
 // find returns the ID of the attempt with that user code.
 func (m *Manager) find(ctx context.Context, userCode string, person idp.Person) (string, error) {
 	return m.guesses.look(person, func() (string, error) {
@@ -103,13 +123,10 @@ func (m *Manager) find(ctx context.Context, userCode string, person idp.Person) 
 }
 
 // answer is update for the person with the phone.
-func (m *Manager) answer(ctx context.Context, id string, person idp.Person, phone Browser, change func(*record) error) (Attempt, error) {
+func (m *Manager) answer(ctx context.Context, id string, phone Browser, person idp.Person, change func(*record) error) (Attempt, error) {
 	a, err := m.update(ctx, id, func(r *record) error {
 		if r.Person.Subject != "" && !r.Person.Is(person) {
 			return ErrOtherPerson
-		}
-		if !r.State.Ended() {
-			r.Phone = phone
 		}
 		return change(r)
 	})
@@ -120,13 +137,4 @@ func (m *Manager) answer(ctx context.Context, id string, person idp.Person, phon
 		m.log.Warn("a second person opened the code", "phone", phone, "person", person)
 	}
 	return a, err
-}
-
-// skipStep makes a step that cannot be taken from here no error: the caller
-// gets the attempt as it is and sees.
-func skipStep(err error) error {
-	if errors.Is(err, errStep) {
-		return nil
-	}
-	return err
 }

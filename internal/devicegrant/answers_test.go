@@ -154,10 +154,11 @@ func TestTwoPeopleOpenAtOnce(t *testing.T) {
 	})
 }
 
-// A yes to a question that was never shown is forged.
+// A yes to a question that was never shown is errForged.
 func TestYesWithoutHavingOpened(t *testing.T) {
 	inBubble(t, func(w *world) {
 		a := w.start()
+		before := w.record(a)
 		got, err := w.yes(a)
 		if err != nil || got.State != Waiting {
 			w.Errorf("Yes: %s, %v, want %s", got.State, err, Waiting)
@@ -169,10 +170,35 @@ func TestYesWithoutHavingOpened(t *testing.T) {
 		time.Sleep(time.Minute)
 		w.provider.wantApprovals(0)
 		w.provider.wantPolls(0)
-		if r := w.want(a, Waiting); r.Person != (idp.Person{}) {
-			w.Errorf("the attempt is %v's, want nobody's", r.Person)
+		if after := w.want(a, Waiting); after != before {
+			w.Errorf("the attempt was %+v, is %+v, want no trace of a phone or a person", before, after)
 		}
 	})
+}
+
+// Nor does a no leave a trace that comes too late.
+func TestNoAfterYes(t *testing.T) {
+	for _, state := range []State{Yes, Approved} {
+		t.Run(string(state), func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				w.provider.polls = script{{err: pending}, {}}
+				a := w.agreed()
+				synctest.Wait()
+				if state == Approved {
+					time.Sleep(time.Minute)
+					synctest.Wait()
+				}
+				before := w.want(a, state)
+				got, err := w.bank.No(w.Context(), a.UserCode, a.Ref, tablet, richard)
+				if err != nil || got.State != state {
+					w.Errorf("No: %s, %v, want %s", got.State, err, state)
+				}
+				if after := w.record(a); after != before {
+					w.Errorf("the attempt was %+v, is %+v, want it unchanged", before, after)
+				}
+			})
+		})
+	}
 }
 
 // The question may be on a phone while its code has come to stand for another
@@ -223,9 +249,13 @@ func TestNoEndsItAtOnce(t *testing.T) {
 
 func TestApproveRefused(t *testing.T) {
 	for name, answer := range map[string]*idp.Error{
-		"refused":      {Status: 400, Code: "invalid_request", Reason: "invalid_user_code"},
-		"bad client":   {Status: 401, Code: "invalid_client"},
-		"no such call": {Status: 404},
+		"refused":       {Status: 400, Code: "invalid_request", Reason: "invalid_user_code"},
+		"bad client":    {Status: 401, Code: "invalid_client"},
+		"no such call":  {Status: 404},
+		"forbidden":     {Status: 403},
+		"gone":          {Status: 410},
+		"409 page":      {Status: 409},
+		"said with 200": {Status: 200, Code: "access_denied"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(w *world) {
@@ -251,6 +281,12 @@ func TestApproveTimesOut(t *testing.T) {
 		"no answer":         context.DeadlineExceeded,
 		"500":               &idp.Error{Status: 500},
 		"503 with a code":   &idp.Error{Status: 503, Code: "server_error"},
+		"503, refusing":     &idp.Error{Status: 503, Code: "invalid_request"},
+		"408":               &idp.Error{Status: 408},
+		"429":               &idp.Error{Status: 429},
+		"429 with a code":   &idp.Error{Status: 429, Code: "slow_down"},
+		"301":               &idp.Error{Status: 301},
+		"307":               &idp.Error{Status: 307},
 		"another word":      errors.New("idp: approve: the answer says \"x\""),
 		"not yet connected": idp.ErrNotReady,
 	}

@@ -10,13 +10,12 @@ import (
 )
 
 // State is how far an [Attempt] has come. The words are part of the pages and
-// of the event stream.
+// of the event stream. The word "number" is reserved.
 type State string
 
 const (
 	Waiting   State = "waiting"   // for a phone to open the code
 	Opened    State = "opened"    // a person is looking at the question
-	Number    State = "number"    // reserved: the phone shows a number that the laptop must type
 	Yes       State = "yes"       // the person said yes; tokens may be fetched
 	Approved  State = "approved"  // the tokens are here and are that person's
 	Claimed   State = "claimed"   // the laptop has its session
@@ -26,9 +25,10 @@ const (
 	Failed    State = "failed"    // Attempt.Reason says why
 )
 
-// next is every step that an attempt can take.
+// next is every step that an attempt can take. From Waiting straight to
+// Approved or Denied goes only an attempt that is OnTheirPage.
 var next = map[State][]State{
-	Waiting:  {Opened, Cancelled, Expired, Failed},
+	Waiting:  {Opened, Approved, Denied, Cancelled, Expired, Failed},
 	Opened:   {Yes, Denied, Cancelled, Expired, Failed},
 	Yes:      {Approved, Cancelled, Expired, Failed},
 	Approved: {Claimed, Cancelled, Expired},
@@ -64,6 +64,7 @@ type Attempt struct {
 
 	UserCode         string // exactly as the provider wrote it
 	URI, URIComplete string
+	OnTheirPage      bool // the provider's own page asks the person: we hear of the end only
 
 	Laptop Browser
 	Phone  Browser
@@ -87,6 +88,13 @@ type record struct {
 	Backoff    time.Duration // the last wait, while the provider is in trouble
 
 	Session string // the session that claimed it
+}
+
+// pollable reports whether the token endpoint may be asked: on our page once
+// the person has said yes there, since no other approval counts; on the
+// provider's page all the time.
+func (r *record) pollable() bool {
+	return r.State == Yes || r.OnTheirPage && r.State == Waiting
 }
 
 // keepEnded is how long the laptop's page can tell how the last attempt ended.

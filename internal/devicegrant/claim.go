@@ -11,15 +11,15 @@ import (
 
 // Cancel ends an attempt from the laptop's side, if it has not ended yet.
 func (m *Manager) Cancel(ctx context.Context, id string) error {
-	var tokens idp.Tokens
 	_, err := m.update(ctx, id, func(r *record) error {
-		tokens = r.Tokens
-		return skipStep(r.to(Cancelled))
+		if r.State.Ended() {
+			return nil
+		}
+		return r.to(Cancelled)
 	})
 	if errors.Is(err, ErrNone) {
 		return nil
 	}
-	m.revoke(tokens)
 	return err
 }
 
@@ -61,5 +61,8 @@ func (m *Manager) Claim(ctx context.Context, id string, give func(idp.Person, id
 		r.Session = made
 		return nil
 	})
-	return session, claimed, err
+	if err != nil {
+		return "", false, err
+	}
+	return session, claimed, nil
 }

@@ -156,9 +156,12 @@ func TestYesAndExpiry(t *testing.T) {
 					w.wantEnd(a, Expired, "")
 					w.provider.wantRevoked(1)
 				case before <= approveTime+pollTime+verifyTime:
+					// Stored and not verified yet: they are nobody's.
 					w.wantEnd(a, Expired, "")
+					w.provider.wantRevoked(1)
 				default:
 					w.want(a, Approved)
+					w.provider.wantKept()
 				}
 			})
 		})
@@ -187,6 +190,16 @@ func TestClaimWindow(t *testing.T) {
 				if !late && (err != nil || session != "s" || !claimed) {
 					w.Errorf("Claim: %q, %v, %v, want it", session, claimed, err)
 				}
+				synctest.Wait()
+				if late {
+					w.wantEnd(a, Expired, "")
+					w.provider.wantRevoked(1)
+				} else {
+					w.wantEnd(a, Claimed, "")
+					time.Sleep(time.Hour / 2)
+					synctest.Wait()
+					w.provider.wantKept()
+				}
 			})
 		})
 	}
@@ -203,5 +216,68 @@ func TestClaimWindowEndsDuringTheClaim(t *testing.T) {
 		if !errors.Is(err, ErrNotApproved) || session != "" || claimed {
 			w.Errorf("Claim: %q, %v, %v, want %v", session, claimed, err, ErrNotApproved)
 		}
+		synctest.Wait()
+		w.wantEnd(a, Expired, "")
+		w.provider.wantRevoked(1)
+	})
+}
+
+// The laptop never comes for what it was given: nobody else may have it, and
+// it must not lie around at the provider either.
+func TestApprovedAndNeverClaimed(t *testing.T) {
+	for name, come := range map[string]func(w *world, a Attempt){
+		"nobody watches": func(*world, Attempt) {},
+		"a page watches": func(w *world, a Attempt) { w.watch(w.bank, a.ID) },
+		"many watch": func(w *world, a Attempt) {
+			for range 5 {
+				w.watch(w.bank, a.ID)
+				w.watch(w.process(), a.ID)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				a := w.approved()
+				come(w, a)
+				time.Sleep(2*time.Minute - time.Nanosecond)
+				synctest.Wait()
+				w.want(a, Approved)
+				w.provider.wantKept()
+				time.Sleep(time.Nanosecond)
+				synctest.Wait()
+				w.wantEnd(a, Expired, "")
+				w.provider.wantRevoked(1)
+			})
+		})
+	}
+	// Nobody is there when the time is over: who comes next sees to it.
+	t.Run("after a restart", func(t *testing.T) {
+		inBubble(t, func(w *world) {
+			a := w.approved()
+			w.wantCloseTakes(0)
+			time.Sleep(10 * time.Minute)
+			got, err := w.process().Get(w.Context(), a.ID)
+			if err != nil || got.State != Expired {
+				w.Errorf("Get: %s, %v, want %s", got.State, err, Expired)
+			}
+			synctest.Wait()
+			w.wantEnd(a, Expired, "")
+			w.provider.wantRevoked(1)
+		})
+	})
+	t.Run("the store is away", func(t *testing.T) {
+		inBubble(t, func(w *world) {
+			a := w.approved()
+			time.Sleep(2*time.Minute - time.Second)
+			w.backend.noWrites.Store(true)
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			w.provider.wantKept() // nobody may be told what is not written
+			w.backend.noWrites.Store(false)
+			time.Sleep(5 * time.Second)
+			synctest.Wait()
+			w.wantEnd(a, Expired, "")
+			w.provider.wantRevoked(1)
+		})
 	})
 }

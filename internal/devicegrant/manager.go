@@ -12,6 +12,7 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"path"
 	"sync"
 	"time"
 
@@ -34,9 +35,9 @@ var (
 	// ErrSilent says that the provider did not take the yes; it may have
 	// heard it, and saying yes again does no harm.
 	ErrSilent = errors.New("devicegrant: the provider did not answer")
-	// ErrForeignPage says that the provider sends phones to a page that is not
-	// ours.
-	ErrForeignPage = errors.New("devicegrant: the verification URI is not ours")
+	// ErrStrayPage says that the provider sends phones to a page that looks like
+	// ours, but at another address than ours.
+	ErrStrayPage = errors.New("devicegrant: the verification URI is ours at another address")
 	// ErrNotApproved says that there is nothing to claim.
 	ErrNotApproved = errors.New("devicegrant: not approved")
 )
@@ -52,6 +53,8 @@ type Provider interface {
 	PollDevice(ctx context.Context, deviceCode string) (idp.Tokens, error)
 	Verify(ctx context.Context, tokens idp.Tokens, nonce string) (idp.Person, error)
 	Revoke(context.Context, idp.Tokens) error
+	// Owns reports whether a page is the provider's.
+	Owns(uri string) bool
 }
 
 var _ Provider = (*idp.Client)(nil)
@@ -60,8 +63,8 @@ var _ Provider = (*idp.Client)(nil)
 type Config struct {
 	Provider Provider
 	Store    *store.Store
-	// VerificationURI is our page for phones: what the provider must give out
-	// as its verification URI.
+	// VerificationURI is our page for phones: what a provider that lets an
+	// application have one gives out as its verification URI.
 	VerificationURI string
 	// CodeLifetime is how long a code waits to be opened. Who has opened it may
 	// read and answer until the provider's own time is up.
@@ -82,7 +85,9 @@ type Manager struct {
 	wg   sync.WaitGroup
 
 	mu      sync.Mutex
-	pollers map[string]bool // attempts that a goroutine here redeems
+	pollers map[string]time.Time // attempts that a goroutine here redeems, and when somebody last looked
+
+	warnOnce sync.Once // that phishing has it easier on the provider's page
 }
 
 // New returns a Manager. Its owner must Close it.
@@ -95,7 +100,7 @@ func New(cfg Config) *Manager {
 		codes:    store.NewTable[codeRecord](cfg.Store, "user codes"),
 		ctx:      ctx,
 		stop:     stop,
-		pollers:  make(map[string]bool),
+		pollers:  make(map[string]time.Time),
 	}
 }
 
@@ -122,8 +127,12 @@ func (m *Manager) start(ctx context.Context, laptop Browser) (Attempt, error) {
 	if err != nil {
 		return Attempt{}, err
 	}
-	if device.URI != m.cfg.VerificationURI {
-		return Attempt{}, ErrForeignPage
+	if Fold(device.User) == "" {
+		return Attempt{}, errors.New("devicegrant: nobody could type the user code that the provider gave")
+	}
+	onTheirPage, err := m.onTheirPage(device.URI)
+	if err != nil {
+		return Attempt{}, err
 	}
 	now := time.Now()
 	r := record{
@@ -133,15 +142,25 @@ func (m *Manager) start(ctx context.Context, laptop Browser) (Attempt, error) {
 			UserCode:    device.User,
 			URI:         device.URI,
 			URIComplete: device.URIComplete,
+			OnTheirPage: onTheirPage,
 			Laptop:      laptop,
 			Started:     now,
 			Expires:     earlier(now.Add(m.cfg.CodeLifetime), device.Expires),
 		},
 		Device: device,
 	}
+	if onTheirPage {
+		r.Expires = device.Expires // nobody tells us when it is opened
+		r.Polled = now             // the first poll comes after one interval
+		r.Due = r.earliest()
+	}
 	id, err := m.attempts.Create(ctx, r)
 	if err != nil {
 		return Attempt{}, err
+	}
+	if onTheirPage {
+		m.log.Info("qr login started", "attempt", r.Ref, "laptop", laptop, "page", "the provider's")
+		return r.seen(id), nil
 	}
 	err = m.codes.CreateAs(ctx, Fold(device.User), codeRecord{id, device.Expires.Add(keepEnded)})
 	if err != nil {
@@ -150,6 +169,23 @@ func (m *Manager) start(ctx context.Context, laptop Browser) (Attempt, error) {
 	}
 	m.log.Info("qr login started", "attempt", r.Ref, "laptop", laptop)
 	return r.seen(id), nil
+}
+
+// onTheirPage reports whether the verification URI is the provider's own page.
+// Ours at another address is an error: a tunnel that has changed its name,
+// where the phone would find nobody.
+func (m *Manager) onTheirPage(uri string) (bool, error) {
+	if uri == m.cfg.VerificationURI {
+		return false, nil
+	}
+	if path.Base(uri) == path.Base(m.cfg.VerificationURI) && !m.cfg.Provider.Owns(uri) {
+		return false, ErrStrayPage
+	}
+	m.warnOnce.Do(func() {
+		m.log.Warn("people say yes on the provider's own page, which shows them nothing of the laptop that asks; "+
+			"if the provider allows it, have its verification URI be ours", "theirs", uri, "ours", m.cfg.VerificationURI)
+	})
+	return true, nil
 }
 
 // Get returns an attempt as it is now, or [ErrNone].
@@ -165,8 +201,8 @@ func (m *Manager) Get(ctx context.Context, id string) (Attempt, error) {
 		// Written down, so that everybody hears of it, and logged once.
 		return m.update(ctx, id, func(*record) error { return nil })
 	}
-	if r.State == Yes {
-		m.redeem(id) // for a process that died meanwhile
+	if r.pollable() {
+		m.redeem(id) // in place of a process that died, too
 	}
 	return r.seen(id), nil
 }
@@ -203,17 +239,22 @@ func (m *Manager) Watch(ctx context.Context, id string) iter.Seq2[Attempt, error
 				}
 				last = a
 			}
-			over.Reset(time.Until(a.Expires))
+			wait := time.Until(a.Expires)
+			if a.OnTheirPage {
+				wait = min(wait, lookEvery) // to be seen looking
+			}
+			over.Reset(wait)
 		}
 	}
 }
 
-// update changes an attempt whose time, if over, has been called first, and
-// logs the step that it took.
+// update changes an attempt whose time, if over, has been called first. It
+// logs the step that the attempt took, and revokes its tokens if it ended
+// without being claimed.
 func (m *Manager) update(ctx context.Context, id string, change func(*record) error) (Attempt, error) {
-	var before State
+	var before record
 	r, err := m.attempts.Update(ctx, id, func(r *record) error {
-		before = r.State
+		before = *r
 		r.expire(time.Now())
 		return change(r)
 	})
@@ -223,8 +264,11 @@ func (m *Manager) update(ctx context.Context, id string, change func(*record) er
 	if err != nil {
 		return Attempt{}, err
 	}
-	if r.State != before {
+	if r.State != before.State {
 		m.logStep(r)
+		if r.State.Ended() && r.State != Claimed {
+			m.revoke(before.Tokens)
+		}
 	}
 	return r.seen(id), nil
 }

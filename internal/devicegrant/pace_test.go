@@ -53,7 +53,7 @@ func TestOnePollAtOnce(t *testing.T) {
 		w.provider.wantApprovals(1)
 		w.provider.wantPolls(1)
 		r := w.want(a, Approved)
-		if given := w.provider.given[0]; !r.Person.Is(richard) || r.Tokens.Access != given.Access || r.Tokens.ID != given.ID {
+		if given := w.provider.first(); !r.Person.Is(richard) || r.Tokens.Access != given.Access || r.Tokens.ID != given.ID {
 			w.Errorf("approved for %v, want Richard and his tokens", r.Person)
 		}
 		if got := w.provider.polled[0].Sub(said); got != approveTime {
@@ -94,23 +94,39 @@ func TestPace(t *testing.T) {
 			[]time.Duration{11500 * time.Millisecond, 11500 * time.Millisecond, 17250 * time.Millisecond, 17250 * time.Millisecond},
 		},
 		{
-			// Then it doubles, up to a minute.
+			// Some providers say by how much; less than five more it never is.
+			"slow_down by as much as the provider says", interval,
+			script{{err: slowdownTo(30 * time.Second)}, {err: pending}, {err: slowdownTo(time.Second)}, {}},
+			[]time.Duration{34500 * time.Millisecond, 34500 * time.Millisecond, 40250 * time.Millisecond},
+		},
+		{
+			"slow_down by more than a minute", interval,
+			script{{err: slowdownTo(time.Hour)}, {err: pending}, {}},
+			[]time.Duration{69 * time.Second, 69 * time.Second},
+		},
+		{
+			"slow_down again and again", 58 * time.Second,
+			script{{err: slowdownTo(0)}, {err: slowdownTo(0)}, {}},
+			[]time.Duration{69 * time.Second, 69 * time.Second},
+		},
+		{
+			// It doubles, up to a minute.
 			"trouble", interval,
 			script{
 				{err: context.DeadlineExceeded}, {err: server}, {err: &idp.Error{Status: 429}},
 				{err: &idp.Error{Status: 400}}, {err: errors.New("invalid character '<'")}, {err: server}, {},
 			},
-			[]time.Duration{pace, 10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute, time.Minute},
+			[]time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute, time.Minute, time.Minute},
 		},
 		{
 			"trouble that passes", interval,
 			script{{err: server}, {err: server}, {err: server}, {err: pending}, {err: server}, {err: server}, {}},
-			[]time.Duration{pace, 10 * time.Second, 20 * time.Second, pace, pace, 10 * time.Second},
+			[]time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second, pace, 10 * time.Second, 20 * time.Second},
 		},
 		{
 			"trouble after slow_down", interval,
 			script{{err: slowdown}, {err: server}, {err: server}, {}},
-			[]time.Duration{11500 * time.Millisecond, 11500 * time.Millisecond, 20 * time.Second},
+			[]time.Duration{11500 * time.Millisecond, 20 * time.Second, 40 * time.Second},
 		},
 	}
 	for _, tt := range tests {
@@ -147,7 +163,7 @@ func TestSilenceShows(t *testing.T) {
 		time.Sleep(time.Minute)
 		seen, _, _ := page.saw()
 		silent := approveTime
-		back := silent + pace + 10*time.Second
+		back := silent + 10*time.Second + 20*time.Second
 		want := []sight{
 			{Opened, false, 0}, {Yes, false, 0}, {Yes, true, silent}, {Yes, false, back},
 			{Approved, false, back + pace + pollTime + verifyTime},
@@ -156,6 +172,40 @@ func TestSilenceShows(t *testing.T) {
 			w.Errorf("the laptop saw\n%v, want\n%v", seen, want)
 		}
 	})
+}
+
+func slowdownTo(interval time.Duration) error {
+	return &idp.Error{Status: 400, Code: idp.CodeSlowDown, Interval: interval}
+}
+
+// A server in trouble, or a proxy before it, may say what it likes: a login
+// that is on its way must neither end by that nor become slower for good.
+func TestServerErrorsAreNotTheProvidersWord(t *testing.T) {
+	for _, code := range []string{
+		idp.CodePending, idp.CodeSlowDown, idp.CodeExpired, idp.CodeDenied, "invalid_grant", "invalid_client",
+	} {
+		t.Run(code, func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				w.provider.polls = script{{err: &idp.Error{Status: 503, Code: code, Interval: time.Minute}}, {err: pending}, {after: pollTime}}
+				a := w.open(w.start())
+				page := w.watch(w.bank, a.ID)
+				w.noError(w.yes(a))
+				time.Sleep(time.Minute)
+				seen, _, _ := page.saw()
+				back := approveTime + 10*time.Second
+				want := []sight{
+					{Opened, false, 0}, {Yes, false, 0}, {Yes, true, approveTime}, {Yes, false, back},
+					{Approved, false, back + pace + pollTime + verifyTime},
+				}
+				if !slices.Equal(seen, want) {
+					w.Errorf("the laptop saw\n%v, want\n%v", seen, want)
+				}
+				if r := w.record(a); r.Device.Interval != interval {
+					w.Errorf("interval %v, want %v as before", r.Device.Interval, interval)
+				}
+			})
+		})
+	}
 }
 
 // A slow_down is for good: the next process keeps to it as well.

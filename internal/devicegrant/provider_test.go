@@ -2,7 +2,9 @@ package devicegrant
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +34,9 @@ var (
 
 	pending  = &idp.Error{Status: 400, Code: idp.CodePending}
 	slowdown = &idp.Error{Status: 400, Code: idp.CodeSlowDown}
+
+	errForged   = fmt.Errorf("%w: the signature is wrong", idp.ErrInvalidToken)
+	errKeysAway = errors.New("idp: verify: fetch the keys: 503 Service Unavailable")
 )
 
 // reply is one answer of the scripted provider.
@@ -39,14 +44,9 @@ type reply struct {
 	after  time.Duration
 	err    error
 	person idp.Person // of Verify
-	deaf   bool       // it comes even if nobody waits for it any more
 }
 
 func (r reply) wait(ctx context.Context) error {
-	if r.deaf {
-		time.Sleep(r.after)
-		return r.err
-	}
 	select {
 	case <-time.After(r.after):
 		return r.err
@@ -214,6 +214,8 @@ func (p *provider) Revoke(ctx context.Context, tokens idp.Tokens) error {
 	return nil
 }
 
+func (p *provider) Owns(uri string) bool { return strings.HasPrefix(uri, issuer+"/") }
+
 // pollTimes returns when the polls came, since the first of them.
 func (p *provider) pollTimes() []time.Duration {
 	p.mu.Lock()
@@ -238,6 +240,37 @@ func (p *provider) wantApprovals(n int) {
 	defer p.mu.Unlock()
 	if len(p.approved) != n {
 		p.t.Errorf("the provider was asked to approve %d times, want %d", len(p.approved), n)
+	}
+}
+
+// first returns the tokens of the first answer that had any.
+func (p *provider) first() idp.Tokens {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.given) == 0 {
+		p.t.Error("no tokens were given out")
+		return idp.Tokens{}
+	}
+	return p.given[0]
+}
+
+func (p *provider) wantVerdicts(n int) {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.verified) != n {
+		p.t.Errorf("tokens were verified %d times, want %d", len(p.verified), n)
+	}
+}
+
+// wantKept checks that no tokens have been revoked.
+func (p *provider) wantKept() {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.revoked) != 0 {
+		p.t.Errorf("%d sets of tokens revoked, want 0", len(p.revoked))
 	}
 }
 

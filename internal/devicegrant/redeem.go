@@ -6,25 +6,34 @@ import (
 	"time"
 
 	"changebank/internal/idp"
+	"changebank/internal/store"
 )
 
 const (
 	turn          = 15 * time.Second // how long one may speak to the provider; longer than a request can take
 	margin        = 1.15             // on the provider's interval: an exact ticker is told to slow down
 	slowDown      = 5 * time.Second  // more from now on (RFC 8628, section 3.5)
+	maxInterval   = time.Minute
 	maxBackoff    = time.Minute
+	storeRetry    = 5 * time.Second
+	lookEvery     = 5 * time.Second  // how often an open page shows that it is looked at
+	lookGrace     = 12 * time.Second // without a look, nobody is there
 	revokeTimeout = 5 * time.Second
 )
 
-// redeem has a goroutine fetch the tokens of an attempt in state [Yes], if
-// none here does yet.
+// redeem has a goroutine fetch the tokens of an attempt, if none here does yet,
+// and remembers that somebody looks.
 func (m *Manager) redeem(id string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.pollers[id] || m.ctx.Err() != nil {
+	if m.ctx.Err() != nil {
 		return
 	}
-	m.pollers[id] = true
+	_, running := m.pollers[id]
+	m.pollers[id] = time.Now()
+	if running {
+		return
+	}
 	m.wg.Go(func() {
 		m.redeemUntilDone(m.ctx, id)
 		m.mu.Lock()
@@ -33,39 +42,75 @@ func (m *Manager) redeem(id string) {
 	})
 }
 
-// redeemUntilDone takes a turn whenever one is due, until the attempt has left
-// the state Yes. It reads everything from the record, so it goes on where
-// another process stopped.
+// watched reports whether somebody has looked at the attempt just now.
+func (m *Manager) watched(id string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return time.Since(m.pollers[id]) < lookGrace
+}
+
+// redeemUntilDone takes a turn whenever one is due, until there is no more to
+// ask, and then sees to it that approved tokens are claimed or revoked in time.
+// It reads everything from the record, so it goes on where another process
+// stopped.
 func (m *Manager) redeemUntilDone(ctx context.Context, id string) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ticks := m.attempts.Watch(ctx, id)
 	for ctx.Err() == nil {
-		r, err := m.attempts.Get(ctx, id)
-		if err != nil {
-			m.log.Error("an attempt cannot be read; its laptop's page will try again", "err", err)
+		wait, err := m.goOn(ctx, id)
+		switch {
+		case errors.Is(err, errDone):
 			return
+		case err != nil && ctx.Err() == nil:
+			m.log.Error("an attempt cannot be read or changed, trying again", "err", err)
+			wait = storeRetry
 		}
-		if r.expire(time.Now()); r.State != Yes {
-			return
-		}
-		if wait := time.Until(later(r.Due, r.Lease)); wait > 0 {
+		if wait > 0 {
 			select {
 			case <-ticks:
 			case <-time.After(wait):
 			case <-ctx.Done():
 			}
-			continue
-		}
-		if err := m.takeTurn(ctx, id); err != nil {
-			m.log.Error("an attempt cannot be changed; its laptop's page will try again", "attempt", r.Ref, "err", err)
-			return
 		}
 	}
 }
 
-// errTaken says that the turn is another's.
-var errTaken = errors.New("devicegrant: somebody else's turn")
+var (
+	// errTaken says that the turn is another's.
+	errTaken = errors.New("devicegrant: somebody else's turn")
+	// errDone says that an attempt needs nobody to go on with it.
+	errDone = errors.New("devicegrant: nothing left to do")
+)
+
+// goOn does what is due, and returns how long nothing is.
+func (m *Manager) goOn(ctx context.Context, id string) (wait time.Duration, err error) {
+	r, err := m.attempts.Get(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return 0, errDone
+	}
+	if err != nil {
+		return 0, err
+	}
+	if !r.State.Ended() && !time.Now().Before(r.Expires) {
+		_, err := m.update(ctx, id, func(*record) error { return nil })
+		return 0, skipTaken(err)
+	}
+	switch {
+	case r.State == Approved:
+		return time.Until(r.Expires), nil
+	case !r.pollable():
+		return 0, errDone
+	case r.OnTheirPage && !m.watched(id):
+		return 0, errDone // until somebody looks again
+	}
+	if wait := time.Until(later(r.Due, r.Lease)); wait > 0 {
+		return min(wait, time.Until(r.Expires)), nil
+	}
+	// A turn is taken to its end even if we are stopping: tokens that the
+	// provider has given out must not be lost with the answer.
+	return 0, m.takeTurn(context.WithoutCancel(ctx), id)
+}
 
 // takeTurn asks the token endpoint once, or verifies the tokens that are here
 // already: redeeming cannot be repeated, verifying can.
@@ -73,7 +118,7 @@ func (m *Manager) takeTurn(ctx context.Context, id string) error {
 	var mine record
 	_, err := m.update(ctx, id, func(r *record) error {
 		now := time.Now()
-		if r.State != Yes || now.Before(later(r.Due, r.Lease)) {
+		if !r.pollable() || now.Before(later(r.Due, r.Lease)) {
 			return errTaken
 		}
 		r.Turn++
@@ -84,16 +129,13 @@ func (m *Manager) takeTurn(ctx context.Context, id string) error {
 		mine = *r
 		return nil
 	})
-	if errors.Is(err, errTaken) || errors.Is(err, ErrNone) {
-		return nil
-	}
 	if err != nil {
-		return err
+		return skipTaken(err)
 	}
 	if mine.Tokens.Access == "" {
 		tokens, err := m.cfg.Provider.PollDevice(ctx, mine.Device.Device)
 		if err != nil {
-			return m.notYet(ctx, id, mine, err)
+			return skipTaken(m.inTurn(ctx, id, mine, func(r *record) error { return m.notYet(r, err) }))
 		}
 		mine.Tokens = tokens
 		err = m.inTurn(ctx, id, mine, func(r *record) error {
@@ -106,58 +148,72 @@ func (m *Manager) takeTurn(ctx context.Context, id string) error {
 		}
 	}
 	person, err := m.cfg.Provider.Verify(ctx, mine.Tokens, "")
-	switch {
-	case ctx.Err() != nil:
-		return nil // we are stopping; the next process verifies
-	case err != nil:
-		m.log.Error("the tokens do not verify", "attempt", mine.Ref, "err", err)
-		err = m.reject(ctx, id, mine, ReasonUnverified)
-	case !person.Is(mine.Person):
-		// Somebody else approved this code at the provider, where we do not
-		// see it: an attacker who said yes here himself, and mailed the
-		// provider's own link to his victim.
-		m.log.Warn("the tokens are another person's", "attempt", mine.Ref, "yes_by", mine.Person, "tokens_of", person)
-		err = m.reject(ctx, id, mine, ReasonOtherPerson)
-	default:
-		err = m.inTurn(ctx, id, mine, func(r *record) error {
-			r.Person = person
-			r.Expires = time.Now().Add(claimWindow)
-			return r.to(Approved)
-		})
-	}
-	return skipTaken(err)
+	return skipTaken(m.inTurn(ctx, id, mine, func(r *record) error { return m.verified(r, person, err) }))
 }
 
 // notYet decides what a poll without tokens means.
-func (m *Manager) notYet(ctx context.Context, id string, mine record, cause error) error {
-	if ctx.Err() != nil {
+func (m *Manager) notYet(r *record, cause error) error {
+	refusal, ok := errors.AsType[*idp.Error](cause)
+	if !ok || !refusal.Final() {
+		m.log.Warn("the provider did not answer a poll", "attempt", r.Ref, "err", cause)
+		r.backOff()
 		return nil
 	}
-	refusal, ok := errors.AsType[*idp.Error](cause)
-	decided := ok && refusal.Final()
-	return skipTaken(m.inTurn(ctx, id, mine, func(r *record) error {
-		switch {
-		case ok && refusal.Code == idp.CodePending:
-			r.rest(0)
-		case ok && refusal.Code == idp.CodeSlowDown:
-			r.Device.Interval += slowDown
-			r.rest(0)
-		case ok && refusal.Code == idp.CodeExpired:
-			return r.to(Expired)
-		case decided:
-			m.log.Error("the provider refused the device code", "attempt", r.Ref, "err", cause)
-			r.Reason = ReasonRefused
-			return r.to(Failed)
-		default:
-			m.log.Warn("the provider did not answer a poll", "attempt", r.Ref, "err", cause)
-			r.rest(min(max(2*r.Backoff, r.Device.Interval), maxBackoff))
+	switch refusal.Code {
+	case idp.CodePending:
+		r.rest(0)
+	case idp.CodeSlowDown:
+		// For good (RFC 8628, section 3.5); some providers say by how much.
+		r.Device.Interval = min(max(r.Device.Interval+slowDown, refusal.Interval), maxInterval)
+		r.rest(0)
+	case idp.CodeExpired:
+		return r.to(Expired)
+	case idp.CodeDenied:
+		if r.OnTheirPage {
+			return r.to(Denied)
 		}
+		fallthrough // we know of no no
+	default:
+		m.log.Error("the provider refused the device code", "attempt", r.Ref, "err", cause)
+		return r.fail(ReasonRefused)
+	}
+	return nil
+}
+
+// verified decides what it means whom the tokens stand for.
+func (m *Manager) verified(r *record, person idp.Person, err error) error {
+	switch {
+	case errors.Is(err, idp.ErrInvalidToken):
+		m.log.Error("the tokens may not count", "attempt", r.Ref, "err", err)
+		return r.fail(ReasonUnverified)
+	case err != nil:
+		m.log.Warn("the tokens cannot be verified yet", "attempt", r.Ref, "err", err)
+		r.backOff()
 		return nil
-	}))
+	case !r.OnTheirPage && !person.Is(r.Person):
+		// Somebody else approved this code at the provider, where we do not
+		// see it: an attacker who said yes here himself, and mailed the
+		// provider's own link to his victim.
+		m.log.Warn("the tokens are another person's", "attempt", r.Ref, "yes_by", r.Person, "tokens_of", person)
+		return r.fail(ReasonOtherPerson)
+	}
+	r.Person = person
+	r.Expires = time.Now().Add(claimWindow)
+	return r.to(Approved)
+}
+
+func (r *record) fail(reason Reason) error {
+	r.Reason = reason
+	return r.to(Failed)
+}
+
+// backOff ends a turn in which the provider was in trouble: the wait doubles.
+func (r *record) backOff() {
+	r.rest(min(max(2*r.Backoff, 2*r.Device.Interval), maxBackoff))
 }
 
 // rest ends a turn and puts off the next one: by the provider's interval, or
-// by backoff if the provider is in trouble.
+// by backoff if that is longer.
 func (r *record) rest(backoff time.Duration) {
 	r.Backoff, r.Silent = backoff, backoff > 0
 	r.Lease = time.Time{}
@@ -176,7 +232,7 @@ func (r *record) earliest() time.Time {
 // inTurn changes the attempt if the turn is still mine's.
 func (m *Manager) inTurn(ctx context.Context, id string, mine record, change func(*record) error) error {
 	_, err := m.update(ctx, id, func(r *record) error {
-		if r.State != Yes || r.Turn != mine.Turn {
+		if !r.pollable() || r.Turn != mine.Turn {
 			return errTaken
 		}
 		return change(r)
@@ -184,21 +240,11 @@ func (m *Manager) inTurn(ctx context.Context, id string, mine record, change fun
 	return err
 }
 
-// reject ends an attempt whose tokens may not count, and the tokens.
-func (m *Manager) reject(ctx context.Context, id string, mine record, reason Reason) error {
-	m.revoke(mine.Tokens)
-	return m.inTurn(ctx, id, mine, func(r *record) error {
-		r.Reason = reason
-		return r.to(Failed)
-	})
-}
-
 // fail ends an attempt in state Yes.
 func (m *Manager) fail(ctx context.Context, id string, reason Reason) (Attempt, error) {
 	return m.update(ctx, id, func(r *record) error {
 		if r.State == Yes {
-			r.Reason = reason
-			return r.to(Failed)
+			return r.fail(reason)
 		}
 		return nil
 	})
@@ -211,7 +257,7 @@ func (m *Manager) revoke(tokens idp.Tokens) {
 		return
 	}
 	m.wg.Go(func() {
-		ctx, cancel := context.WithTimeout(m.ctx, revokeTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(m.ctx), revokeTimeout)
 		defer cancel()
 		if err := m.cfg.Provider.Revoke(ctx, tokens); err != nil {
 			m.log.Warn("tokens that nobody uses could not be revoked", "err", err)

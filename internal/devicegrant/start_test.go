@@ -37,21 +37,43 @@ func TestStart(t *testing.T) {
 	})
 }
 
-// A tunnel has changed its name, or the provider insists on a page of its own:
-// a phone that goes there never comes to us.
-func TestForeignPage(t *testing.T) {
+// A tunnel has changed its name: a phone that goes there never comes to us.
+func TestStrayPage(t *testing.T) {
 	for _, uri := range []string{
-		"https://evil.example/activate", verifyURI + "/", verifyURI + "?tenant=t", "http://bank.example/activate", "https://bank.example", "",
+		"https://old-tunnel.example/activate", verifyURI + "/", "http://bank.example/activate", "https://bank.example:8443/activate",
 	} {
 		t.Run(uri, func(t *testing.T) {
 			inBubble(t, func(w *world) {
 				w.provider.change = func(c *idp.DeviceCode) { c.URI = uri }
 				a, err := w.bank.Start(w.Context(), laptop)
-				if !errors.Is(err, ErrForeignPage) || a != (Attempt{}) {
-					w.Errorf("Start: %+v, %v, want %v", a, err, ErrForeignPage)
+				if !errors.Is(err, ErrStrayPage) || a != (Attempt{}) {
+					w.Errorf("Start: %+v, %v, want %v", a, err, ErrStrayPage)
 				}
 				if w.provider.started != 1 {
 					w.Errorf("%d codes asked for, want 1: another is no better", w.provider.started)
+				}
+			})
+		})
+	}
+}
+
+// An attempt that everybody finds who types nothing is everybody's.
+func TestUserCodeThatNobodyCanType(t *testing.T) {
+	for _, code := range []string{"----", " ", "–", "\u200b", "код"} {
+		t.Run(code, func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				w.provider.change = func(c *idp.DeviceCode) { c.User = code }
+				a, err := w.bank.Start(w.Context(), laptop)
+				if err == nil || a != (Attempt{}) {
+					w.Errorf("Start: %+v, %v, want an error", a, err)
+				}
+				if errors.Is(err, store.ErrExists) || w.provider.started != 1 {
+					w.Errorf("%d codes asked for (%v), want 1", w.provider.started, err)
+				}
+				for _, typed := range []string{code, "", "-"} {
+					if got, err := w.bank.Open(w.Context(), typed, phone, richard); !errors.Is(err, ErrUnknownCode) || got != (Attempt{}) {
+						w.Errorf("Open(%q): %+v, %v, want %v", typed, got, err, ErrUnknownCode)
+					}
 				}
 			})
 		})

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,6 +35,7 @@ var (
 type world struct {
 	*testing.T
 	provider *provider
+	backend  *shaky
 	store    *store.Store
 	log      *slog.Logger
 	bank     *Manager
@@ -47,14 +49,16 @@ type world struct {
 func inBubble(t *testing.T, test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		backend, err := store.OpenFile(filepath.Join(t.TempDir(), "store"))
+		file, err := store.OpenFile(filepath.Join(t.TempDir(), "store"))
 		if err != nil {
 			t.Fatal(err)
 		}
+		backend := &shaky{Backend: file}
 		var log bytes.Buffer
 		w := &world{
 			T:        t,
 			provider: newProvider(t),
+			backend:  backend,
 			store:    store.New(backend, [][]byte{[]byte("0123456789abcdef")}, "test"),
 			log: slog.New(slog.NewTextHandler(io.MultiWriter(&log, t.Output()), &slog.HandlerOptions{
 				Level: slog.LevelDebug,
@@ -69,6 +73,28 @@ func inBubble(t *testing.T, test func(w *world)) {
 		w.bank = w.process()
 		test(w)
 	})
+}
+
+// shaky is a store's backend that can be away for a while.
+type shaky struct {
+	store.Backend
+	noReads, noWrites atomic.Bool
+}
+
+var errAway = errors.New("the store is away")
+
+func (s *shaky) Get(ctx context.Context, key string) ([]byte, error) {
+	if s.noReads.Load() {
+		return nil, errAway
+	}
+	return s.Backend.Get(ctx, key)
+}
+
+func (s *shaky) Swap(ctx context.Context, key string, old, new []byte, until time.Time) (bool, error) {
+	if s.noWrites.Load() {
+		return false, errAway
+	}
+	return s.Backend.Swap(ctx, key, old, new, until)
 }
 
 // process returns a Manager on the same store, as another process or the next
@@ -184,8 +210,8 @@ func (w *world) want(a Attempt, state State) record {
 	return r
 }
 
-// wantEnd checks an end, its reason, and that nothing is kept of it that could
-// be used.
+// wantEnd checks an end, its reason, that nothing is kept of it that could be
+// used, and that nobody goes on with it.
 func (w *world) wantEnd(a Attempt, state State, reason Reason) {
 	w.Helper()
 	r := w.want(a, state)
@@ -194,6 +220,13 @@ func (w *world) wantEnd(a Attempt, state State, reason Reason) {
 	}
 	if r.Tokens != (idp.Tokens{}) || r.Device.Device != "" {
 		w.Errorf("the ended attempt still has its tokens or its device code")
+	}
+	synctest.Wait()
+	w.bank.mu.Lock()
+	_, busy := w.bank.pollers[a.ID]
+	w.bank.mu.Unlock()
+	if busy {
+		w.Errorf("a goroutine still redeems the ended attempt")
 	}
 	if session, claimed, err := w.bank.Claim(w.Context(), a.ID, w.neverGive); state != Claimed && !errors.Is(err, ErrNotApproved) {
 		w.Errorf("Claim: %q, %v, %v, want %v", session, claimed, err, ErrNotApproved)
@@ -221,7 +254,8 @@ type sight struct {
 	At     time.Duration // since the watching began
 }
 
-// watch has a page watch an attempt through m until it ends.
+// watch has a page watch an attempt through m until it ends. The page has seen
+// the present when watch returns.
 func (w *world) watch(m *Manager, id string) *watcher {
 	ctx, cancel := context.WithCancel(w.Context())
 	v := &watcher{cancel: cancel}
@@ -239,6 +273,7 @@ func (w *world) watch(m *Manager, id string) *watcher {
 		v.over = true
 	}()
 	w.Cleanup(cancel)
+	synctest.Wait()
 	return v
 }
 

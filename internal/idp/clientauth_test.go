@@ -24,6 +24,8 @@ func TestClientAuthIsTheSameEverywhere(t *testing.T) {
 		{"basic", idp.AuthBasic, awkward, nil, idp.AuthBasic},
 		{"basic, whatever is offered", idp.AuthBasic, awkward, []string{"client_secret_post"}, idp.AuthBasic},
 		{"none", idp.AuthNone, "", nil, idp.AuthNone},
+		{"none, with a secret", idp.AuthNone, awkward, nil, idp.AuthNone},
+		{"none, with a secret, whatever is offered", idp.AuthNone, awkward, []string{"client_secret_basic"}, idp.AuthNone},
 		{"auto, nothing offered", idp.AuthAuto, awkward, nil, idp.AuthPost},
 		{"auto, both offered", idp.AuthAuto, awkward, []string{"client_secret_basic", "client_secret_post"}, idp.AuthPost},
 		{"auto, basic offered", idp.AuthAuto, awkward, []string{"client_secret_basic", "private_key_jwt"}, idp.AuthBasic},

@@ -1,15 +1,11 @@
 package idp
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -49,14 +45,16 @@ func (c *Client) StartDevice(ctx context.Context) (DeviceCode, error) {
 		Interval    seconds `json:"interval"`
 	}
 	started := time.Now()
-	if err := c.post(ctx, p, p.device, url.Values{"scope": {strings.Join(scopes, " ")}}, &answer); err != nil {
+	if err := c.post(ctx, p, p.device, url.Values{"scope": {strings.Join(p.oauth.Scopes, " ")}}, &answer); err != nil {
 		return DeviceCode{}, fmt.Errorf("idp: start a device code: %w", err)
 	}
 	uri, err := url.Parse(answer.URI)
 	if err != nil || uri.Host == "" || answer.Device == "" || answer.User == "" {
 		return DeviceCode{}, errors.New("idp: start a device code: the answer lacks a code or the verification URI")
 	}
-	if !strings.HasPrefix(answer.URIComplete, answer.URI) {
+	// The QR code leads where the provider says its page is, and nowhere else.
+	complete, err := url.Parse(answer.URIComplete)
+	if err != nil || complete.Scheme != uri.Scheme || complete.Host != uri.Host || complete.Path != uri.Path || complete.User != nil {
 		query := uri.Query()
 		query.Set("user_code", answer.User)
 		uri.RawQuery = query.Encode()
@@ -80,25 +78,12 @@ func (c *Client) PollDevice(ctx context.Context, deviceCode string) (Tokens, err
 	if err != nil {
 		return Tokens{}, err
 	}
-	var answer struct {
-		Access    string  `json:"access_token"`
-		Refresh   string  `json:"refresh_token"`
-		ID        string  `json:"id_token"`
-		ExpiresIn seconds `json:"expires_in"`
-	}
 	form := url.Values{"grant_type": {grantDeviceCode}, "device_code": {deviceCode}}
-	if err := c.post(ctx, p, p.oauth.Endpoint.TokenURL, form, &answer); err != nil {
+	tokens, err := c.token(ctx, p, form)
+	if err != nil {
 		return Tokens{}, fmt.Errorf("idp: poll: %w", err)
 	}
-	if answer.Access == "" {
-		return Tokens{}, errors.New("idp: poll: the answer has no access token")
-	}
-	return Tokens{
-		Access:  answer.Access,
-		Refresh: answer.Refresh,
-		ID:      answer.ID,
-		Expires: time.Now().Add(answer.ExpiresIn.within(time.Second, 24*time.Hour, defaultLifetime)),
-	}, nil
+	return tokens, nil
 }
 
 // ApproveDevice tells the provider that the person whom the access token
@@ -123,84 +108,4 @@ func (c *Client) ApproveDevice(ctx context.Context, userCode, access string) err
 		return fmt.Errorf("idp: approve: the answer says %.60q", answer.Status)
 	}
 	return nil
-}
-
-// Revoke ends tokens that nobody may use (RFC 7009), where the provider has an
-// endpoint for that.
-func (c *Client) Revoke(ctx context.Context, tokens Tokens) error {
-	p, err := c.ready()
-	if err != nil || p.revoke == "" {
-		return err
-	}
-	form := url.Values{"token": {cmp.Or(tokens.Refresh, tokens.Access)}}
-	err = c.post(ctx, p, p.revoke, form, nil)
-	if refused, ok := errors.AsType[*Error](err); ok && refused.Code == "unsupported_token_type" {
-		return nil // an access token that no one can revoke ends by itself (section 2.2.1)
-	}
-	if err != nil {
-		return fmt.Errorf("idp: revoke: %w", err)
-	}
-	return nil
-}
-
-// post sends a form with the client's authentication and decodes the answer
-// into answer unless that is nil. Whatever its content type, the body is read
-// as JSON: some providers and proxies send errors as text/plain.
-func (c *Client) post(ctx context.Context, p *provider, endpoint string, form url.Values, answer any) error {
-	form.Set("client_id", c.cfg.ClientID)
-	if p.auth == AuthPost {
-		form.Set("client_secret", c.cfg.ClientSecret)
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
-	if err != nil {
-		return err
-	}
-	if p.auth == AuthBasic { // escaped as RFC 6749, section 2.3.1 wants it
-		req.SetBasicAuth(url.QueryEscape(c.cfg.ClientID), url.QueryEscape(c.cfg.ClientSecret))
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Accept", "application/json")
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err
-	}
-	var refusal struct {
-		Code   string `json:"error"`
-		Reason string `json:"error_reason"`
-	}
-	// What is no JSON has no code either.
-	_ = json.Unmarshal(body, &refusal)
-	if resp.StatusCode/100 != 2 || refusal.Code != "" {
-		return &Error{Status: resp.StatusCode, Code: refusal.Code, Reason: refusal.Reason}
-	}
-	if answer == nil {
-		return nil
-	}
-	return json.Unmarshal(body, answer)
-}
-
-// seconds is a duration as providers write it: 5, 5.0 or "5".
-type seconds time.Duration
-
-// UnmarshalJSON takes what is no number for missing.
-func (s *seconds) UnmarshalJSON(text []byte) error {
-	n, err := strconv.ParseFloat(strings.Trim(string(text), `"`), 64)
-	if err != nil || !(n > 0) {
-		n = 0
-	}
-	*s = seconds(min(n, 1e9) * float64(time.Second))
-	return nil
-}
-
-// within returns s between least and most, or missing if there was none.
-func (s seconds) within(least, most, missing time.Duration) time.Duration {
-	if s == 0 {
-		return missing
-	}
-	return min(max(time.Duration(s), least), most)
 }

@@ -54,6 +54,15 @@ func TestStartDevice(t *testing.T) {
 		// The QR code is what people scan: it leads to our page only.
 		{"complete URI on another host", says(200, device(`,"verification_uri_complete":"https://evil.example/activate?user_code=WDJB-MJHT"`)), 5 * time.Minute, 5 * time.Second, complete, ""},
 		{"complete URI by http", says(200, device(`,"verification_uri_complete":"http://bank.example/activate?user_code=WDJB-MJHT"`)), 5 * time.Minute, 5 * time.Second, complete, ""},
+		{"complete URI on another port", says(200, device(`,"verification_uri_complete":"https://bank.example:8443/activate?user_code=WDJB-MJHT"`)), 5 * time.Minute, 5 * time.Second, complete, ""},
+		{"complete URI on another path", says(200, device(`,"verification_uri_complete":"https://bank.example/logout?user_code=WDJB-MJHT"`)), 5 * time.Minute, 5 * time.Second, complete, ""},
+		{"complete URI below our page", says(200, device(`,"verification_uri_complete":"https://bank.example/activate/../logout?user_code=WDJB-MJHT"`)), 5 * time.Minute, 5 * time.Second, complete, ""},
+		{"complete URI with another's name before ours", says(200, device(`,"verification_uri_complete":"https://evil.example@bank.example/activate?user_code=WDJB-MJHT"`)), 5 * time.Minute, 5 * time.Second, complete, ""},
+		{"complete URI with our name before another's", says(200, device(`,"verification_uri_complete":"https://bank.example@evil.example/activate?user_code=WDJB-MJHT"`)), 5 * time.Minute, 5 * time.Second, complete, ""},
+		{"complete URI without a host", says(200, device(`,"verification_uri_complete":"/activate?user_code=WDJB-MJHT"`)), 5 * time.Minute, 5 * time.Second, complete, ""},
+		{"complete URI without slashes", says(200, device(`,"verification_uri_complete":"https:bank.example/activate?user_code=WDJB-MJHT"`)), 5 * time.Minute, 5 * time.Second, complete, ""},
+		{"complete URI that is a script", says(200, device(`,"verification_uri_complete":"javascript:alert(1)"`)), 5 * time.Minute, 5 * time.Second, complete, ""},
+		{"complete URI that is none", says(200, device(`,"verification_uri_complete":"https://["`)), 5 * time.Minute, 5 * time.Second, complete, ""},
 		{"complete URI with a query of its own", says(200, `{"device_code":"the-device-code","user_code":"A+B C","verification_uri":"https://bank.example/activate?tenant=t"}`), 5 * time.Minute, 5 * time.Second, "https://bank.example/activate?tenant=t&user_code=A%2BB+C", "A+B C"},
 	}
 	for _, tt := range tests {
@@ -80,7 +89,7 @@ func TestStartDevice(t *testing.T) {
 			}
 			wantIn(t, "Expires", time.Until(got.Expires), tt.expires)
 			asked := p.requests("/oauth2/device_authorize")
-			if len(asked) != 1 || asked[0].form.Get("scope") != "openid profile email" {
+			if len(asked) != 1 || asked[0].form.Get("scope") != "openid profile email offline_access" {
 				t.Errorf("asked %d times, with the form %v, want once, with our scopes", len(asked), asked[0].form)
 			}
 		})
@@ -209,6 +218,36 @@ func TestPollDeviceWithoutTokens(t *testing.T) {
 	}
 }
 
+// RFC 8628 has slow_down mean five seconds; some providers say how far apart
+// they want the polls.
+func TestSlowDownSaysHowMuch(t *testing.T) {
+	for _, tt := range []struct {
+		more string
+		want time.Duration
+	}{
+		{``, 0},
+		{`,"interval":30`, 30 * time.Second},
+		{`,"interval":"30"`, 30 * time.Second},
+		{`,"interval":0.5`, time.Second},
+		{`,"interval":86400`, time.Minute},
+		{`,"interval":1e300`, time.Minute},
+		{`,"interval":-1`, 0},
+		{`,"interval":"soon"`, 0},
+		{`,"interval":null`, 0},
+		{`,"interval":{"s":30}`, 0},
+	} {
+		t.Run(tt.more, func(t *testing.T) {
+			p := newScripted(t)
+			c := p.client(t)
+			p.on("/oauth2/token", says(400, `{"error":"slow_down"`+tt.more+`}`))
+			_, err := c.PollDevice(t.Context(), "d")
+			if got := refusal(t, err, 400, idp.CodeSlowDown).Interval; got != tt.want {
+				t.Errorf("Interval %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
 func saysStatus(status int, contentType, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", contentType)
@@ -230,6 +269,8 @@ func TestApproveDevice(t *testing.T) {
 		{"refused", says(400, `{"error":"invalid_request","error_reason":"invalid_user_code"}`), false, 400, "invalid_request", "invalid_user_code"},
 		{"no such call", http.NotFound, false, 404, "", ""},
 		{"in trouble", says(503, `{}`), false, 503, "", ""},
+		{"too fast", saysStatus(429, "text/html", `<html>`), false, 429, "", ""},
+		{"redirect", redirectsTo("/login"), false, 307, "", ""},
 		// Not a yes, whatever the status says.
 		{"another word", says(200, `{"deviceGrantStatus":"Pending"}`), false, 0, "", ""},
 		{"no word", says(200, `{}`), false, 0, "", ""},
@@ -312,6 +353,13 @@ func TestRevokeRefused(t *testing.T) {
 	c := p.client(t)
 	p.on("/oauth2/revoke", says(503, `{}`))
 	refusal(t, c.Revoke(t.Context(), idp.Tokens{Access: "a"}), 503, "")
+	p.on("/oauth2/revoke", says(401, `{"error":"invalid_client"}`))
+	refusal(t, c.Revoke(t.Context(), idp.Tokens{Access: "a"}), 401, "invalid_client")
+	// RFC 7009, section 2.2.1: access tokens of this provider end by themselves.
+	p.on("/oauth2/revoke", says(400, `{"error":"unsupported_token_type"}`))
+	if err := c.Revoke(t.Context(), idp.Tokens{Access: "a"}); err != nil {
+		t.Errorf("Revoke: %v, want nil where access tokens cannot be revoked", err)
+	}
 }
 
 func TestRevokeWithoutEndpoint(t *testing.T) {

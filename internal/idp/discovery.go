@@ -2,6 +2,7 @@ package idp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,8 +15,9 @@ import (
 // skew is how far our clock and the provider's may be apart.
 const skew = 30 * time.Second
 
-// scopes are what we ask for, at either kind of login: who the person is.
-var scopes = []string{oidc.ScopeOpenID, oidc.ScopeProfile, oidc.ScopeEmail}
+// scopes are what we ask for, at either kind of login: who the person is, and
+// that a session may outlive its first access token.
+var scopes = []string{oidc.ScopeOpenID, oidc.ScopeProfile, oidc.ScopeEmail, oidc.ScopeOfflineAccess}
 
 // provider is what the discovery document told.
 type provider struct {
@@ -26,18 +28,23 @@ type provider struct {
 	// saysIssuer: answers to authorization requests name their issuer (RFC 9207).
 	saysIssuer bool
 
-	device, approve    string // RFC 8628; FusionAuth's approve call, empty if there is none
+	device             string // RFC 8628
 	endSession, revoke string // empty where the provider has none
+
+	// FusionAuth's own calls, empty at another provider.
+	approve, refreshTokens string
 }
 
 func (c *Client) discover(ctx context.Context) (*provider, error) {
 	ctx = oidc.ClientContext(ctx, c.http)
 	discovered, err := oidc.NewProvider(ctx, c.cfg.Issuer)
 	if err != nil {
-		return nil, fmt.Errorf("idp: discover: %w", err)
+		return nil, fmt.Errorf("idp: discover: %w", brief{err})
 	}
 	var document struct {
 		JWKS        string   `json:"jwks_uri"`
+		Algorithms  []string `json:"id_token_signing_alg_values_supported"`
+		Scopes      []string `json:"scopes_supported"`
 		EndSession  string   `json:"end_session_endpoint"`
 		Revocation  string   `json:"revocation_endpoint"`
 		AuthMethods []string `json:"token_endpoint_auth_methods_supported"`
@@ -47,22 +54,27 @@ func (c *Client) discover(ctx context.Context) (*provider, error) {
 		return nil, fmt.Errorf("idp: discover: %w", err)
 	}
 	endpoint := discovered.Endpoint()
-	for name, url := range map[string]string{
-		"authorization_endpoint":        endpoint.AuthURL,
-		"token_endpoint":                endpoint.TokenURL,
-		"device_authorization_endpoint": endpoint.DeviceAuthURL,
-		"jwks_uri":                      document.JWKS,
+	var missing []string
+	for _, field := range []struct{ name, url string }{
+		{"authorization_endpoint", endpoint.AuthURL},
+		{"token_endpoint", endpoint.TokenURL},
+		{"device_authorization_endpoint", endpoint.DeviceAuthURL},
+		{"jwks_uri", document.JWKS},
 	} {
-		if url == "" {
-			return nil, fmt.Errorf("idp: discover: the document of %s has no %s", c.cfg.Issuer, name)
+		if field.url == "" {
+			missing = append(missing, field.name)
 		}
+	}
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("idp: discover: the document of %s has no %s", c.cfg.Issuer, strings.Join(missing, " and no "))
 	}
 
 	p := &provider{
 		oidc: discovered,
-		verifier: discovered.VerifierContext(ctx, &oidc.Config{
-			ClientID: c.cfg.ClientID,
-			Now:      func() time.Time { return time.Now().Add(-skew) },
+		verifier: oidc.NewVerifier(c.cfg.Issuer, keySet{oidc.NewRemoteKeySet(ctx, document.JWKS)}, &oidc.Config{
+			ClientID:             c.cfg.ClientID,
+			SupportedSigningAlgs: asymmetric(document.Algorithms),
+			Now:                  func() time.Time { return time.Now().Add(-skew) },
 		}),
 		auth:       c.authMethod(document.AuthMethods),
 		saysIssuer: document.SaysIssuer,
@@ -70,22 +82,27 @@ func (c *Client) discover(ctx context.Context) (*provider, error) {
 		endSession: document.EndSession,
 		revoke:     document.Revocation,
 	}
-	// FusionAuth does not announce its approve call; it stands beside the
-	// device authorization endpoint.
-	if base, ok := strings.CutSuffix(p.device, "/device_authorize"); ok {
-		p.approve = base + "/device/approve"
+	// FusionAuth does not announce these; it has them beside the device
+	// authorization endpoint.
+	if base, ok := strings.CutSuffix(p.device, "/oauth2/device_authorize"); ok {
+		p.approve = base + "/oauth2/device/approve"
+		p.refreshTokens = base + "/api/jwt/refresh"
 	}
 	// Left to itself x/oauth2 tries both ways until one succeeds.
 	endpoint.AuthStyle = oauth2.AuthStyleInParams
 	if p.auth == AuthBasic {
 		endpoint.AuthStyle = oauth2.AuthStyleInHeader
 	}
+	secret := c.cfg.ClientSecret
+	if p.auth == AuthNone {
+		secret = ""
+	}
 	p.oauth = oauth2.Config{
 		ClientID:     c.cfg.ClientID,
-		ClientSecret: c.cfg.ClientSecret,
+		ClientSecret: secret,
 		Endpoint:     endpoint,
 		RedirectURL:  c.cfg.RedirectURL,
-		Scopes:       scopes,
+		Scopes:       supported(scopes, document.Scopes),
 	}
 	return p, nil
 }
@@ -105,6 +122,41 @@ func (c *Client) authMethod(offered []string) AuthMethod {
 	return AuthPost
 }
 
+// supported returns the wanted scopes that the provider offers, all of them if
+// it does not say: an unknown one could be refused.
+func supported(wanted, offered []string) []string {
+	return slices.DeleteFunc(slices.Clone(wanted), func(scope string) bool {
+		return len(offered) > 0 && !slices.Contains(offered, scope)
+	})
+}
+
+// asymmetric returns the algorithms whose signatures only the provider can
+// make. With HS256 and the like, whoever knows the client secret could.
+func asymmetric(offered []string) []string {
+	return slices.DeleteFunc(offered, func(algorithm string) bool {
+		return algorithm == "none" || strings.HasPrefix(algorithm, "HS")
+	})
+}
+
+// keySet tells keys that could not be fetched from a signature that is wrong:
+// go-oidc's verifier reports both as text.
+type keySet struct{ remote *oidc.RemoteKeySet }
+
+// noKeys is the context key of an *error for why there are no keys.
+type noKeys struct{}
+
+// VerifySignature implements [oidc.KeySet].
+func (k keySet) VerifySignature(ctx context.Context, token string) ([]byte, error) {
+	payload, err := k.remote.VerifySignature(ctx, token)
+	// Only the error about fetching has a cause.
+	if cause := errors.Unwrap(err); cause != nil {
+		if report, ok := ctx.Value(noKeys{}).(*error); ok {
+			*report = cause
+		}
+	}
+	return payload, err
+}
+
 // Origins returns where forms and redirects of ours may lead a browser: the
 // provider's login and logout pages. It is nil until the provider is known.
 func (c *Client) Origins() []string {
@@ -117,4 +169,11 @@ func (c *Client) Origins() []string {
 		origins = append(origins, o)
 	}
 	return origins
+}
+
+// Owns reports whether a page is the provider's: at its issuer's origin, or at
+// that of its login page.
+func (c *Client) Owns(uri string) bool {
+	o := origin(uri)
+	return o == origin(c.cfg.Issuer) || slices.Contains(c.Origins(), o)
 }

@@ -88,6 +88,19 @@ func TestNotReadySaysWhy(t *testing.T) {
 			func(p *scripted) []string { return []string{p.url, "jwks_uri"} },
 		},
 		{
+			// All at once, and always in this order: a reason that changes is
+			// logged again at each try.
+			"nothing at all",
+			func(p *scripted) {
+				for _, name := range []string{"authorization_endpoint", "token_endpoint", "device_authorization_endpoint", "jwks_uri"} {
+					p.tell(name, nil)
+				}
+			},
+			func(*scripted) []string {
+				return []string{" has no authorization_endpoint and no token_endpoint and no device_authorization_endpoint and no jwks_uri"}
+			},
+		},
+		{
 			"not found",
 			func(p *scripted) { p.on("/.well-known/openid-configuration", http.NotFound) },
 			func(*scripted) []string { return []string{"404"} },
@@ -108,6 +121,24 @@ func TestNotReadySaysWhy(t *testing.T) {
 					t.Errorf("Ready: %q, want %s named in it", err, want)
 				}
 			}
+		})
+	}
+}
+
+// What is there instead of a provider answers with pages.
+func TestNotReadySaysItBriefly(t *testing.T) {
+	page := strings.Repeat("<p>\r\nlevel=ERROR\tmsg=forged ü\u2028\xff\n", 1<<14)
+	for name, answer := range map[string]http.HandlerFunc{
+		"500":          saysStatus(500, "text/html", page),
+		"200":          saysStatus(200, "text/html", page),
+		"another name": says(200, `{"issuer":"`+strings.Repeat("x", 1<<18)+`"}`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newScripted(t)
+			p.on("/.well-known/openid-configuration", answer)
+			c := p.newClient(t)
+			await(t, "a reason", func() bool { return !errors.Is(c.Ready(), idp.ErrNotReady) })
+			shortLine(t, c.Ready())
 		})
 	}
 }

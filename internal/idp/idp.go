@@ -50,6 +50,7 @@ func (p Person) LogValue() slog.Value {
 // of them, which it does not for oauth2.Token.
 type Tokens struct {
 	Access, Refresh, ID string
+	RefreshID           string    // FusionAuth's name for Refresh, no secret
 	Expires             time.Time // of Access
 }
 
@@ -75,11 +76,16 @@ type Flow struct {
 // ErrNotReady says that the provider's discovery document has not been read yet.
 var ErrNotReady = errors.New("idp: the provider has not been discovered yet")
 
+// ErrInvalidToken says that tokens may not count, now or later. Other errors of
+// [Client.Verify] are faults to ride out: the keys could not be fetched, say.
+var ErrInvalidToken = errors.New("idp: invalid token")
+
 // An Error is an answer of the provider that is not the one asked for.
 type Error struct {
-	Status int    // HTTP status, 0 if it came by way of the browser
-	Code   string // the OAuth error code (RFC 6749, section 5.2), if there was one
-	Reason string // FusionAuth's error_reason, if there was one
+	Status   int           // HTTP status, 0 if it came by way of the browser
+	Code     string        // the OAuth error code (RFC 6749, section 5.2), if there was one
+	Reason   string        // FusionAuth's error_reason, if there was one
+	Interval time.Duration // how far apart the provider wants its polls from now on, 0 if it did not say
 }
 
 func (e *Error) Error() string {
@@ -218,6 +224,21 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	return resp, err
 }
+
+// brief keeps an error's text on one line and short: go-oidc puts whole answers
+// of the provider into its errors.
+type brief struct{ error }
+
+func (b brief) Error() string {
+	const most = 300
+	text := strings.Join(strings.Fields(b.error.Error()), " ")
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return text
+}
+
+func (b brief) Unwrap() error { return b.error }
 
 // origin returns the scheme, host and port of a URL, for a Content-Security-Policy.
 func origin(url string) string {

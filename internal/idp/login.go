@@ -43,29 +43,30 @@ func (c *Client) Exchange(ctx context.Context, flow Flow, query url.Values) (Tok
 	if err != nil {
 		return Tokens{}, err
 	}
-	refusal := query.Get("error")
+	code := query.Get("error")
 	// RFC 9207 stops a mix-up attack, in which another provider's answer is
 	// passed off as this one's. Refusals need not name their issuer.
-	if iss := query.Get("iss"); iss != c.cfg.Issuer && (iss != "" || p.saysIssuer && refusal == "") {
+	if iss := query.Get("iss"); iss != c.cfg.Issuer && (iss != "" || p.saysIssuer && code == "") {
 		return Tokens{}, fmt.Errorf("idp: the answer is of another issuer, %.200q", iss)
 	}
-	if refusal != "" {
-		return Tokens{}, &Error{Code: refusal, Reason: query.Get("error_reason")}
+	if code != "" {
+		return Tokens{}, &Error{Code: code, Reason: query.Get("error_reason")}
 	}
 	ctx = oidc.ClientContext(ctx, c.http)
 	token, err := p.oauth.Exchange(ctx, query.Get("code"), oauth2.VerifierOption(flow.Verifier))
 	if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
 		// Its text is the whole answer: it must not reach a log.
-		return Tokens{}, &Error{Status: refused.Response.StatusCode, Code: refused.ErrorCode}
+		return Tokens{}, refusal(refused.Response.StatusCode, refused.Body)
 	}
 	if err != nil {
-		return Tokens{}, fmt.Errorf("idp: exchange: %w", err)
+		return Tokens{}, fmt.Errorf("idp: exchange: %w", brief{err})
 	}
 	id, _ := token.Extra("id_token").(string)
 	if id == "" {
 		return Tokens{}, errors.New("idp: exchange: the answer has no ID token")
 	}
-	tokens := Tokens{Access: token.AccessToken, Refresh: token.RefreshToken, ID: id, Expires: token.Expiry}
+	refreshID, _ := token.Extra("refresh_token_id").(string)
+	tokens := Tokens{Access: token.AccessToken, Refresh: token.RefreshToken, RefreshID: refreshID, ID: id, Expires: token.Expiry}
 	if tokens.Expires.IsZero() {
 		tokens.Expires = time.Now().Add(defaultLifetime)
 	}
@@ -75,6 +76,7 @@ func (c *Client) Exchange(ctx context.Context, flow Flow, query url.Values) (Tok
 // Verify returns the person whom the tokens stand for, by their ID token
 // (OpenID Connect Core, section 3.1.3.7). nonce is the Flow's; a device grant
 // has none, and may come without an ID token: then the userinfo endpoint tells.
+// [ErrInvalidToken] is final; after another error the same call may succeed.
 func (c *Client) Verify(ctx context.Context, tokens Tokens, nonce string) (Person, error) {
 	p, err := c.ready()
 	if err != nil {
@@ -83,9 +85,13 @@ func (c *Client) Verify(ctx context.Context, tokens Tokens, nonce string) (Perso
 	if tokens.ID == "" && nonce == "" {
 		return c.userInfo(ctx, p, tokens)
 	}
-	token, err := p.verifier.Verify(ctx, tokens.ID)
-	if err != nil {
-		return Person{}, fmt.Errorf("idp: verify: %w", err)
+	var missing error
+	token, err := p.verifier.Verify(context.WithValue(ctx, noKeys{}, &missing), tokens.ID)
+	switch {
+	case missing != nil:
+		return Person{}, fmt.Errorf("idp: verify: fetch the keys: %w", brief{missing})
+	case err != nil:
+		return Person{}, fmt.Errorf("%w: %w", ErrInvalidToken, brief{err})
 	}
 	var claims struct {
 		AuthorizedParty string `json:"azp"`
@@ -93,7 +99,7 @@ func (c *Client) Verify(ctx context.Context, tokens Tokens, nonce string) (Perso
 		Name            string `json:"name"`
 	}
 	if err := token.Claims(&claims); err != nil {
-		return Person{}, fmt.Errorf("idp: verify: %w", err)
+		return Person{}, fmt.Errorf("%w: %w", ErrInvalidToken, brief{err})
 	}
 	switch {
 	case subtle.ConstantTimeCompare([]byte(token.Nonce), []byte(nonce)) == 0 && nonce != "":
@@ -103,13 +109,13 @@ func (c *Client) Verify(ctx context.Context, tokens Tokens, nonce string) (Perso
 	case len(token.Audience) > 1 && claims.AuthorizedParty == "",
 		cmp.Or(claims.AuthorizedParty, c.cfg.ClientID) != c.cfg.ClientID:
 		err = errors.New("issued to another party")
-	case token.IssuedAt.After(time.Now().Add(skew)):
-		err = errors.New("issued in the future; do the clocks agree?")
+	case token.IssuedAt.IsZero() || token.IssuedAt.After(time.Now().Add(skew)):
+		err = errors.New("issued in the future, or at no time; do the clocks agree?")
 	case token.AccessTokenHash != "":
 		err = token.VerifyAccessToken(tokens.Access)
 	}
 	if err != nil {
-		return Person{}, fmt.Errorf("idp: verify: ID token: %w", err)
+		return Person{}, fmt.Errorf("%w: %w", ErrInvalidToken, err)
 	}
 	return Person{Issuer: token.Issuer, Subject: token.Subject, Email: claims.Email, Name: claims.Name}, nil
 }
@@ -118,16 +124,16 @@ func (c *Client) userInfo(ctx context.Context, p *provider, tokens Tokens) (Pers
 	ctx = oidc.ClientContext(ctx, c.http)
 	info, err := p.oidc.UserInfo(ctx, oauth2.StaticTokenSource(&oauth2.Token{AccessToken: tokens.Access}))
 	if err != nil {
-		return Person{}, fmt.Errorf("idp: verify: %w", err)
+		return Person{}, fmt.Errorf("idp: verify: userinfo: %w", brief{err})
 	}
 	if info.Subject == "" {
-		return Person{}, errors.New("idp: verify: userinfo has no subject")
+		return Person{}, fmt.Errorf("%w: userinfo has no subject", ErrInvalidToken)
 	}
 	var claims struct {
 		Name string `json:"name"`
 	}
 	if err := info.Claims(&claims); err != nil {
-		return Person{}, fmt.Errorf("idp: verify: %w", err)
+		return Person{}, fmt.Errorf("%w: userinfo: %w", ErrInvalidToken, brief{err})
 	}
 	return Person{Issuer: c.cfg.Issuer, Subject: info.Subject, Email: info.Email, Name: claims.Name}, nil
 }

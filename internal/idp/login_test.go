@@ -31,7 +31,7 @@ func TestAuthURL(t *testing.T) {
 		"response_type":         {"code"},
 		"client_id":             {clientID},
 		"redirect_uri":          {redirectURL},
-		"scope":                 {"openid profile email"},
+		"scope":                 {"openid profile email offline_access"},
 		"state":                 {flow.State},
 		"nonce":                 {flow.Nonce},
 		"code_challenge":        {base64.RawURLEncoding.EncodeToString(challenge[:])},
@@ -171,6 +171,7 @@ func TestExchangeFaultsKeepTheAnswerToThemselves(t *testing.T) {
 		{"invalid_grant", 400, "application/json", `{"error":"invalid_grant","error_description":"PRIVATE"}`, "invalid_grant", true},
 		{"invalid_client", 401, "application/json", `{"error":"invalid_client","error_description":"PRIVATE"}`, "invalid_client", true},
 		{"no code", 400, "application/json", `{"message":"PRIVATE"}`, "", true},
+		{"as text/plain", 400, "text/plain; charset=utf-8", `{"error":"invalid_grant","error_description":"PRIVATE; 100%"}`, "invalid_grant", true},
 		{"a page", 502, "text/html", `<html>PRIVATE</html>`, "", true},
 		{"an error that says 200", 200, "application/json", `{"error":"invalid_grant","x":"PRIVATE"}`, "invalid_grant", true},
 		{"garbage", 200, "application/json", `PRIVATE`, "", false},
@@ -196,6 +197,22 @@ func TestExchangeFaultsKeepTheAnswerToThemselves(t *testing.T) {
 			if err != nil && strings.Contains(err.Error(), body) {
 				t.Errorf("error %q has the answer in it", err)
 			}
+		})
+	}
+}
+
+func TestExchangeFaultsAreShortLines(t *testing.T) {
+	for name, answer := range map[string]string{
+		"a long number": `{"access_token":"a","id_token":"i","expires_in":` + strings.Repeat("1", 1<<16) + `}`,
+		"a long word":   `{"access_token":"a","id_token":"i","expires_in":"` + strings.Repeat(`\n`, 1<<16) + `"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newScripted(t)
+			c := p.client(t)
+			p.on("/oauth2/token", says(200, answer))
+			_, err := c.Exchange(t.Context(), idp.Flow{}, url.Values{"code": {"c"}})
+			fault(t, err)
+			shortLine(t, err)
 		})
 	}
 }

@@ -14,9 +14,11 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -226,6 +228,30 @@ func fault(t *testing.T, err error) {
 	t.Helper()
 	if refused, ok := errors.AsType[*idp.Error](err); err == nil || ok {
 		t.Errorf("error %v (the provider's word: %v), want a fault", err, refused != nil)
+	}
+	if errors.Is(err, idp.ErrInvalidToken) {
+		t.Errorf("error %v, want one that may pass", err)
+	}
+}
+
+// final checks that err says that the tokens may never count.
+func final(t *testing.T, err error) {
+	t.Helper()
+	if !errors.Is(err, idp.ErrInvalidToken) {
+		t.Errorf("error %v, want %v", err, idp.ErrInvalidToken)
+	}
+}
+
+// shortLine checks that an error, which may be made of a whole answer of the
+// provider, neither fills a log nor writes lines of its own.
+func shortLine(t *testing.T, err error) {
+	t.Helper()
+	if err == nil {
+		t.Error("no error")
+		return
+	}
+	if text := err.Error(); len(text) > 400 || strings.ContainsAny(text, "\r\n\t\u2028") || !utf8.ValidString(text) {
+		t.Errorf("an error of %d bytes, want one short line: %.500q", len(text), text)
 	}
 }
 

@@ -6,6 +6,7 @@ package session
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"slices"
 	"time"
@@ -47,6 +48,11 @@ type Session struct {
 
 	Began, Seen time.Time // Seen is zero until the browser first shows the cookie
 	Successor   string    // this is a tombstone: the login gave the browser this session
+
+	// Who may refresh the tokens is decided by compare-and-set, as it is with an
+	// attempt's polls: nobody does while the Lease of another lasts.
+	Lease time.Time
+	Turn  int
 }
 
 // KeepUntil implements [store.Record].
@@ -70,11 +76,6 @@ func (s Session) live(now time.Time) bool { return s.Successor == "" && now.Befo
 
 // LoggedIn reports whether the browser belongs to a person.
 func (s Session) LoggedIn() bool { return s.Person != nil }
-
-// Token returns the access token if it can be used for a little while yet.
-func (s Session) Token() (access string, ok bool) {
-	return s.Tokens.Access, s.Tokens.Access != "" && time.Until(s.Tokens.Expires) > 10*time.Second
-}
 
 // AddFlow keeps a login on its way. A browser may have several: two tabs.
 func (s *Session) AddFlow(flow idp.Flow) {
@@ -105,16 +106,27 @@ func (s *Session) dropOldFlows() {
 
 // Manager finds and changes sessions.
 type Manager struct {
-	table  *store.Table[Session]
-	cookie *cookie
+	table   *store.Table[Session]
+	cookie  *cookie
+	refresh RefreshFunc
+	log     *slog.Logger
 }
 
-// New returns a Manager that keeps its sessions in s. With secure, cookies are
-// for https only and bound to this host.
-func New(s *store.Store, secure bool) *Manager {
+// Config is what a [Manager] needs.
+type Config struct {
+	Store   *store.Store
+	Secure  bool        // cookies are for https only, and bound to this host
+	Refresh RefreshFunc // [idp.Client.Refresh]
+	Log     *slog.Logger
+}
+
+// New returns a Manager.
+func New(cfg Config) *Manager {
 	return &Manager{
-		table:  store.NewTable[Session](s, "sessions"),
-		cookie: newCookie(s.DeriveKeys("session cookie"), secure),
+		table:   store.NewTable[Session](cfg.Store, "sessions"),
+		cookie:  newCookie(cfg.Store.DeriveKeys("session cookie"), cfg.Secure),
+		refresh: cfg.Refresh,
+		log:     cfg.Log,
 	}
 }
 
@@ -130,6 +142,9 @@ func (m *Manager) Load(r *http.Request) (Session, error) {
 	}
 	id := s.ID
 	s, err = m.table.Update(r.Context(), id, func(s *Session) error {
+		if !s.live(time.Now()) {
+			return store.ErrNotFound // ended since it was read
+		}
 		s.Seen = time.Now()
 		return nil
 	})
@@ -168,8 +183,12 @@ func (m *Manager) Update(w http.ResponseWriter, r *http.Request, change func(*Se
 	if s.live(time.Now()) {
 		id := s.ID
 		s, err = m.table.Update(r.Context(), id, func(s *Session) error {
-			if !s.live(time.Now()) {
+			now := time.Now()
+			if !s.live(now) {
 				return store.ErrNotFound
+			}
+			if now.Sub(s.Seen) >= seenEvery {
+				s.Seen = now
 			}
 			return change(s)
 		})
@@ -208,12 +227,20 @@ func (m *Manager) Discard(ctx context.Context, id string) error {
 // identifier is worthless from then on, so that nobody who planted or saw it
 // is logged in along with the person (session fixation).
 func (m *Manager) Enter(w http.ResponseWriter, r *http.Request, id string) error {
-	old, err := m.lookUp(r)
-	if err != nil {
-		return err
+	if old := m.cookie.id(r); old != "" && old != id {
+		if err := m.Discard(r.Context(), old); err != nil {
+			return err
+		}
 	}
-	if old.ID != "" && old.Successor == "" {
-		_, err := m.table.Update(r.Context(), old.ID, func(s *Session) error {
+	return m.cookie.set(w, r, id)
+}
+
+// EnterClaimed is Enter for a login by phone, whose claim cannot be repeated:
+// for a minute the old identifier is good for [Manager.Reenter]. That opens
+// nothing to whoever planted it: they could have claimed the login themselves.
+func (m *Manager) EnterClaimed(w http.ResponseWriter, r *http.Request, id string) error {
+	if old := m.cookie.id(r); old != "" && old != id {
+		_, err := m.table.Update(r.Context(), old, func(s *Session) error {
 			*s = Session{Began: time.Now(), Successor: id}
 			return nil
 		})
@@ -224,7 +251,7 @@ func (m *Manager) Enter(w http.ResponseWriter, r *http.Request, id string) error
 	return m.cookie.set(w, r, id)
 }
 
-// Reenter gives a browser whose login answer was lost its new session once
+// Reenter gives a browser whose claim's answer was lost its new session once
 // more, as long as nobody has used that one. It reports whether it did.
 func (m *Manager) Reenter(w http.ResponseWriter, r *http.Request) (bool, error) {
 	old, err := m.lookUp(r)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -13,7 +14,7 @@ import (
 
 // patience is how long a test waits for what must come. Only a failing one
 // waits that long.
-const patience = 10 * time.Second
+const patience = 5 * time.Second
 
 // testBackend is what every [Backend] promises. open returns an empty one,
 // and closes it with the test. The time is the real one: a backend with a
@@ -38,6 +39,7 @@ func testBackend(t *testing.T, open func(t *testing.T) Backend) {
 		{"watch: refused swaps", testWatchRefused},
 		{"watch: end", testWatchEnd},
 		{"watch: many", testWatchMany},
+		{"watch: coming and going", testWatchChurn},
 		{"closed", testClosed},
 	}
 	for _, tt := range tests {
@@ -114,17 +116,23 @@ func testKeysApart(t *testing.T, b Backend) {
 }
 
 // testCopies guards against a value that changes with the slice it was
-// written from or read into.
+// written from or read into, or with what is written later. It is as long as a
+// sealed session, so that it fills pages of its own.
 func testCopies(t *testing.T, b Backend) {
-	value := []byte("value")
-	mustSwap(t, b, "key", nil, value, later())
-	value[0] = 'X'
-	got := mustGet(t, b, "key")
-	if string(got) != "value" {
-		t.Errorf("after the written slice changed, Get = %q, want %q", got, "value")
+	value := func(letter string) []byte { return []byte(strings.Repeat(letter, 5000)) }
+	written := value("a")
+	mustSwap(t, b, "key", nil, written, later())
+	written[0] = 'X'
+	read := mustGet(t, b, "key")
+	for _, step := range []string{"ab", "bc", "cd", "de"} {
+		mustSwap(t, b, "key", value(step[:1]), value(step[1:]), later())
 	}
-	got[0] = 'Y'
-	wantValue(t, b, "key", []byte("value"))
+	if !bytes.Equal(read, value("a")) {
+		t.Fatalf("after other writes, what Get had returned is %q…, want 5000 times a", read[:10])
+	}
+	again := mustGet(t, b, "key")
+	again[0] = 'Y'
+	wantValue(t, b, "key", value("e"))
 }
 
 func testForgotten(t *testing.T, b Backend) {
@@ -350,6 +358,41 @@ func testWatchMany(t *testing.T, b Backend) {
 		wantClosed(t, leave[i])
 		wantTick(t, stay[i], "after the others left")
 	}
+}
+
+// testWatchChurn has event streams open and close while somebody writes: a
+// send to one that leaves would take the whole program down.
+func testWatchChurn(t *testing.T, b Backend) {
+	var streams, writer sync.WaitGroup
+	for range 20 {
+		streams.Go(func() {
+			for range 20 {
+				ctx, cancel := context.WithCancel(t.Context())
+				ch := b.Watch(ctx, "key")
+				<-ch
+				cancel()
+				for range ch { // until it is closed
+				}
+			}
+		})
+	}
+	done := make(chan struct{})
+	writer.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			if _, err := increment(t.Context(), b, "key"); err != nil {
+				t.Errorf("increment: %v", err)
+				return
+			}
+		}
+	})
+	streams.Wait()
+	close(done)
+	writer.Wait()
 }
 
 func testClosed(t *testing.T, b Backend) {

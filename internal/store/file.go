@@ -6,15 +6,22 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"runtime/debug"
 	"sync"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-// ErrLocked says that another process has the file open.
-var ErrLocked = errors.New("another process is using it")
+var (
+	// ErrLocked says that another process has the file open.
+	ErrLocked = errors.New("store: another process has the file open")
+	// ErrDamaged says that the file is not whole, or no such file at all.
+	ErrDamaged = errors.New("store: the file is damaged")
+)
 
 const (
 	maxBatch   = 256         // writes in one commit
@@ -60,25 +67,12 @@ type swapped struct {
 }
 
 // OpenFile opens the file at path and makes it if there is none. It returns
-// [ErrLocked] if another process has it open.
+// [ErrLocked] if another process has it open, and [ErrDamaged] if it cannot be
+// read to its end.
 func OpenFile(path string) (*File, error) {
-	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second})
-	if errors.Is(err, bolterrors.ErrTimeout) {
-		return nil, ErrLocked
-	}
+	db, err := openWhole(path)
 	if err != nil {
-		return nil, fmt.Errorf("store: open %s: %w", path, err)
-	}
-	err = db.Update(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{bucketRecords, bucketUntil} {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("store: prepare %s: %w", path, err), db.Close())
+		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	f := &File{
 		db:       db,
@@ -88,6 +82,49 @@ func OpenFile(path string) (*File, error) {
 	}
 	f.wg.Go(f.write)
 	return f, nil
+}
+
+// openWhole opens a file and reads all of it, so that damage shows now and not
+// in the middle of somebody's login.
+func openWhole(path string) (db *bolt.DB, err error) {
+	defer func() {
+		// bbolt trusts its file: at damage it panics, or reads memory that the
+		// file does not fill.
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("%w: %v", ErrDamaged, fault)
+		}
+		if err != nil && db != nil {
+			err = errors.Join(err, db.Close())
+		}
+	}()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	db, err = bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second})
+	_, system := errors.AsType[syscall.Errno](err)
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return nil, ErrLocked
+	case err != nil && system:
+		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		for _, name := range [][]byte{bucketRecords, bucketUntil} {
+			bucket, err := tx.CreateBucketIfNotExists(name)
+			if err != nil {
+				return err
+			}
+			err = bucket.ForEach(func(key, value []byte) error {
+				crc32.ChecksumIEEE(value) // touches every byte
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return db, err
 }
 
 // Get implements [Backend].
@@ -158,8 +195,7 @@ func (f *File) write() {
 		case first := <-f.queue:
 			f.commit(f.waiting(first))
 		case <-sweep.C:
-			// What could not be deleted now is still there a minute later.
-			_ = f.sweep(time.Now())
+			f.sweepAll()
 		case <-f.stop:
 			return
 		}
@@ -227,22 +263,42 @@ func (s swap) apply(tx *bolt.Tx, now time.Time) (bool, error) {
 	return true, records.Put(key, append(until, s.new...))
 }
 
-// sweep deletes what is past its time.
-func (f *File) sweep(now time.Time) error {
-	return f.db.Update(func(tx *bolt.Tx) error {
-		records, untils := tx.Bucket(bucketRecords), tx.Bucket(bucketUntil)
-		var past [][]byte
-		cursor := untils.Cursor()
-		for key, _ := cursor.First(); key != nil && len(past) < maxSweep && live(key, now) == nil; key, _ = cursor.Next() {
-			past = append(past, bytes.Clone(key))
-		}
-		for _, key := range past {
-			if err := errors.Join(untils.Delete(key), records.Delete(key[8:])); err != nil {
-				return err
+// sweepAll deletes what is past its time, a part at a time so that no writer
+// waits for all of it. What cannot be deleted now is still there a minute later.
+func (f *File) sweepAll() {
+	now := time.Now()
+	for past := f.past(now); len(past) > 0; past = f.past(now) {
+		err := f.db.Update(func(tx *bolt.Tx) error {
+			records, untils := tx.Bucket(bucketRecords), tx.Bucket(bucketUntil)
+			for _, key := range past {
+				if err := errors.Join(untils.Delete(key), records.Delete(key[8:])); err != nil {
+					return err
+				}
 			}
+			return nil
+		})
+		if err != nil {
+			return
+		}
+		select {
+		case first := <-f.queue:
+			f.commit(f.waiting(first))
+		default:
+		}
+	}
+}
+
+// past returns some of the keys in bucketUntil whose time is over. Only
+// reading, it leaves an idle file alone.
+func (f *File) past(now time.Time) (keys [][]byte) {
+	_ = f.db.View(func(tx *bolt.Tx) error { // nothing is nothing to delete
+		cursor := tx.Bucket(bucketUntil).Cursor()
+		for key, _ := cursor.First(); key != nil && len(keys) < maxSweep && live(key, now) == nil; key, _ = cursor.Next() {
+			keys = append(keys, bytes.Clone(key))
 		}
 		return nil
 	})
+	return keys
 }
 
 func (f *File) notify(key string) {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -40,17 +41,16 @@ func TestFileSurvivesReopen(t *testing.T) {
 func TestFileSurvivesKill(t *testing.T) {
 	path := newPath(t)
 	f := openFile(t, path)
+	if f.db.NoSync { // which no test in this process could see
+		t.Error("the file is not synced: a power cut loses what was reported")
+	}
 	var value []byte
 	for i := range 5 {
 		next := fmt.Append(nil, "value ", i)
 		mustSwap(t, f, "key", value, next, later())
 		value = next
-		image, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
 		copied := newPath(t)
-		if err := os.WriteFile(copied, image, 0o600); err != nil {
+		if err := os.WriteFile(copied, mustRead(t, path), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		wantValue(t, openFile(t, copied), "key", value)
@@ -60,12 +60,26 @@ func TestFileSurvivesKill(t *testing.T) {
 // TestFileCloseUnderLoad: a write that meets Close is either reported and
 // durable, or refused with ErrClosed. Nobody waits for ever.
 func TestFileCloseUnderLoad(t *testing.T) {
-	path := newPath(t)
-	f := openFile(t, path)
+	for range 10 {
+		path := newPath(t)
+		reported := closeUnderLoad(t, openFile(t, path))
+		f := openFile(t, path)
+		for _, key := range reported {
+			wantValue(t, f, key, []byte(key))
+		}
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// closeUnderLoad closes f while many write, and returns the keys of which it
+// was reported that they were written.
+func closeUnderLoad(t *testing.T, f *File) (reported []string) {
+	t.Helper()
 	var (
-		wg       sync.WaitGroup
-		mu       sync.Mutex
-		reported []string
+		wg sync.WaitGroup
+		mu sync.Mutex
 	)
 	busy := make(chan struct{})
 	for i := range 16 {
@@ -81,7 +95,7 @@ func TestFileCloseUnderLoad(t *testing.T) {
 					return
 				}
 				mu.Lock()
-				if reported = append(reported, key); len(reported) == 100 {
+				if reported = append(reported, key); len(reported) == 30 {
 					close(busy)
 				}
 				mu.Unlock()
@@ -91,16 +105,13 @@ func TestFileCloseUnderLoad(t *testing.T) {
 	select {
 	case <-busy:
 	case <-time.After(patience):
-		t.Error("no 100 writes came about")
+		t.Error("30 writes did not come about")
 	}
 	if err := f.Close(); err != nil {
 		t.Errorf("Close: %v", err)
 	}
 	wg.Wait()
-	f = openFile(t, path)
-	for _, key := range reported {
-		wantValue(t, f, key, []byte(key))
-	}
+	return reported
 }
 
 func TestFileCloseTwice(t *testing.T) {
@@ -217,6 +228,58 @@ func TestFileSweep(t *testing.T) {
 			t.Errorf("an hour later the file has the records %q and the times of %q, want none", records, untils)
 		}
 	})
+}
+
+// TestFileSweepKeepsUp: a sweep once deleted a thousand records a minute and no
+// more, so that a crawler which makes more of them let the file grow for ever.
+func TestFileSweepKeepsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := openFile(t, newPath(t))
+		soon := time.Now().Add(10 * time.Second)
+		var wg sync.WaitGroup
+		for i := range 2*maxSweep + 500 {
+			wg.Go(func() { mustSwap(t, f, fmt.Sprint("forgotten ", i), nil, []byte("v"), soon) })
+		}
+		wg.Wait()
+		mustSwap(t, f, "stays", nil, []byte("v"), later())
+		time.Sleep(sweepEvery + time.Second)
+		synctest.Wait()
+		records, untils := heldKeys(t, f)
+		if want := []string{"stays"}; !slices.Equal(records, want) || !slices.Equal(untils, want) {
+			t.Errorf("a sweep after their end, %d records and %d times are in the file, want only those of %q", len(records), len(untils), want)
+		}
+		wantValue(t, f, "stays", []byte("v"))
+	})
+}
+
+// TestFileIdleSweep: a sweep of nothing once committed all the same, which
+// keeps disks awake and wears out an SD card.
+func TestFileIdleSweep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := newPath(t)
+		f := openFile(t, path)
+		mustSwap(t, f, "key", nil, []byte("v"), later())
+		before := mustRead(t, path)
+		time.Sleep(10 * sweepEvery)
+		synctest.Wait()
+		if !bytes.Equal(mustRead(t, path), before) {
+			t.Error("the sweep of nothing has written to the file")
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if bytes.Equal(mustRead(t, path), before) {
+			t.Error("the sweep of a record has not written to the file: this test would find nothing")
+		}
+	})
+}
+
+func mustRead(t *testing.T, path string) []byte {
+	t.Helper()
+	image, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image
 }
 
 // heldKeys returns what the file really holds, by both of its buckets.

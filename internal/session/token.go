@@ -1,0 +1,117 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"changebank/internal/idp"
+	"changebank/internal/store"
+)
+
+// RefreshFunc trades tokens for new ones of the same person, as
+// [idp.Client.Refresh] does.
+type RefreshFunc func(ctx context.Context, old idp.Tokens, person idp.Person) (idp.Tokens, error)
+
+var (
+	// ErrNoToken says that there is no access token to be had without a login.
+	ErrNoToken = errors.New("session: no access token without another login")
+	// ErrEnded says that the provider has ended the login, and so the session
+	// is over.
+	ErrEnded = errors.New("session: the provider has ended the login")
+)
+
+const (
+	soon         = 10 * time.Second // a token that ends so soon is as good as ended
+	refreshLease = 30 * time.Second // longer than refreshing can take
+)
+
+// CanAct reports whether an access token can be had without another login,
+// as far as is known here.
+func (s Session) CanAct() bool {
+	return s.LoggedIn() && (s.Tokens.Refresh != "" || s.fresh(time.Now()))
+}
+
+func (s Session) fresh(now time.Time) bool {
+	return s.Tokens.Access != "" && s.Tokens.Expires.Sub(now) > soon
+}
+
+// Token returns an access token of the session's person that can be used for a
+// while yet. It is refreshed if need be: once, for all who ask at the same
+// time, in every process. Besides [ErrNoToken] and [ErrEnded] there are faults
+// that leave the session as it is.
+func (m *Manager) Token(ctx context.Context, s Session) (access string, err error) {
+	if s.fresh(time.Now()) {
+		return s.Tokens.Access, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, refreshLease)
+	defer cancel()
+	id := s.ID
+	ticks := m.table.Watch(ctx, id)
+	for {
+		mine := false
+		s, err = m.table.Update(ctx, id, func(s *Session) error {
+			now := time.Now()
+			mine = false
+			switch {
+			case !s.live(now) || !s.LoggedIn():
+				return ErrNoToken
+			case s.fresh(now):
+			case s.Tokens.Refresh == "" && now.Before(s.Tokens.Expires):
+				// Not for long, but there is no better one.
+			case s.Tokens.Refresh == "":
+				return ErrNoToken
+			case !now.Before(s.Lease):
+				mine = true
+				s.Lease = now.Add(refreshLease)
+				s.Turn++
+			}
+			return nil
+		})
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			return "", ErrNoToken
+		case err != nil:
+			return "", err
+		case mine:
+			return m.refreshNow(context.WithoutCancel(ctx), id, s)
+		case s.Tokens.Refresh == "" || s.fresh(time.Now()):
+			return s.Tokens.Access, nil
+		}
+		select { // for whoever refreshes
+		case <-ticks:
+		case <-time.After(time.Until(s.Lease)):
+		}
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+	}
+}
+
+// refreshNow takes the turn that s has got. It goes on when the request that
+// began it has gone: a refresh token that has been used up must not be lost.
+func (m *Manager) refreshNow(ctx context.Context, id string, s Session) (access string, err error) {
+	tokens, err := m.refresh(ctx, s.Tokens, *s.Person)
+	refused, ok := errors.AsType[*idp.Error](err)
+	if ok && refused.Final() && refused.Code == "invalid_grant" || errors.Is(err, idp.ErrInvalidToken) {
+		m.log.Warn("the provider has ended a login", "person", *s.Person, "err", err)
+		if err := m.Discard(ctx, id); err != nil {
+			return "", err
+		}
+		return "", ErrEnded
+	}
+	_, updateErr := m.table.Update(ctx, id, func(now *Session) error {
+		if now.Turn != s.Turn {
+			return nil // this took too long, and another has refreshed
+		}
+		now.Lease = time.Time{}
+		if err == nil {
+			now.Tokens = tokens
+		}
+		return nil
+	})
+	if errors.Is(updateErr, store.ErrNotFound) {
+		return "", ErrNoToken // logged out meanwhile
+	}
+	return tokens.Access, errors.Join(err, updateErr)
+}
