@@ -217,6 +217,23 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 }
 
+// Logging out ends the refresh token at the provider, and does not depend on it.
+func TestLogoutRevokes(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"500", "reset"} {
+		b := startRestartable(t, startBank)
+		visitor := b.browser(t)
+		visitor.logIn(richard)
+		revocations := b.demo.once("/oauth2/revoke", "token", faults[name])
+		if home := visitor.submit(visitor.get("/logout"), "logout", nil); home.URL.String() != b.URL+"/" || visitor.person() != "" {
+			t.Errorf("%s: logging out leads to %s as %q", name, home.URL, visitor.person())
+		}
+		if got := revocations.Load(); got != 1 {
+			t.Errorf("%s: %d revocations, want one", name, got)
+		}
+	}
+}
+
 // No token, device code or session is in what the program logs, or in a page
 // or an address that a browser sees.
 func TestNoSecretIsSeen(t *testing.T) {

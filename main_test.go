@@ -192,6 +192,23 @@ func TestOtherHostsAreSentHome(t *testing.T) {
 	}
 }
 
+// Nobody but a proxy that we trust can say what was asked for.
+func TestForgedForwarding(t *testing.T) {
+	t.Parallel()
+	b := startBank(t, "TRUSTED_PROXIES=192.0.2.1")
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.URL+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Forwarded-Host", "evil.example")
+	req.Header.Set("X-Forwarded-Proto", "https")
+	visitor := b.browser(t)
+	visitor.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if p := visitor.do(req); p.Status != http.StatusOK {
+		t.Errorf("headers that anybody can send: %d to %q, want 200", p.Status, p.Header.Get("Location"))
+	}
+}
+
 // Another site cannot make a browser post anything (CSRF).
 func TestOtherSitesCannotPost(t *testing.T) {
 	t.Parallel()

@@ -30,15 +30,12 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if sess.Attempt == "" {
+	_, err = s.cfg.Grants.Get(r.Context(), sess.Attempt)
+	if errors.Is(err, devicegrant.ErrNone) {
 		w.WriteHeader(http.StatusNoContent) // tells the browser not to come back
 		return nil
 	}
-	if _, err := s.cfg.Grants.Get(r.Context(), sess.Attempt); err != nil {
-		if errors.Is(err, devicegrant.ErrNone) {
-			w.WriteHeader(http.StatusNoContent)
-			return nil
-		}
+	if err != nil {
 		return err
 	}
 	if r.Method == http.MethodHead {

@@ -128,6 +128,12 @@ func TestQRCode(t *testing.T) {
 			t.Errorf("the code reads %q, want %q", read.GetText(), text)
 		}
 	}
+	// Version 6 is what a text of this length takes at the medium level, which
+	// still reads with a smudge on the screen.
+	svg, err := qrCode(strings.Repeat("x", 100))
+	if err != nil || !strings.Contains(string(svg), `viewBox="0 0 49 49"`) {
+		t.Errorf("100 bytes are drawn as %.80s, %v; want 41 modules and the quiet zone", svg, err)
+	}
 	if _, err := qrCode(strings.Repeat("x", 5000)); err == nil {
 		t.Error("a text that no QR code can hold is drawn")
 	}

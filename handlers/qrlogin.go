@@ -173,14 +173,12 @@ func (s *Server) deviceGrantFinished(w http.ResponseWriter, r *http.Request) err
 	answer := struct {
 		Reload string `json:"reload,omitempty"`
 	}{}
-	if sess.Attempt != "" {
-		a, err := s.cfg.Grants.Get(r.Context(), sess.Attempt)
-		if err != nil && !errors.Is(err, devicegrant.ErrNone) {
-			return err
-		}
-		if a.State == devicegrant.Approved {
-			answer.Reload = "true"
-		}
+	a, err := s.cfg.Grants.Get(r.Context(), sess.Attempt)
+	if err != nil && !errors.Is(err, devicegrant.ErrNone) {
+		return err
+	}
+	if a.State == devicegrant.Approved {
+		answer.Reload = "true"
 	}
 	w.Header().Set("Content-Type", "application/json")
 	return json.NewEncoder(w).Encode(answer)

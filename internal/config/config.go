@@ -75,7 +75,7 @@ func Load(getenv func(string) string, dotenv string) (*Config, error) {
 	}
 	c.Demo = c.Issuer == ""
 	c.AppURL = p.origin("APP_URL", "http://localhost:"+strconv.Itoa(c.Port))
-	if c.AppURL != "" {
+	if c.AppURL != "" || p.get("DEMO_URL") != "" {
 		c.DemoURL = p.origin("DEMO_URL", demoURL(c))
 	}
 	if err := c.LogLevel.UnmarshalText([]byte(cmp.Or(p.get("LOG_LEVEL"), "info"))); err != nil {

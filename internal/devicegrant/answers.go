@@ -107,7 +107,10 @@ func (m *Manager) Yes(ctx context.Context, userCode, ref string, phone Browser, 
 // only ask for patience.
 func refuses(err error) bool {
 	e, ok := errors.AsType[*idp.Error](err)
-	return ok && (e.Final() || e.Status/100 == 4) && e.Status != http.StatusRequestTimeout && e.Status != http.StatusTooManyRequests
+	if !ok || e.Status == http.StatusRequestTimeout || e.Status == http.StatusTooManyRequests {
+		return false
+	}
+	return e.Status/100 == 4 || e.Status/100 == 2 && e.Code != ""
 }
 
 // find returns the ID of the attempt with that user code.

@@ -3,7 +3,6 @@ package devicegrant
 import (
 	"context"
 	"errors"
-	"time"
 
 	"changebank/internal/idp"
 	"changebank/internal/store"
@@ -29,6 +28,9 @@ func (m *Manager) Cancel(ctx context.Context, id string) error {
 // an answer that was lost on the way can be repeated. claimed tells whether
 // it was give's: if not, the caller discards what give made.
 func (m *Manager) Claim(ctx context.Context, id string, give func(idp.Person, idp.Tokens) (session string, err error)) (session string, claimed bool, err error) {
+	if _, err := m.Get(ctx, id); err != nil { // which ends it if it is too late
+		return "", false, err
+	}
 	r, err := m.attempts.Get(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
 		return "", false, ErrNone
@@ -36,7 +38,6 @@ func (m *Manager) Claim(ctx context.Context, id string, give func(idp.Person, id
 	if err != nil {
 		return "", false, err
 	}
-	r.expire(time.Now())
 	if r.State == Claimed {
 		return r.Session, false, nil
 	}

@@ -12,7 +12,7 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
-	"path"
+	"net/url"
 	"sync"
 	"time"
 
@@ -107,7 +107,9 @@ func New(cfg Config) *Manager {
 // Close ends the polling and waits for it. An attempt that is not through goes
 // on with the next watcher, in this process's successor for example.
 func (m *Manager) Close() {
-	m.stop()
+	m.mu.Lock()
+	m.stop() // from here on nothing new is started
+	m.mu.Unlock()
 	m.wg.Wait()
 }
 
@@ -173,12 +175,20 @@ func (m *Manager) start(ctx context.Context, laptop Browser) (Attempt, error) {
 
 // onTheirPage reports whether the verification URI is the provider's own page.
 // Ours at another address is an error: a tunnel that has changed its name,
-// where the phone would find nobody.
+// where the phone would find nobody, or a slip in the provider's settings.
 func (m *Manager) onTheirPage(uri string) (bool, error) {
 	if uri == m.cfg.VerificationURI {
 		return false, nil
 	}
-	if path.Base(uri) == path.Base(m.cfg.VerificationURI) && !m.cfg.Provider.Owns(uri) {
+	theirs, err := url.Parse(uri)
+	if err != nil {
+		return false, ErrStrayPage
+	}
+	ours, err := url.Parse(m.cfg.VerificationURI)
+	if err != nil {
+		return false, err
+	}
+	if (theirs.Host == ours.Host || theirs.Path == ours.Path) && !m.cfg.Provider.Owns(uri) {
 		return false, ErrStrayPage
 	}
 	m.warnOnce.Do(func() {
@@ -201,7 +211,7 @@ func (m *Manager) Get(ctx context.Context, id string) (Attempt, error) {
 		// Written down, so that everybody hears of it, and logged once.
 		return m.update(ctx, id, func(*record) error { return nil })
 	}
-	if r.pollable() {
+	if r.pollable() || r.State == Approved {
 		m.redeem(id) // in place of a process that died, too
 	}
 	return r.seen(id), nil

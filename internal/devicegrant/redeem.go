@@ -16,6 +16,8 @@ const (
 	maxInterval   = time.Minute
 	maxBackoff    = time.Minute
 	storeRetry    = 5 * time.Second
+	saveTries     = 5 // together not longer than a turn
+	saveRetry     = time.Second
 	lookEvery     = 5 * time.Second  // how often an open page shows that it is looked at
 	lookGrace     = 12 * time.Second // without a look, nobody is there
 	revokeTimeout = 5 * time.Second
@@ -138,17 +140,30 @@ func (m *Manager) takeTurn(ctx context.Context, id string) error {
 			return skipTaken(m.inTurn(ctx, id, mine, func(r *record) error { return m.notYet(r, err) }))
 		}
 		mine.Tokens = tokens
-		err = m.inTurn(ctx, id, mine, func(r *record) error {
-			r.Tokens = tokens
-			return nil
-		})
-		if err != nil {
-			m.revoke(tokens) // the attempt ended while the answer was on its way
+		if err := m.save(ctx, id, mine); err != nil {
+			m.revoke(tokens)
 			return skipTaken(err)
 		}
 	}
 	person, err := m.cfg.Provider.Verify(ctx, mine.Tokens, "")
 	return skipTaken(m.inTurn(ctx, id, mine, func(r *record) error { return m.verified(r, person, err) }))
+}
+
+// save puts the tokens of mine into the record. They cannot be had again, so a
+// store that is away for a while is waited for; an attempt that ended while the
+// answer was on its way is not.
+func (m *Manager) save(ctx context.Context, id string, mine record) error {
+	for tries := 1; ; tries++ {
+		err := m.inTurn(ctx, id, mine, func(r *record) error {
+			r.Tokens = mine.Tokens
+			return nil
+		})
+		if skipTaken(err) == nil || tries == saveTries {
+			return err
+		}
+		m.log.Error("tokens cannot be stored, trying again", "attempt", mine.Ref, "err", err)
+		time.Sleep(saveRetry)
+	}
 }
 
 // notYet decides what a poll without tokens means.
@@ -250,19 +265,29 @@ func (m *Manager) fail(ctx context.Context, id string, reason Reason) (Attempt, 
 	})
 }
 
-// revoke ends tokens that nobody may use. Nobody waits for it, and nothing
-// depends on it: without our secret and this store they are of no use anyway.
+// revoke ends tokens that nobody may use. Nobody waits for it but Close, and
+// nothing depends on it: without our secret and this store they are of no use
+// anyway.
 func (m *Manager) revoke(tokens idp.Tokens) {
 	if tokens.Access == "" {
 		return
 	}
-	m.wg.Go(func() {
+	revoke := func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(m.ctx), revokeTimeout)
 		defer cancel()
 		if err := m.cfg.Provider.Revoke(ctx, tokens); err != nil {
 			m.log.Warn("tokens that nobody uses could not be revoked", "err", err)
 		}
-	})
+	}
+	m.mu.Lock()
+	closing := m.ctx.Err() != nil
+	if !closing {
+		m.wg.Go(revoke)
+	}
+	m.mu.Unlock()
+	if closing { // Close may be waiting already, and then nothing can be added
+		revoke()
+	}
 }
 
 func skipTaken(err error) error {

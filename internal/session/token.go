@@ -74,7 +74,11 @@ func (m *Manager) Token(ctx context.Context, s Session) (access string, err erro
 		case err != nil:
 			return "", err
 		case mine:
-			return m.refreshNow(context.WithoutCancel(ctx), id, s)
+			access, err := m.refreshNow(context.WithoutCancel(ctx), id, s)
+			if errors.Is(err, errLate) {
+				continue // and see what has become of the session meanwhile
+			}
+			return access, err
 		case s.Tokens.Refresh == "" || s.fresh(time.Now()):
 			return s.Tokens.Access, nil
 		}
@@ -88,30 +92,36 @@ func (m *Manager) Token(ctx context.Context, s Session) (access string, err erro
 	}
 }
 
+// errLate says that a refresh took too long: another turn has begun, or the
+// session was left for another.
+var errLate = errors.New("session: the answer came too late")
+
 // refreshNow takes the turn that s has got. It goes on when the request that
 // began it has gone: a refresh token that has been used up must not be lost.
 func (m *Manager) refreshNow(ctx context.Context, id string, s Session) (access string, err error) {
 	tokens, err := m.refresh(ctx, s.Tokens, *s.Person)
 	refused, ok := errors.AsType[*idp.Error](err)
-	if ok && refused.Final() && refused.Code == "invalid_grant" || errors.Is(err, idp.ErrInvalidToken) {
-		m.log.Warn("the provider has ended a login", "person", *s.Person, "err", err)
-		if err := m.Discard(ctx, id); err != nil {
-			return "", err
-		}
-		return "", ErrEnded
-	}
+	ended := ok && refused.Final() && refused.Code == "invalid_grant" || errors.Is(err, idp.ErrInvalidToken)
 	_, updateErr := m.table.Update(ctx, id, func(now *Session) error {
-		if now.Turn != s.Turn {
-			return nil // this took too long, and another has refreshed
-		}
-		now.Lease = time.Time{}
-		if err == nil {
+		switch {
+		case now.Turn != s.Turn || now.Successor != "":
+			return errLate
+		case ended:
+			now.Person, now.Tokens = nil, idp.Tokens{}
+		case err == nil:
 			now.Tokens = tokens
 		}
+		now.Lease = time.Time{}
 		return nil
 	})
-	if errors.Is(updateErr, store.ErrNotFound) {
+	switch {
+	case errors.Is(updateErr, store.ErrNotFound):
 		return "", ErrNoToken // logged out meanwhile
+	case updateErr != nil:
+		return "", errors.Join(err, updateErr)
+	case ended:
+		m.log.Warn("the provider has ended a login", "person", *s.Person, "err", err)
+		return "", errors.Join(ErrEnded, m.Discard(ctx, id))
 	}
-	return tokens.Access, errors.Join(err, updateErr)
+	return tokens.Access, err
 }
