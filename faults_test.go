@@ -25,7 +25,7 @@ var faults = map[string]func(w http.ResponseWriter, r *http.Request){
 		answerJSON(w, http.StatusServiceUnavailable, `{"error":"access_denied"}`)
 	},
 	"429": func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Retry-After", "3600")
+		w.Header().Set("Retry-After", "12")
 		w.WriteHeader(http.StatusTooManyRequests)
 	},
 	"half an answer": func(w http.ResponseWriter, _ *http.Request) {
@@ -36,6 +36,7 @@ var faults = map[string]func(w http.ResponseWriter, r *http.Request){
 	"garbage":     func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>Visit Site</html>")) },
 	"empty":       func(http.ResponseWriter, *http.Request) {},
 	"{}":          func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, http.StatusOK, `{}`) },
+	"text":        func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"error":`, http.StatusBadGateway) },
 	"a list":      func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, http.StatusOK, `[1,2]`) },
 	"gateway 404": func(w http.ResponseWriter, _ *http.Request) { http.NotFound(w, nil) },
 }

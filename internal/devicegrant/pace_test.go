@@ -186,7 +186,7 @@ func TestServerErrorsAreNotTheProvidersWord(t *testing.T) {
 	} {
 		t.Run(code, func(t *testing.T) {
 			inBubble(t, func(w *world) {
-				w.provider.polls = script{{err: &idp.Error{Status: 503, Code: code, Interval: time.Minute}}, {err: pending}, {after: pollTime}}
+				w.provider.polls = script{{err: &idp.Error{Status: 503, Code: code, Interval: 10 * time.Second}}, {err: pending}, {after: pollTime}}
 				a := w.open(w.start())
 				page := w.watch(w.bank, a.ID)
 				w.noError(w.yes(a))
@@ -206,6 +206,21 @@ func TestServerErrorsAreNotTheProvidersWord(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A provider in trouble may say how long to leave it alone, once.
+func TestRetryAfterIsHonoured(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.provider.polls = script{{err: &idp.Error{Status: 429, Interval: 40 * time.Second}}, {err: pending}, {}}
+		a := w.agreed()
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		w.want(a, Approved)
+		times := w.provider.pollTimes()
+		if len(times) != 3 || times[1] != 40*time.Second || times[2]-times[1] != pace {
+			w.Errorf("polls at %v, want the second 40 s after the first and the third %v later", times, pace)
+		}
+	})
 }
 
 // A slow_down is for good: the next process keeps to it as well.

@@ -169,9 +169,12 @@ func (m *Manager) save(ctx context.Context, id string, mine record) error {
 // notYet decides what a poll without tokens means.
 func (m *Manager) notYet(r *record, cause error) error {
 	refusal, ok := errors.AsType[*idp.Error](cause)
-	if !ok || !refusal.Final() {
+	if !ok {
+		refusal = new(idp.Error)
+	}
+	if !refusal.Final() {
 		m.log.Warn("the provider did not answer a poll", "attempt", r.Ref, "err", cause)
-		r.backOff()
+		r.backOff(refusal.Interval)
 		return nil
 	}
 	switch refusal.Code {
@@ -203,7 +206,7 @@ func (m *Manager) verified(r *record, person idp.Person, err error) error {
 		return r.fail(ReasonUnverified)
 	case err != nil:
 		m.log.Warn("the tokens cannot be verified yet", "attempt", r.Ref, "err", err)
-		r.backOff()
+		r.backOff(0)
 		return nil
 	case !r.OnTheirPage && !person.Is(r.Person):
 		// Somebody else approved this code at the provider, where we do not
@@ -222,9 +225,10 @@ func (r *record) fail(reason Reason) error {
 	return r.to(Failed)
 }
 
-// backOff ends a turn in which the provider was in trouble: the wait doubles.
-func (r *record) backOff() {
-	r.rest(min(max(2*r.Backoff, 2*r.Device.Interval), maxBackoff))
+// backOff ends a turn in which the provider was in trouble: the wait doubles,
+// and is not shorter than the provider asked for.
+func (r *record) backOff(asked time.Duration) {
+	r.rest(min(max(2*r.Backoff, 2*r.Device.Interval, asked), maxBackoff))
 }
 
 // rest ends a turn and puts off the next one: by the provider's interval, or

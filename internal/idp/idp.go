@@ -85,7 +85,7 @@ type Error struct {
 	Status   int           // HTTP status, 0 if it came by way of the browser
 	Code     string        // the OAuth error code (RFC 6749, section 5.2), if there was one
 	Reason   string        // FusionAuth's error_reason, if there was one
-	Interval time.Duration // how far apart the provider wants its polls from now on, 0 if it did not say
+	Interval time.Duration // how long the provider wants us to wait before we ask again, 0 if it did not say
 }
 
 func (e *Error) Error() string {
@@ -211,7 +211,8 @@ func (c *Client) discoverUntilFound(ctx context.Context) {
 }
 
 // bounded reads no more of an answer than we are ready to hold in memory:
-// go-oidc and x/oauth2 read all there is.
+// go-oidc and x/oauth2 read all there is. And it calls JSON what some providers
+// and proxies call text/plain, which x/oauth2 would read as a form.
 type bounded struct{ *http.Transport }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -221,6 +222,9 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 			io.Reader
 			io.Closer
 		}{io.LimitReader(resp.Body, maxAnswer), resp.Body}
+		if strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain") {
+			resp.Header.Set("Content-Type", "application/json")
+		}
 	}
 	return resp, err
 }

@@ -56,7 +56,7 @@ func (c *Client) Exchange(ctx context.Context, flow Flow, query url.Values) (Tok
 	token, err := p.oauth.Exchange(ctx, query.Get("code"), oauth2.VerifierOption(flow.Verifier))
 	if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
 		// Its text is the whole answer: it must not reach a log.
-		return Tokens{}, refusal(refused.Response.StatusCode, refused.Body)
+		return Tokens{}, refusal(refused.Response, refused.Body)
 	}
 	if err != nil {
 		return Tokens{}, fmt.Errorf("idp: exchange: %w", brief{err})

@@ -145,7 +145,7 @@ func (c *Client) send(req *http.Request, answer any) error {
 	if err != nil {
 		return err
 	}
-	if refused := refusal(resp.StatusCode, body); resp.StatusCode/100 != 2 || refused.Code != "" {
+	if refused := refusal(resp, body); resp.StatusCode/100 != 2 || refused.Code != "" {
 		return refused
 	}
 	if answer == nil {
@@ -156,14 +156,17 @@ func (c *Client) send(req *http.Request, answer any) error {
 
 // refusal reads an answer as an error's (RFC 6749, section 5.2). What is no
 // JSON has no code either.
-func refusal(status int, body []byte) *Error {
+func refusal(resp *http.Response, body []byte) *Error {
 	var answer struct {
 		Code     string  `json:"error"`
 		Reason   string  `json:"error_reason"`
 		Interval seconds `json:"interval"`
 	}
 	_ = json.Unmarshal(body, &answer)
-	return &Error{status, answer.Code, answer.Reason, answer.Interval.within(minInterval, maxInterval, 0)}
+	if after, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && after > 0 {
+		answer.Interval = max(answer.Interval, seconds(min(after, 1e6))*seconds(time.Second))
+	}
+	return &Error{resp.StatusCode, answer.Code, answer.Reason, answer.Interval.within(minInterval, maxInterval, 0)}
 }
 
 // seconds is a duration as providers write it: 5, 5.0 or "5".
