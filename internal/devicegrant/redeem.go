@@ -137,7 +137,8 @@ func (m *Manager) takeTurn(ctx context.Context, id string) error {
 	if mine.Tokens.Access == "" {
 		tokens, err := m.cfg.Provider.PollDevice(ctx, mine.Device.Device)
 		if err != nil {
-			return skipTaken(m.inTurn(ctx, id, mine, func(r *record) error { return m.notYet(r, err) }))
+			m.log.Info("the provider gave no tokens", "attempt", mine.Ref, "err", err)
+			return skipTaken(m.inTurn(ctx, id, mine, func(r *record) error { return r.notYet(err) }))
 		}
 		mine.Tokens = tokens
 		if err := m.save(ctx, id, mine); err != nil {
@@ -146,7 +147,12 @@ func (m *Manager) takeTurn(ctx context.Context, id string) error {
 		}
 	}
 	person, err := m.cfg.Provider.Verify(ctx, mine.Tokens, "")
-	return skipTaken(m.inTurn(ctx, id, mine, func(r *record) error { return m.verified(r, person, err) }))
+	if err != nil {
+		m.log.Error("the tokens are not verified", "attempt", mine.Ref, "err", err)
+	} else if !mine.mayBeOf(person) {
+		m.log.Error("the tokens are another person's", "attempt", mine.Ref, "yes_by", mine.Person, "tokens_of", person)
+	}
+	return skipTaken(m.inTurn(ctx, id, mine, func(r *record) error { return r.verified(person, err) }))
 }
 
 // save puts the tokens of mine into the record. They cannot be had again, so a
@@ -167,13 +173,12 @@ func (m *Manager) save(ctx context.Context, id string, mine record) error {
 }
 
 // notYet decides what a poll without tokens means.
-func (m *Manager) notYet(r *record, cause error) error {
+func (r *record) notYet(cause error) error {
 	refusal, ok := errors.AsType[*idp.Error](cause)
 	if !ok {
 		refusal = new(idp.Error)
 	}
 	if !refusal.Final() {
-		m.log.Warn("the provider did not answer a poll", "attempt", r.Ref, "err", cause)
 		r.backOff(refusal.Interval)
 		return nil
 	}
@@ -192,32 +197,33 @@ func (m *Manager) notYet(r *record, cause error) error {
 		}
 		fallthrough // we know of no no
 	default:
-		m.log.Error("the provider refused the device code", "attempt", r.Ref, "err", cause)
 		return r.fail(ReasonRefused)
 	}
 	return nil
 }
 
 // verified decides what it means whom the tokens stand for.
-func (m *Manager) verified(r *record, person idp.Person, err error) error {
+func (r *record) verified(person idp.Person, err error) error {
 	switch {
 	case errors.Is(err, idp.ErrInvalidToken):
-		m.log.Error("the tokens may not count", "attempt", r.Ref, "err", err)
 		return r.fail(ReasonUnverified)
 	case err != nil:
-		m.log.Warn("the tokens cannot be verified yet", "attempt", r.Ref, "err", err)
 		r.backOff(0)
 		return nil
-	case !r.OnTheirPage && !person.Is(r.Person):
-		// Somebody else approved this code at the provider, where we do not
-		// see it: an attacker who said yes here himself, and mailed the
-		// provider's own link to his victim.
-		m.log.Warn("the tokens are another person's", "attempt", r.Ref, "yes_by", r.Person, "tokens_of", person)
+	case !r.mayBeOf(person):
 		return r.fail(ReasonOtherPerson)
 	}
 	r.Person = person
 	r.Expires = time.Now().Add(claimWindow)
 	return r.to(Approved)
+}
+
+// mayBeOf reports whether the tokens may be that person's: on our page, only
+// the person's who said yes there. Else somebody has approved the code at the
+// provider, where we do not see it: an attacker said yes here himself, and
+// mailed the provider's own link to his victim.
+func (r *record) mayBeOf(person idp.Person) bool {
+	return r.OnTheirPage || person.Is(r.Person)
 }
 
 func (r *record) fail(reason Reason) error {
