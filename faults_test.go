@@ -218,6 +218,45 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 }
 
+// The phone's access token has ended: it is refreshed when the person says yes,
+// and meets a fault then. The session outlives that, but not the provider's
+// word that the login is over.
+func TestPhoneRefreshes(t *testing.T) {
+	t.Parallel()
+	b := startRestartable(t, startBank)
+	laptop, phone := b.browser(t), b.browser(t)
+	b.demo.expiresIn.Store(5)
+	phone.logIn(richard)
+	_, link := laptop.showCode()
+
+	refreshes := b.demo.once("/oauth2/token", "refresh_token", faults["500"])
+	p := phone.answer(link, "yes")
+	if p.Status != http.StatusBadGateway || phone.person() != richard {
+		t.Fatalf("a refresh that fails shows %d and leaves the phone logged in as %q", p.Status, phone.person())
+	}
+	phone.answer(link, "yes")
+	if got := laptop.awaitReload().text("account-email"); got != richard {
+		t.Errorf("the laptop is logged in as %q, want %s", got, richard)
+	}
+	if got := refreshes.Load(); got != 2 {
+		t.Errorf("%d refreshes, want the one that failed and one more", got)
+	}
+
+	other := b.browser(t)
+	_, link = other.showCode()
+	b.demo.once("/oauth2/token", "refresh_token", func(w http.ResponseWriter, _ *http.Request) {
+		answerJSON(w, http.StatusBadRequest, `{"error":"invalid_grant","error_reason":"refresh_token_not_found"}`)
+	})
+	p = phone.answer(link, "yes")
+	if p.Status != http.StatusForbidden || !strings.Contains(p.text("error"), "login has ended") || phone.person() != "" {
+		t.Errorf("a login that the provider has ended shows %d: %s; the phone is %q", p.Status, p.text("main"), phone.person())
+	}
+	// The way on leads back to the very question.
+	if got := phone.get("/login?return_to=" + url.QueryEscape(strings.TrimPrefix(link, b.URL))); got.find("form", "approve") == nil {
+		t.Errorf("after another login the phone is at %s: %s", got.URL, got.text("main"))
+	}
+}
+
 // Logging out ends the refresh token at the provider, and does not depend on it.
 func TestLogoutRevokes(t *testing.T) {
 	t.Parallel()

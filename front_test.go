@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,8 @@ type front struct {
 	URL    string
 	behind atomic.Pointer[url.URL]
 	spoil  atomic.Pointer[func(http.ResponseWriter, *http.Request) bool] // answers in place of the server, or says no
+
+	expiresIn atomic.Int64 // if set, what the provider says of its access tokens' lifetime
 
 	mu      sync.Mutex
 	secrets []string
@@ -67,6 +70,15 @@ func (f *front) remember(resp *http.Response) error {
 	var answer map[string]any
 	if json.Unmarshal(body, &answer) != nil {
 		return nil
+	}
+	if lifetime := f.expiresIn.Load(); lifetime > 0 && answer["access_token"] != nil {
+		answer["expires_in"] = lifetime
+		if body, err = json.Marshal(answer); err != nil {
+			return err
+		}
+		resp.Body = io.NopCloser(bytes.NewReader(body))
+		resp.ContentLength = int64(len(body))
+		resp.Header.Set("Content-Length", strconv.Itoa(len(body)))
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
