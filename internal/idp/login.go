@@ -117,7 +117,16 @@ func (c *Client) Verify(ctx context.Context, tokens Tokens, nonce string) (Perso
 	if err != nil {
 		return Person{}, fmt.Errorf("%w: %w", ErrInvalidToken, err)
 	}
-	return Person{Issuer: token.Issuer, Subject: token.Subject, Email: claims.Email, Name: claims.Name}, nil
+	person := Person{Issuer: token.Issuer, Subject: token.Subject, Email: claims.Email, Name: claims.Name}
+	if person.Email == "" && person.Name == "" {
+		// Many providers keep these for the userinfo endpoint. They are for
+		// showing, so a login does not fail without them; but they count only
+		// if they are this person's (OpenID Connect Core, section 5.3.2).
+		if more, err := c.userInfo(ctx, p, tokens); err == nil && more.Is(person) {
+			return more, nil
+		}
+	}
+	return person, nil
 }
 
 func (c *Client) userInfo(ctx context.Context, p *provider, tokens Tokens) (Person, error) {

@@ -1,0 +1,113 @@
+// An OpenID provider for the tests: oidc-provider with the sign-in pages that
+// it brings for development, where every name may sign in with any password.
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { text } from 'node:stream/consumers';
+import { Provider } from 'oidc-provider';
+
+// oidc-provider is made for Node 22. This is what it misses in Node 20.
+URL.parse ??= (url, base) => (URL.canParse(url, base) ? new URL(url, base) : null);
+
+const deviceGrant = 'urn:ietf:params:oauth:grant-type:device_code';
+const [clientID, json] = process.argv.slice(2);
+const options = JSON.parse(json);
+
+// The tests hold the other end: when they are gone, even by a crash, so are we.
+process.stdin.on('close', () => process.exit()).resume();
+
+const server = createServer();
+server.listen(0, '127.0.0.1');
+await once(server, 'listening');
+const issuer = `http://127.0.0.1:${server.address().port}${options.issuerPath}`;
+
+const provider = new Provider(issuer, {
+  clients: [{
+    client_id: clientID,
+    client_secret: options.clientSecret || undefined,
+    token_endpoint_auth_method: options.clientAuth || 'client_secret_post',
+    grant_types: ['authorization_code', 'refresh_token', deviceGrant],
+    redirect_uris: [`${options.appURL}/callback`],
+    post_logout_redirect_uris: [`${options.appURL}/`],
+  }],
+  clientAuthMethods: options.clientAuth ? [options.clientAuth] : ['client_secret_basic', 'client_secret_post', 'none'],
+  clockTolerance: 0,
+  // The e-mail address and the name are at the userinfo endpoint only, as is the default.
+  claims: { openid: ['sub'], email: ['email'], profile: ['name'] },
+  findAccount: (_, sub) => ({
+    accountId: sub,
+    claims: () => ({ sub, email: `${sub}@example.com`, name: sub }),
+  }),
+  cookies: { keys: [crypto.randomUUID()] },
+  features: { deviceFlow: { enabled: true }, revocation: { enabled: true } },
+  rotateRefreshToken: true,
+  ttl: { DeviceCode: options.deviceTTL || 600 },
+});
+
+const refreshTokens = new Set();
+provider.on('refresh_token.saved', (token) => refreshTokens.add(token.jti));
+provider.on('refresh_token.destroyed', (token) => refreshTokens.delete(token.jti));
+
+// What applications ask without a browser, and what they are answered.
+const requests = [];
+const watched = new Set(['/device/auth', '/token', '/token/revocation']);
+
+provider.use(async (ctx, next) => {
+  if (!watched.has(ctx.path)) return next();
+  ctx.req.body = await text(ctx.req);
+  const form = new URLSearchParams(ctx.req.body);
+  const request = {
+    path: ctx.path,
+    grant: form.get('grant_type') ?? '',
+    auth: clientAuth(ctx.get('authorization'), form),
+    at: Date.now(),
+  };
+  requests.push(request);
+  if (request.grant === deviceGrant && tooSoon(form.get('device_code'))) {
+    ctx.status = 400;
+    ctx.body = { error: 'slow_down' };
+  } else {
+    await next();
+  }
+  if (ctx.path === '/device/auth' && ctx.status === 200 && options.interval) {
+    ctx.body = { ...ctx.body, interval: options.interval };
+  }
+  request.status = ctx.status;
+  request.error = ctx.body?.error ?? '';
+});
+
+function clientAuth(header, form) {
+  return [header && 'client_secret_basic', form.has('client_secret') && 'client_secret_post'].filter(Boolean).join(' and ') || 'none';
+}
+
+// oidc-provider takes polls at any pace. RFC 8628, section 3.5: one interval
+// from one poll to the next, and five seconds more after each slow_down.
+const paces = new Map();
+
+function tooSoon(code) {
+  const pace = paces.get(code) ?? { polls: 0, last: -Infinity, interval: options.interval || 5 };
+  paces.set(code, pace);
+  const now = performance.now();
+  const early = now - pace.last < pace.interval * 1000 || pace.polls < options.slowDowns;
+  if (early) pace.interval += 5;
+  pace.polls += 1;
+  pace.last = now;
+  return early;
+}
+
+const answer = provider.callback();
+server.on('request', (req, res) => {
+  if (req.url === '/__test/state') {
+    res.end(JSON.stringify({ requests, refreshTokens: refreshTokens.size }));
+    return;
+  }
+  if (!req.url.startsWith(`${options.issuerPath}/`)) {
+    res.writeHead(404).end();
+    return;
+  }
+  // As Express mounts an application below a path.
+  req.originalUrl = req.url;
+  req.url = req.url.slice(options.issuerPath.length);
+  answer(req, res);
+});
+
+console.log(issuer);
