@@ -1,6 +1,7 @@
 package main
 
 import (
+	"html"
 	"net/url"
 	"slices"
 	"strings"
@@ -115,6 +116,10 @@ func TestPeerLogins(t *testing.T) {
 			}
 			states := laptop.events()
 			states.want("waiting")
+			// Who types the code at our page is led to the provider's.
+			if got := desktop.get("/activate?user_code=" + url.QueryEscape(p.text("user-code"))); !strings.Contains(got.Body, `href="`+html.EscapeString(link)+`"`) {
+				t.Errorf("our page says %s, want a link to %s", got.text("main"), link)
+			}
 			question := phone.atPeer(link)
 			if !strings.Contains(question.Body, p.text("user-code")) {
 				t.Errorf("the provider's page does not show the code %q", p.text("user-code"))

@@ -97,7 +97,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) error {
 	default:
 		return &httpError{status: http.StatusBadRequest, text: "Please answer with one of the two buttons.", next: link{activateWith(code), "Back to the question"}}
 	}
-	if err == nil || errors.Is(err, devicegrant.ErrChanged) {
+	if err == nil || errors.Is(err, devicegrant.ErrChanged) || errors.Is(err, devicegrant.ErrTheirPage) {
 		return seeOther(w, r, activateWith(code)) // the page tells what has become of it
 	}
 	return s.showQuestion(w, sess, code, a, err)
@@ -119,6 +119,13 @@ func (s *Server) showQuestion(w http.ResponseWriter, sess session.Session, code 
 			text:   "You have tried too many codes that do not exist. Please wait " + minutes(tooMany.Wait) + ".",
 			next:   link{"/account", "Your account"}, err: err,
 		}
+	case errors.Is(err, devicegrant.ErrTheirPage):
+		return s.render(w, "notice", notice{
+			frame: frameOf(sess),
+			Title: "Go on at the login service",
+			Text:  "It asks about this code on a page of its own.",
+			Next:  link{a.URIComplete, "Go there"},
+		})
 	case errors.Is(err, devicegrant.ErrOtherPerson):
 		return &httpError{
 			status: http.StatusForbidden,

@@ -12,13 +12,14 @@ import (
 
 // Open is a person's phone arriving with a user code: it returns the attempt
 // that the person is asked about, or whatever has become of it since. The
-// first person to open an attempt is the only one who can answer.
+// first person to open an attempt is the only one who can answer. With
+// [ErrTheirPage] comes the attempt, whose URIComplete is where to go.
 func (m *Manager) Open(ctx context.Context, userCode string, phone Browser, person idp.Person) (Attempt, error) {
 	id, err := m.find(ctx, userCode, person)
 	if err != nil {
 		return Attempt{}, err
 	}
-	return m.answer(ctx, id, phone, person, func(r *record) error {
+	a, err := m.answer(ctx, id, phone, person, func(r *record) error {
 		switch r.State {
 		case Waiting:
 			r.Phone, r.Person = phone, person
@@ -29,6 +30,11 @@ func (m *Manager) Open(ctx context.Context, userCode string, phone Browser, pers
 		}
 		return nil
 	})
+	if !errors.Is(err, ErrTheirPage) {
+		return a, err
+	}
+	a, getErr := m.Get(ctx, id)
+	return a, errors.Join(err, getErr)
 }
 
 // No is the person's refusal: it ends the attempt.
@@ -128,6 +134,9 @@ func (m *Manager) find(ctx context.Context, userCode string, person idp.Person) 
 // answer is update for the person with the phone.
 func (m *Manager) answer(ctx context.Context, id string, phone Browser, person idp.Person, change func(*record) error) (Attempt, error) {
 	a, err := m.update(ctx, id, func(r *record) error {
+		if r.OnTheirPage {
+			return ErrTheirPage
+		}
 		if r.Person.Subject != "" && !r.Person.Is(person) {
 			return ErrOtherPerson
 		}

@@ -13,6 +13,7 @@ import (
 	"iter"
 	"log/slog"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,6 +36,8 @@ var (
 	// ErrSilent says that the provider did not take the yes; it may have
 	// heard it, and saying yes again does no harm.
 	ErrSilent = errors.New("devicegrant: the provider did not answer")
+	// ErrTheirPage says that the provider's own page asks about this code.
+	ErrTheirPage = errors.New("devicegrant: the code is answered at the provider's page")
 	// ErrStrayPage says that the provider sends phones to a page that looks like
 	// ours, but at another address than ours.
 	ErrStrayPage = errors.New("devicegrant: the verification URI is ours at another address")
@@ -160,16 +163,12 @@ func (m *Manager) start(ctx context.Context, laptop Browser) (Attempt, error) {
 	if err != nil {
 		return Attempt{}, err
 	}
-	if onTheirPage {
-		m.log.Info("qr login started", "attempt", r.Ref, "laptop", laptop, "page", "the provider's")
-		return r.seen(id), nil
-	}
 	err = m.codes.CreateAs(ctx, Fold(device.User), codeRecord{id, device.Expires.Add(keepEnded)})
 	if err != nil {
 		_, _ = m.attempts.Delete(ctx, id) // nobody knows it yet; if it stays, it is forgotten in time
 		return Attempt{}, err
 	}
-	m.log.Info("qr login started", "attempt", r.Ref, "laptop", laptop)
+	m.log.Info("qr login started", "attempt", r.Ref, "laptop", laptop, "on_their_page", onTheirPage)
 	return r.seen(id), nil
 }
 
@@ -188,7 +187,9 @@ func (m *Manager) onTheirPage(uri string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if (theirs.Host == ours.Host || theirs.Path == ours.Path) && !m.cfg.Provider.Owns(uri) {
+	looksLikeOurs := strings.EqualFold(theirs.Hostname(), ours.Hostname()) ||
+		strings.EqualFold(strings.TrimRight(theirs.Path, "/"), ours.Path)
+	if looksLikeOurs && !m.cfg.Provider.Owns(uri) {
 		return false, ErrStrayPage
 	}
 	m.warnOnce.Do(func() {

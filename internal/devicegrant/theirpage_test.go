@@ -110,7 +110,7 @@ func TestTheirPage(t *testing.T) {
 }
 
 // Each start is a code that would be asked about until it expires: without an
-// end at the page's, anybody who starts many has us busy with the provider,
+// end to that with the page's, anybody who starts many has us busy with the provider,
 // and it has a reason to shut us out.
 func TestTheirPageIsPolledWhileSomebodyLooks(t *testing.T) {
 	t.Run("nobody does", func(t *testing.T) {
@@ -157,7 +157,6 @@ func TestTheirPageIsPolledWhileSomebodyLooks(t *testing.T) {
 	})
 	t.Run("an event stream, and a slow provider", func(t *testing.T) {
 		inBubble(t, func(w *world) {
-			w.provider.change = nil
 			w.provider.polls = script{{err: slowdownTo(time.Minute)}, {err: pending}}
 			a := w.theirs()
 			w.watch(w.bank, a.ID)
@@ -287,24 +286,37 @@ func TestTheirPageTokensThatDoNotVerify(t *testing.T) {
 	}
 }
 
-// Our page must not ask about such a code: FusionAuth's call, with the phone's
-// token, has no place at a provider that asks the person itself.
-func TestTheirCodeIsUnknownOnOurPage(t *testing.T) {
+// A phone that comes to our page with such a code is sent on, and changes
+// nothing: an answer here would have FusionAuth's call made, with the phone's
+// token, at a provider that asks the person itself.
+func TestTheirCodeOnOurPage(t *testing.T) {
 	inBubble(t, func(w *world) {
+		w.provider.polls = script{{err: pending}}
 		a := w.theirs()
-		if got, err := w.bank.Open(w.Context(), a.UserCode, phone, richard); !errors.Is(err, ErrUnknownCode) || got != (Attempt{}) {
-			w.Errorf("Open: %+v, %v, want %v", got, err, ErrUnknownCode)
+		before := w.record(a)
+		for _, person := range []idp.Person{richard, mallory} {
+			got, err := w.bank.Open(w.Context(), a.UserCode, phone, person)
+			if !errors.Is(err, ErrTheirPage) || got.URIComplete != a.URIComplete || got.State != Waiting {
+				w.Errorf("Open: %s at %s, %v, want %s at %s, %v", got.State, got.URIComplete, err, Waiting, a.URIComplete, ErrTheirPage)
+			}
 		}
-		if got, err := w.yes(a); !errors.Is(err, ErrUnknownCode) || got != (Attempt{}) {
-			w.Errorf("Yes: %+v, %v, want %v", got, err, ErrUnknownCode)
+		if got, err := w.yes(a); !errors.Is(err, ErrTheirPage) || got != (Attempt{}) {
+			w.Errorf("Yes: %+v, %v, want %v", got, err, ErrTheirPage)
 		}
-		if got, err := w.bank.No(w.Context(), a.UserCode, a.Ref, phone, richard); !errors.Is(err, ErrUnknownCode) || got != (Attempt{}) {
-			w.Errorf("No: %+v, %v, want %v", got, err, ErrUnknownCode)
+		if got, err := w.bank.No(w.Context(), a.UserCode, a.Ref, phone, richard); !errors.Is(err, ErrTheirPage) || got != (Attempt{}) {
+			w.Errorf("No: %+v, %v, want %v", got, err, ErrTheirPage)
 		}
 		w.provider.wantApprovals(0)
-		if r := w.want(a, Waiting); r.Person != (idp.Person{}) || r.Phone != (Browser{}) {
-			w.Errorf("opened by %v at %v, want nobody", r.Person, r.Phone)
+		w.wantPollsAt(a)
+		if r := w.record(a); r.Attempt != before.Attempt {
+			w.Errorf("the attempt is %+v, want it as it was, %+v", r.Attempt, before.Attempt)
 		}
+
+		time.Sleep(expiresIn)
+		if got, err := w.bank.Open(w.Context(), a.UserCode, phone, richard); !errors.Is(err, ErrTheirPage) || got.State != Expired {
+			w.Errorf("Open: %s, %v, want %s, %v", got.State, err, Expired, ErrTheirPage)
+		}
+		w.wantEnd(a, Expired, "")
 	})
 }
 
@@ -325,7 +337,7 @@ func TestHowLongTheirCodeLives(t *testing.T) {
 			time.Sleep(10*time.Second - time.Nanosecond)
 			synctest.Wait()
 			r := w.want(a, Approved)
-			if window := r.Expires.Sub(time.Now()); window < time.Minute {
+			if window := time.Until(r.Expires); window < time.Minute {
 				w.Errorf("the laptop has %v more to come for it, want the whole claim window", window)
 			}
 		})
@@ -390,7 +402,7 @@ func TestWhosePageItIs(t *testing.T) {
 		"https://new-tunnel.example/activate":       false,
 		"https://new-tunnel.example/activate?x=1":   false,
 		"https://idp.example.evil.example/activate": false,
-		"https://[":                                 false,
+		"https://[": false,
 	} {
 		t.Run(uri, func(t *testing.T) {
 			inBubble(t, func(w *world) {

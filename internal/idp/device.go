@@ -49,7 +49,7 @@ func (c *Client) StartDevice(ctx context.Context) (DeviceCode, error) {
 		return DeviceCode{}, fmt.Errorf("idp: start a device code: %w", err)
 	}
 	uri, err := url.Parse(answer.URI)
-	if err != nil || uri.Host == "" || answer.Device == "" || answer.User == "" {
+	if err != nil || uri.Scheme != "https" && uri.Scheme != "http" || uri.Host == "" || answer.Device == "" || answer.User == "" {
 		return DeviceCode{}, errors.New("idp: start a device code: the answer lacks a code or the verification URI")
 	}
 	// The QR code leads where the provider says its page is, and nowhere else.

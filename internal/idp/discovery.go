@@ -123,10 +123,11 @@ func (c *Client) authMethod(offered []string) AuthMethod {
 }
 
 // supported returns the wanted scopes that the provider offers, all of them if
-// it does not say: an unknown one could be refused.
+// it does not say: an unknown one could be refused. Without openid it would be
+// no login, whatever the provider says.
 func supported(wanted, offered []string) []string {
 	return slices.DeleteFunc(slices.Clone(wanted), func(scope string) bool {
-		return len(offered) > 0 && !slices.Contains(offered, scope)
+		return scope != oidc.ScopeOpenID && len(offered) > 0 && !slices.Contains(offered, scope)
 	})
 }
 
@@ -171,8 +172,8 @@ func (c *Client) Origins() []string {
 	return origins
 }
 
-// Owns reports whether a page is the provider's: at its issuer's origin, or at
-// that of its login page.
+// Owns reports whether a page is the provider's: at its issuer's origin, or
+// where it has its login and logout pages.
 func (c *Client) Owns(uri string) bool {
 	o := origin(uri)
 	return o == origin(c.cfg.Issuer) || slices.Contains(c.Origins(), o)

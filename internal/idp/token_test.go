@@ -2,6 +2,7 @@ package idp_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -197,8 +198,8 @@ func TestRefreshFaults(t *testing.T) {
 			if got != (idp.Tokens{}) {
 				t.Errorf("Refresh: %+v beside the error, want nothing", got)
 			}
-			if err != nil && strings.Contains(err.Error(), "refresh-") || err != nil && strings.Contains(err.Error(), had.Refresh) {
-				t.Errorf("Refresh: %v, want no token in it", err)
+			if text := fmt.Sprint(err); strings.Contains(text, had.Refresh) || strings.Contains(text, "new-refresh") {
+				t.Errorf("Refresh: %s, want no token in it", text)
 			}
 		})
 	}
@@ -489,5 +490,16 @@ func TestOwnsBeforeDiscovery(t *testing.T) {
 		if got := c.Owns(uri); got != want {
 			t.Errorf("Owns(%q): %v, want %v", uri, got, want)
 		}
+	}
+}
+
+// A provider need not list every scope that it knows; without openid there
+// would be no ID token, and so no login.
+func TestOpenIDIsAlwaysAsked(t *testing.T) {
+	p := newScripted(t)
+	p.tell("scopes_supported", []string{"email", "profile"})
+	target, _, err := p.client(t).AuthURL("/account")
+	if err != nil || !strings.Contains(target, "scope=openid+profile+email&") {
+		t.Errorf("AuthURL: %s, %v; want openid among the scopes", target, err)
 	}
 }
