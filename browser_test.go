@@ -113,6 +113,7 @@ func walkThrough(t *testing.T, chromium context.Context, b *bank) {
 	if got := laptop.text(`#account-email`); got != richard {
 		t.Errorf("the laptop is logged in as %q, want %s", got, richard)
 	}
+	laptop.await(`#by-phone`)                         // said once, so no script may have fetched it unseen
 	phone.await(`#login-state[data-state="claimed"]`) // by itself
 
 	laptop.click(`.who a[href="/logout"]`)

@@ -105,6 +105,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		Store:   bank,
 		Secure:  strings.HasPrefix(cfg.AppURL, "https:"),
 		Refresh: provider.Refresh,
+		Revoke:  provider.Revoke,
 		Log:     log,
 	})
 	grants := devicegrant.New(devicegrant.Config{

@@ -138,7 +138,9 @@ func (s *Server) showQuestion(w http.ResponseWriter, sess session.Session, code 
 	case err != nil:
 		return err
 	}
-	if a.State != devicegrant.Opened && problem == "" {
+	// A yes that the provider has not heard can be said again.
+	asks := a.State == devicegrant.Opened || a.State == devicegrant.Yes && !a.Heard
+	if !asks {
 		words := phoneWords(a)
 		page := notice{frame: frameOf(sess), Title: words.Title, Text: words.Text, State: string(a.State), Next: link{"/account", "Your account"}}
 		if a.State == devicegrant.Yes || a.State == devicegrant.Approved {
@@ -175,9 +177,10 @@ func (s *Server) ownCode(r *http.Request, sess session.Session, code string) (bo
 const fresh = 30 * time.Second
 
 // mayAnswer reports whether the person is logged in and can say yes without
-// another login.
+// another login. A session that came of a QR login cannot: one laptop that
+// somebody was tricked into logging in would breed more.
 func mayAnswer(sess session.Session) bool {
-	return sess.CanAct() || sess.LoggedIn() && time.Since(sess.Began) < fresh
+	return sess.By != session.ByPhone && (sess.CanAct() || sess.LoggedIn() && time.Since(sess.Began) < fresh)
 }
 
 // loginFirst has the person log in and brings them back to this very question.

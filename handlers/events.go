@@ -38,9 +38,6 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if r.Method == http.MethodHead {
-		return nil
-	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	changes := make(chan devicegrant.Attempt)

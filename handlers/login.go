@@ -71,21 +71,20 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &httpError{http.StatusBadGateway, "", "What it says about you could not be verified, so you are not logged in.", again, err}
 	}
-	// One browser, one way in: its QR code must not log it in as somebody
-	// else afterwards.
-	if sess.Attempt != "" {
-		if err := s.cfg.Grants.Cancel(r.Context(), sess.Attempt); err != nil {
-			return err
-		}
-	}
 	id, err := s.cfg.Sessions.Create(r.Context(), person, tokens, session.ByProvider)
 	if err != nil {
 		return err
 	}
-	if err := s.cfg.Sessions.Enter(w, r, id); err != nil {
+	old, err := s.cfg.Sessions.Enter(w, r, id)
+	if err != nil {
 		return err
 	}
-	s.revoke(r.Context(), sess.Tokens)
+	s.revoke(r.Context(), old.Tokens)
+	// One browser, one way in: its QR code must not log it in as somebody
+	// else afterwards.
+	if err := s.cfg.Grants.Cancel(r.Context(), old.Attempt); err != nil {
+		return err
+	}
 	return seeOther(w, r, flow.ReturnTo)
 }
 
@@ -108,10 +107,8 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if sess.Attempt != "" {
-		if err := s.cfg.Grants.Cancel(r.Context(), sess.Attempt); err != nil {
-			return err
-		}
+	if err := s.cfg.Grants.Cancel(r.Context(), sess.Attempt); err != nil {
+		return err
 	}
 	if !sess.LoggedIn() {
 		return seeOther(w, r, "/")

@@ -94,7 +94,8 @@ func (s *Server) showAttempt(w http.ResponseWriter, r *http.Request, a devicegra
 	return s.render(w, "qrlogin", page)
 }
 
-// errOtherTab says that another tab of this browser has started an attempt.
+// errOtherTab says that another tab of this browser has started an attempt, or
+// logged in.
 var errOtherTab = errors.New("another tab was quicker")
 
 // startAttempt begins a QR login for the browser and sends it to look at it.
@@ -112,7 +113,8 @@ func (s *Server) startAttempt(w http.ResponseWriter, r *http.Request, sess sessi
 		return providerError(err)
 	}
 	_, err = s.cfg.Sessions.Update(w, r, func(now *session.Session) error {
-		if now.Attempt != sess.Attempt || now.LoggedIn() {
+		// A session that began since is a new one: another tab has logged in.
+		if now.Attempt != sess.Attempt || !now.Began.Equal(sess.Began) {
 			return errOtherTab
 		}
 		now.Attempt = a.ID

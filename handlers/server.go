@@ -81,8 +81,8 @@ func (s *Server) routes() http.Handler {
 	act("GET /logged-out-qr-login", s.qrLogin)
 	page("POST /logged-out-qr-login", s.qrLoginNew)
 	page("POST /logged-out-qr-login/cancel", s.qrLoginCancel)
-	page("GET /logged-out-qr-login/events", s.events)
-	page("GET /device_grant_finished", s.deviceGrantFinished)
+	act("GET /logged-out-qr-login/events", s.events)
+	act("GET /device_grant_finished", s.deviceGrantFinished)
 	act("GET /reload", s.reload)
 
 	act("GET /activate", s.activate)

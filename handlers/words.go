@@ -24,6 +24,9 @@ func laptopWords(a devicegrant.Attempt) words {
 	case devicegrant.Denied:
 		return words{"Your phone said no", "Nothing was logged in. If that was a mistake, show a new code."}
 	case devicegrant.Expired:
+		if a.Reason == devicegrant.ReasonUnfinished {
+			return words{"That took too long", "Your phone said yes, but the login was not finished in time. Show a new code and say yes once more."}
+		}
 		return words{"This code is too old", "Nobody said yes in time. Show a new code when your phone is at hand."}
 	case devicegrant.Cancelled:
 		return words{"Cancelled", "This code can no longer be used."}

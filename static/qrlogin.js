@@ -3,67 +3,86 @@
 "use strict";
 
 (() => {
-  const main = document.getElementById("main");
-  const state = () => document.getElementById("login-state")?.dataset.state;
+  const page = "/logged-out-qr-login";
+  const lost = "The connection to Changebank is lost. Trying again.";
+  const retry = 3000; // milliseconds
+  const byID = (id) => document.getElementById(id);
   let stream;
   let deadline; // in this computer's clock, which may be wrong: only differences count
 
   async function redraw() {
     try {
-      const response = await fetch("/logged-out-qr-login", { headers: { Accept: "text/html" } });
-      if (response.redirected) {
-        location.assign(response.url);
+      // A redirect is for the browser to follow, with all that the page at its
+      // end has to say: here it would be followed unseen.
+      const response = await fetch(page, { redirect: "manual" });
+      if (response.type === "opaqueredirect") {
+        location.assign(page);
         return;
       }
-      const page = new DOMParser().parseFromString(await response.text(), "text/html");
-      main.replaceChildren(...page.getElementById("main").childNodes);
-      document.title = page.title;
+      const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+      if (!fresh.getElementById("stage")) throw new Error("not the page");
+      const focused = byID("stage").contains(document.activeElement);
+      byID("stage").replaceChildren(...fresh.getElementById("stage").childNodes);
+      document.title = fresh.title;
+      // What is said must change inside an element that stays.
+      byID("announce").textContent = byID("login-state").textContent + ". " + byID("login-words").textContent;
+      if (focused) byID("stage").querySelector("button")?.focus();
       begin();
     } catch {
-      note("The connection to Changebank is lost. Trying again.");
+      note(lost);
+      setTimeout(redraw, retry);
     }
   }
 
   function note(text) {
-    const place = document.getElementById("login-note");
-    if (place && place.textContent !== text) {
-      place.textContent = text;
-      place.hidden = text === "";
-    }
+    const place = byID("login-note");
+    if (place.textContent === text) return;
+    place.textContent = text;
+    place.hidden = text === "";
+    if (text !== "") byID("announce").textContent = text;
   }
 
   function hear(event) {
     const told = JSON.parse(event.data);
-    if (told.state === "approved") {
-      stream.close();
-      location.assign("/reload");
-    } else if (told.state !== state()) {
-      redraw();
-    } else {
+    if (told.state === byID("login-state").dataset.state) {
       note(told.note);
+      return;
+    }
+    stream.close(); // the new state's page listens again, if there is more to come
+    stream = undefined;
+    if (told.state === "approved") {
+      location.assign("/reload");
+    } else {
+      redraw();
     }
   }
 
   function listen() {
-    stream = new EventSource("/logged-out-qr-login/events");
+    stream = new EventSource(page + "/events");
     stream.addEventListener("state", hear);
     stream.onopen = () => note("");
-    stream.onerror = () => note("The connection to Changebank is lost. Trying again.");
+    stream.onerror = () => {
+      // The stream comes back by itself after a break, but not after an error
+      // of the server or of a proxy.
+      if (stream?.readyState === EventSource.CLOSED) {
+        stream = undefined;
+        setTimeout(redraw, retry);
+      }
+      note(lost);
+    };
   }
 
   function countdown() {
-    const place = document.getElementById("time-left");
+    const place = byID("time-left");
     if (!place) return;
     const left = Math.max(0, Math.round((deadline - Date.now()) / 1000));
     place.textContent = Math.floor(left / 60) + ":" + String(left % 60).padStart(2, "0");
   }
 
   function begin() {
-    const place = document.getElementById("time-left");
-    deadline = place ? Date.now() + 1000 * Number(place.dataset.seconds) : 0;
+    deadline = Date.now() + 1000 * Number(byID("time-left")?.dataset.seconds ?? 0);
     countdown();
-    const ended = document.getElementById("login-state")?.dataset.ended === "true";
-    if (ended) {
+    if (byID("login-state").dataset.ended === "true") {
       stream?.close();
       stream = undefined;
     } else if (!stream) {

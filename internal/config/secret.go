@@ -2,13 +2,21 @@ package config
 
 import "log/slog"
 
-// Secret is a setting that must not be seen. It hides in every kind of
-// printing, logging and JSON; string(s) is the only way to its value.
+// Secret is a setting that must not be seen. It hides from
+// printing, logging and JSON, wherever fmt can call its methods: not in an
+// unexported field. string(s) is the way to its value.
 type Secret string
 
 const hidden = "[hidden]"
 
-func (s Secret) String() string               { return hidden }
-func (s Secret) GoString() string             { return hidden }
+// String hides the Secret from fmt's %v and %s.
+func (s Secret) String() string { return hidden }
+
+// GoString hides the Secret from fmt's %#v.
+func (s Secret) GoString() string { return hidden }
+
+// MarshalText hides the Secret from JSON and from slog's handlers.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
-func (s Secret) LogValue() slog.Value         { return slog.StringValue(hidden) }
+
+// LogValue hides the Secret from slog.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(hidden) }

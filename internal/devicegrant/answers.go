@@ -37,7 +37,8 @@ func (m *Manager) Open(ctx context.Context, userCode string, phone Browser, pers
 	return a, errors.Join(err, getErr)
 }
 
-// No is the person's refusal: it ends the attempt.
+// No is the person's refusal: it ends the attempt, even after a yes that has
+// not got through.
 func (m *Manager) No(ctx context.Context, userCode, ref string, phone Browser, person idp.Person) (Attempt, error) {
 	id, err := m.find(ctx, userCode, person)
 	if err != nil {
@@ -47,7 +48,7 @@ func (m *Manager) No(ctx context.Context, userCode, ref string, phone Browser, p
 		if r.Ref != ref {
 			return ErrChanged
 		}
-		if r.State != Opened {
+		if r.State != Opened && r.State != Yes {
 			return nil
 		}
 		r.Phone = phone
@@ -63,7 +64,7 @@ func (m *Manager) Yes(ctx context.Context, userCode, ref string, phone Browser, 
 	if err != nil {
 		return Attempt{}, err
 	}
-	first := false
+	first := false // this yes is the one that takes the step
 	// The person and the state are written before the provider is asked: no
 	// token may come of an approval that nobody here is known to have given.
 	a, err := m.answer(ctx, id, phone, person, func(r *record) error {
@@ -72,9 +73,10 @@ func (m *Manager) Yes(ctx context.Context, userCode, ref string, phone Browser, 
 		}
 		if first = r.to(Yes) == nil; first {
 			r.Phone = phone
+			r.Due = time.Now().Add(turn) // polls wait for the approval
 		}
 		if r.State == Yes {
-			r.Due = time.Now().Add(turn) // polls wait for the approval
+			r.Yeses++
 		}
 		return nil
 	})
@@ -84,28 +86,30 @@ func (m *Manager) Yes(ctx context.Context, userCode, ref string, phone Browser, 
 	// What has been said is said, even if the phone goes away now.
 	ctx = context.WithoutCancel(ctx)
 	err = m.cfg.Provider.ApproveDevice(ctx, a.UserCode, access)
-	switch {
-	case err == nil:
-	case refuses(err) && first:
-		m.log.Error("the provider refused to approve", "attempt", a.Ref, "err", err)
-		return m.fail(ctx, id, ReasonRefused)
-	case refuses(err):
-		// Said twice. If the first yes got through, this one is refused: the
-		// next poll tells.
-		err = nil
-	default:
-		m.log.Warn("the provider did not take the yes", "attempt", a.Ref, "err", err)
-		err = ErrSilent
+	refused := refuses(err)
+	if err != nil {
+		m.log.Error("the provider did not take the yes", "attempt", a.Ref, "refused", refused, "err", err)
 	}
-	// Even after a silence: the provider may have heard us.
 	a, updateErr := m.update(ctx, id, func(r *record) error {
-		if r.State == Yes {
+		if r.State != Yes {
+			return nil
+		}
+		// Of a yes that was said twice, one is refused because the other got
+		// through: then the next poll tells.
+		if refused && r.Yeses == 1 {
+			return r.fail(ReasonRefused)
+		}
+		r.Heard = r.Heard || err == nil || refused
+		if first { // even after a silence: the provider may have heard us
 			r.Due = r.earliest()
 		}
 		return nil
 	})
 	m.redeem(id)
-	return a, errors.Join(err, updateErr)
+	if err != nil && !refused {
+		return a, errors.Join(ErrSilent, updateErr)
+	}
+	return a, updateErr
 }
 
 // refuses reports whether the provider will not approve. Any 4xx says so, code

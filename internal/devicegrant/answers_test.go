@@ -176,29 +176,63 @@ func TestYesWithoutHavingOpened(t *testing.T) {
 	})
 }
 
-// Nor does a no leave a trace that comes too late.
-func TestNoAfterYes(t *testing.T) {
-	for _, state := range []State{Yes, Approved} {
-		t.Run(string(state), func(t *testing.T) {
-			inBubble(t, func(w *world) {
-				w.provider.polls = script{{err: pending}, {}}
-				a := w.agreed()
-				synctest.Wait()
-				if state == Approved {
-					time.Sleep(time.Minute)
-					synctest.Wait()
-				}
-				before := w.want(a, state)
-				got, err := w.bank.No(w.Context(), a.UserCode, a.Ref, tablet, richard)
-				if err != nil || got.State != state {
-					w.Errorf("No: %s, %v, want %s", got.State, err, state)
-				}
-				if after := w.record(a); after != before {
-					w.Errorf("the attempt was %+v, is %+v, want it unchanged", before, after)
-				}
-			})
-		})
-	}
+// A no leaves no trace that comes when the laptop's tokens are here.
+func TestNoAfterApproval(t *testing.T) {
+	inBubble(t, func(w *world) {
+		a := w.approved()
+		before := w.want(a, Approved)
+		got, err := w.bank.No(w.Context(), a.UserCode, a.Ref, tablet, richard)
+		if err != nil || got.State != Approved {
+			w.Errorf("No: %s, %v, want %s", got.State, err, Approved)
+		}
+		if after := w.record(a); after != before {
+			w.Errorf("the attempt was %+v, is %+v, want it unchanged", before, after)
+		}
+	})
+}
+
+// Who said yes, and saw that it did not get through, may think again: even if
+// the provider did hear it, and tokens come, nobody is logged in.
+func TestNoAfterASilentYes(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.provider.approvals = script{{after: approveTime, err: context.DeadlineExceeded}}
+		w.provider.polls = script{{after: time.Minute}}
+		a := w.open(w.start())
+		if _, err := w.yes(a); !errors.Is(err, ErrSilent) {
+			w.Fatalf("Yes: %v, want %v", err, ErrSilent)
+		}
+		if got, err := w.bank.Open(w.Context(), a.UserCode, phone, richard); err != nil || got.State != Yes || got.Heard {
+			w.Errorf("Open: %s, heard %v, %v, want %s to be asked again", got.State, got.Heard, err, Yes)
+		}
+		synctest.Wait() // a poll is in flight
+		if got, err := w.bank.No(w.Context(), a.UserCode, a.Ref, phone, richard); err != nil || got.State != Denied {
+			w.Errorf("No: %s, %v, want %s", got.State, err, Denied)
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		w.wantEnd(a, Denied, "")
+		w.provider.wantRevoked(1)
+	})
+}
+
+// Of two yeses at the same moment the provider takes the second one first, and
+// refuses the other, which is the one that began: the login is not lost.
+func TestDoubledYesIsNotARefusal(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.provider.approvals = script{
+			{after: time.Second, err: &idp.Error{Status: 400, Code: "invalid_request", Reason: "invalid_user_code"}},
+			{after: approveTime},
+		}
+		a := w.open(w.start())
+		var both sync.WaitGroup
+		both.Go(func() { w.noError(w.yes(a)) })
+		synctest.Wait()
+		both.Go(func() { w.noError(w.yes(a)) })
+		both.Wait()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		w.want(a, Approved)
+	})
 }
 
 // The question may be on a phone while its code has come to stand for another

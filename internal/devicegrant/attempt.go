@@ -30,20 +30,21 @@ const (
 var next = map[State][]State{
 	Waiting:  {Opened, Approved, Denied, Cancelled, Expired, Failed},
 	Opened:   {Yes, Denied, Cancelled, Expired, Failed},
-	Yes:      {Approved, Cancelled, Expired, Failed},
+	Yes:      {Approved, Denied, Cancelled, Expired, Failed},
 	Approved: {Claimed, Cancelled, Expired},
 }
 
 // Ended reports whether nothing can follow.
 func (s State) Ended() bool { return len(next[s]) == 0 }
 
-// Reason says why an attempt failed.
+// Reason says why an attempt failed, or what it lacked when it expired.
 type Reason string
 
 const (
 	ReasonRefused     Reason = "refused"      // the provider would not let the laptop in
 	ReasonOtherPerson Reason = "other person" // the tokens are not those of the person who said yes
 	ReasonUnverified  Reason = "unverified"   // the tokens are nobody's that we can tell
+	ReasonUnfinished  Reason = "unfinished"   // of Expired: the person had said yes in time
 )
 
 // Browser is what is known of a browser that takes part. Both are what it
@@ -59,8 +60,9 @@ type Attempt struct {
 	Ref string // a name for it in logs and forms; no secret
 
 	State  State
-	Reason Reason // of Failed
+	Reason Reason // of Failed, and of Expired if there is one
 	Silent bool   // the provider did not answer when it was asked last
+	Heard  bool   // of Yes: the provider has taken it
 
 	UserCode         string // exactly as the provider wrote it
 	URI, URIComplete string
@@ -82,6 +84,7 @@ type record struct {
 	// Who may ask the token endpoint is decided by compare-and-set: nobody does
 	// before Due or while the Lease of another lasts, and whoever does takes
 	// the next Turn. An answer that comes back in a later turn counts for nothing.
+	Yeses      int // how often the person said it
 	Due, Lease time.Time
 	Turn       int
 	Polled     time.Time
@@ -123,9 +126,13 @@ func (r *record) to(s State) error {
 // expire ends r if its time is over: our own clock does that, whatever the
 // provider says later.
 func (r *record) expire(now time.Time) {
-	if !r.State.Ended() && !now.Before(r.Expires) {
-		_ = r.to(Expired) // possible from every state that is not an end
+	if r.State.Ended() || now.Before(r.Expires) {
+		return
 	}
+	if r.State == Yes || r.State == Approved {
+		r.Reason = ReasonUnfinished
+	}
+	_ = r.to(Expired) // possible from every state that is not an end
 }
 
 // codeRecord finds an attempt by its user code.

@@ -150,14 +150,14 @@ func TestYesAndExpiry(t *testing.T) {
 					w.wantEnd(a, Expired, "")
 					w.provider.wantApprovals(0)
 				case before <= approveTime:
-					w.wantEnd(a, Expired, "")
+					w.wantEnd(a, Expired, ReasonUnfinished)
 					w.provider.wantPolls(0)
 				case before <= approveTime+pollTime:
-					w.wantEnd(a, Expired, "")
+					w.wantEnd(a, Expired, ReasonUnfinished)
 					w.provider.wantRevoked(1)
 				case before <= approveTime+pollTime+verifyTime:
 					// Stored and not verified yet: they are nobody's.
-					w.wantEnd(a, Expired, "")
+					w.wantEnd(a, Expired, ReasonUnfinished)
 					w.provider.wantRevoked(1)
 				default:
 					w.want(a, Approved)
@@ -192,7 +192,7 @@ func TestClaimWindow(t *testing.T) {
 				}
 				synctest.Wait()
 				if late {
-					w.wantEnd(a, Expired, "")
+					w.wantEnd(a, Expired, ReasonUnfinished)
 					w.provider.wantRevoked(1)
 				} else {
 					w.wantEnd(a, Claimed, "")
@@ -217,7 +217,7 @@ func TestClaimWindowEndsDuringTheClaim(t *testing.T) {
 			w.Errorf("Claim: %q, %v, %v, want %v", session, claimed, err, ErrNotApproved)
 		}
 		synctest.Wait()
-		w.wantEnd(a, Expired, "")
+		w.wantEnd(a, Expired, ReasonUnfinished)
 		w.provider.wantRevoked(1)
 	})
 }
@@ -245,7 +245,7 @@ func TestApprovedAndNeverClaimed(t *testing.T) {
 				w.provider.wantKept()
 				time.Sleep(time.Nanosecond)
 				synctest.Wait()
-				w.wantEnd(a, Expired, "")
+				w.wantEnd(a, Expired, ReasonUnfinished)
 				w.provider.wantRevoked(1)
 			})
 		})
@@ -261,7 +261,7 @@ func TestApprovedAndNeverClaimed(t *testing.T) {
 				w.Errorf("Get: %s, %v, want %s", got.State, err, Expired)
 			}
 			synctest.Wait()
-			w.wantEnd(a, Expired, "")
+			w.wantEnd(a, Expired, ReasonUnfinished)
 			w.provider.wantRevoked(1)
 		})
 	})
@@ -276,7 +276,7 @@ func TestApprovedAndNeverClaimed(t *testing.T) {
 			w.backend.noWrites.Store(false)
 			time.Sleep(5 * time.Second)
 			synctest.Wait()
-			w.wantEnd(a, Expired, "")
+			w.wantEnd(a, Expired, ReasonUnfinished)
 			w.provider.wantRevoked(1)
 		})
 	})

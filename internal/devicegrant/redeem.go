@@ -10,13 +10,13 @@ import (
 )
 
 const (
-	turn          = 15 * time.Second // how long one may speak to the provider; longer than a request can take
+	turn          = 15 * time.Second // how long one may speak to the provider; longer than a poll can take
 	margin        = 1.15             // on the provider's interval: an exact ticker is told to slow down
 	slowDown      = 5 * time.Second  // more from now on (RFC 8628, section 3.5)
 	maxInterval   = time.Minute
 	maxBackoff    = time.Minute
 	storeRetry    = 5 * time.Second
-	saveTries     = 5 // together not longer than a turn
+	saveTries     = 5
 	saveRetry     = time.Second
 	lookEvery     = 5 * time.Second  // how often an open page shows that it is looked at
 	lookGrace     = 12 * time.Second // without a look, nobody is there
@@ -263,16 +263,6 @@ func (m *Manager) inTurn(ctx context.Context, id string, mine record, change fun
 		return change(r)
 	})
 	return err
-}
-
-// fail ends an attempt in state Yes.
-func (m *Manager) fail(ctx context.Context, id string, reason Reason) (Attempt, error) {
-	return m.update(ctx, id, func(r *record) error {
-		if r.State == Yes {
-			return r.fail(reason)
-		}
-		return nil
-	})
 }
 
 // revoke ends tokens that nobody may use. Nobody waits for it but Close, and

@@ -18,7 +18,7 @@ func TestOnlyTheseSteps(t *testing.T) {
 	steps := map[State][]State{
 		Waiting:  {Opened, Approved, Denied, Cancelled, Expired, Failed},
 		Opened:   {Yes, Denied, Cancelled, Expired, Failed},
-		Yes:      {Approved, Cancelled, Expired, Failed},
+		Yes:      {Approved, Denied, Cancelled, Expired, Failed},
 		Approved: {Claimed, Cancelled, Expired},
 	}
 	ends := []State{Claimed, Denied, Expired, Cancelled, Failed}
@@ -96,7 +96,7 @@ func TestWhatCanBeDoneInEachState(t *testing.T) {
 	}{
 		{Waiting, map[string]State{"open": Opened, "cancel": Cancelled, "time": Expired}},
 		{Opened, map[string]State{"yes": Yes, "no": Denied, "cancel": Cancelled, "time": Expired}},
-		{Yes, map[string]State{"cancel": Cancelled, "time": Expired}},
+		{Yes, map[string]State{"no": Denied, "cancel": Cancelled, "time": Expired}},
 		{Approved, map[string]State{"claim": Claimed, "cancel": Cancelled, "time": Expired}},
 		{Claimed, nil},
 		{Denied, nil},

@@ -519,7 +519,7 @@ func TestApprovedBeforeARestart(t *testing.T) {
 				time.Sleep(time.Nanosecond)
 				synctest.Wait()
 				w.provider.wantRevoked(1)
-				w.wantEnd(a, Expired, "")
+				w.wantEnd(a, Expired, ReasonUnfinished)
 				w.provider.wantPolls(1)
 			})
 		})

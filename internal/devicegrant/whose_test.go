@@ -100,7 +100,7 @@ func TestKeysStayAway(t *testing.T) {
 		}
 		time.Sleep(time.Until(a.Expires))
 		synctest.Wait()
-		w.wantEnd(a, Expired, "")
+		w.wantEnd(a, Expired, ReasonUnfinished)
 		w.provider.wantRevoked(1)
 		w.provider.wantPolls(1)
 	})

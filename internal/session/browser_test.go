@@ -252,7 +252,7 @@ func create(t testing.TB, m *session.Manager, person idp.Person, by string) (id 
 func (b *browser) enter(m *session.Manager, id string) *http.Cookie {
 	b.t.Helper()
 	set := b.visit(func(w http.ResponseWriter, r *http.Request) {
-		if err := m.Enter(w, r, id); err != nil {
+		if _, err := m.Enter(w, r, id); err != nil {
 			b.t.Fatalf("Enter: %v", err)
 		}
 	})

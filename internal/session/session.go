@@ -109,6 +109,7 @@ type Manager struct {
 	table   *store.Table[Session]
 	cookie  *cookie
 	refresh RefreshFunc
+	revoke  func(context.Context, idp.Tokens) error
 	log     *slog.Logger
 }
 
@@ -117,7 +118,9 @@ type Config struct {
 	Store   *store.Store
 	Secure  bool        // cookies are for https only, and bound to this host
 	Refresh RefreshFunc // [idp.Client.Refresh]
-	Log     *slog.Logger
+	// Revoke, if there is one, ends refreshed tokens whose session is over.
+	Revoke func(context.Context, idp.Tokens) error
+	Log    *slog.Logger
 }
 
 // New returns a Manager.
@@ -126,6 +129,7 @@ func New(cfg Config) *Manager {
 		table:   store.NewTable[Session](cfg.Store, "sessions"),
 		cookie:  newCookie(cfg.Store.DeriveKeys("session cookie"), cfg.Secure),
 		refresh: cfg.Refresh,
+		revoke:  cfg.Revoke,
 		log:     cfg.Log,
 	}
 }
@@ -223,16 +227,18 @@ func (m *Manager) Discard(ctx context.Context, id string) error {
 	return err
 }
 
-// Enter gives the session id to the browser that sent r. The browser's old
-// identifier is worthless from then on, so that nobody who planted or saw it
-// is logged in along with the person (session fixation).
-func (m *Manager) Enter(w http.ResponseWriter, r *http.Request, id string) error {
-	if old := m.cookie.id(r); old != "" && old != id {
-		if err := m.Discard(r.Context(), old); err != nil {
-			return err
+// Enter gives the session id to the browser that sent r, and returns the one
+// that it had. The browser's old identifier is worthless from then on, so that
+// nobody who planted or saw it is logged in along with the person (session
+// fixation).
+func (m *Manager) Enter(w http.ResponseWriter, r *http.Request, id string) (old Session, err error) {
+	if oldID := m.cookie.id(r); oldID != "" && oldID != id {
+		s, err := m.table.Delete(r.Context(), oldID)
+		if old, err = found(oldID, s, err); err != nil {
+			return Session{}, err
 		}
 	}
-	return m.cookie.set(w, r, id)
+	return old, m.cookie.set(w, r, id)
 }
 
 // EnterClaimed is Enter for a login by phone, whose claim cannot be repeated:
@@ -277,13 +283,15 @@ func (m *Manager) Unused(ctx context.Context, id string) (bool, error) {
 
 // Logout ends the browser's session and returns what it was.
 func (m *Manager) Logout(w http.ResponseWriter, r *http.Request) (Session, error) {
-	id := m.cookie.id(r)
-	m.cookie.clear(w, r)
-	if id == "" {
-		return Session{}, nil
+	var s Session
+	if id := m.cookie.id(r); id != "" {
+		deleted, err := m.table.Delete(r.Context(), id)
+		if s, err = found(id, deleted, err); err != nil {
+			return Session{}, err // the cookie stays: it is needed to try again
+		}
 	}
-	s, err := m.table.Delete(r.Context(), id)
-	return found(id, s, err)
+	m.cookie.clear(w, r)
+	return s, nil
 }
 
 var _ sessions.Store = (*cookie)(nil)

@@ -350,7 +350,7 @@ func TestLoginsAtOnce(t *testing.T) {
 			w := httptest.NewRecorder()
 			id, err := b.Create(t.Context(), person, idp.Tokens{Access: fmt.Sprint(i)}, session.ByPhone)
 			if err == nil {
-				err = b.Enter(w, r, id)
+				_, err = b.Enter(w, r, id)
 			}
 			if err != nil {
 				t.Errorf("login of person %d: %v", i, err)
@@ -954,7 +954,7 @@ func TestStoreAway(t *testing.T) {
 			_, err := b.Create(r.Context(), richard, idp.Tokens{}, session.ByPhone)
 			return err
 		}, false},
-		"Enter":        {laptop, func(w http.ResponseWriter, r *http.Request) error { return b.Enter(w, r, "another") }, false},
+		"Enter":        {laptop, func(w http.ResponseWriter, r *http.Request) error { _, err := b.Enter(w, r, "another"); return err }, false},
 		"EnterClaimed": {laptop, func(w http.ResponseWriter, r *http.Request) error { return b.EnterClaimed(w, r, "another") }, false},
 		"Token": {laptop, func(_ http.ResponseWriter, r *http.Request) error {
 			_, err := b.Token(r.Context(), due)
@@ -972,7 +972,7 @@ func TestStoreAway(t *testing.T) {
 		"Logout": {laptop, func(w http.ResponseWriter, r *http.Request) error {
 			_, err := b.Logout(w, r)
 			return err
-		}, true},
+		}, false},
 	} {
 		w := httptest.NewRecorder()
 		err := tt.page(w, tt.browser.request())
@@ -1005,7 +1005,7 @@ func BenchmarkLoad(b *testing.B) {
 	defer file.Close()
 	m := session.New(session.Config{Store: store.New(file, [][]byte{key}, "test"), Secure: true})
 	r, w := httptest.NewRequest(http.MethodGet, "https://bank.example.com/", nil), httptest.NewRecorder()
-	if err := m.Enter(w, r, create(b, m, richard, session.ByProvider)); err != nil {
+	if _, err := m.Enter(w, r, create(b, m, richard, session.ByProvider)); err != nil {
 		b.Fatal(err)
 	}
 	r.AddCookie(w.Result().Cookies()[0])

@@ -23,7 +23,8 @@ var (
 
 const (
 	soon         = 10 * time.Second // a token that ends so soon is as good as ended
-	refreshLease = 30 * time.Second // longer than refreshing can take
+	patience     = 33 * time.Second // how long a request waits for another that refreshes: a little longer than that one has
+	refreshLease = 30 * time.Second // after so long another may try; a late answer does not count
 )
 
 // CanAct reports whether an access token can be had without another login,
@@ -44,7 +45,7 @@ func (m *Manager) Token(ctx context.Context, s Session) (access string, err erro
 	if s.fresh(time.Now()) {
 		return s.Tokens.Access, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, refreshLease)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	id := s.ID
 	ticks := m.table.Watch(ctx, id)
@@ -75,10 +76,14 @@ func (m *Manager) Token(ctx context.Context, s Session) (access string, err erro
 			return "", err
 		case mine:
 			access, err := m.refreshNow(context.WithoutCancel(ctx), id, s)
-			if errors.Is(err, errLate) {
-				continue // and see what has become of the session meanwhile
+			if !errors.Is(err, errLate) {
+				return access, err
 			}
-			return access, err
+			// See what has become of the session meanwhile.
+			if ctx.Err() != nil {
+				return "", ctx.Err()
+			}
+			continue
 		case s.Tokens.Refresh == "" || s.fresh(time.Now()):
 			return s.Tokens.Access, nil
 		}
@@ -114,9 +119,15 @@ func (m *Manager) refreshNow(ctx context.Context, id string, s Session) (access 
 		now.Lease = time.Time{}
 		return nil
 	})
+	if updateErr != nil && err == nil && m.revoke != nil {
+		// Logged out meanwhile, or too late: nobody has these tokens now.
+		if err := m.revoke(ctx, tokens); err != nil {
+			m.log.Warn("refreshed tokens that nobody uses could not be revoked", "err", err)
+		}
+	}
 	switch {
 	case errors.Is(updateErr, store.ErrNotFound):
-		return "", ErrNoToken // logged out meanwhile
+		return "", ErrNoToken
 	case updateErr != nil:
 		return "", errors.Join(err, updateErr)
 	case ended:
