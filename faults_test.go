@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 )
@@ -141,7 +142,7 @@ func TestFaultAtTheApproval(t *testing.T) {
 		if p.Status != http.StatusBadGateway || !strings.Contains(p.text("main"), "Please say it again") {
 			t.Fatalf("the phone sees %d: %s", p.Status, p.text("main"))
 		}
-		phone.submit(p, "approve", url.Values{"answer": {"yes"}})
+		phone.answer(link, "yes") // by scanning once more
 		if got := laptop.awaitReload().text("account-email"); got != richard {
 			t.Errorf("the laptop is logged in as %q, want %s", got, richard)
 		}
@@ -188,6 +189,35 @@ func TestFaultAtTheKeys(t *testing.T) {
 			t.Errorf("the laptop is logged in as %q, want %s", got, richard)
 		}
 	}, "{}", "a list") // answers without keys are answers: the signature is by none of them
+}
+
+// A tab that is slow to start a code must not undo the login that another tab
+// of the same browser has finished meanwhile.
+func TestSlowStartMeetsALogin(t *testing.T) {
+	t.Parallel()
+	b := startRestartable(t, startBank)
+	person := b.browser(t)
+	person.get("/login") // which gives the browser a session
+	started, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	spoil := func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == "/oauth2/device_authorize" {
+			once.Do(func() {
+				close(started)
+				<-goOn
+			})
+		}
+		return false
+	}
+	b.demo.spoil.Store(&spoil)
+	slow := make(chan page)
+	go func() { slow <- person.get("/logged-out-qr-login") }()
+	<-started
+	person.logIn(richard)
+	close(goOn)
+	if p := <-slow; p.URL.Path != "/account" || person.person() != richard {
+		t.Errorf("the slow tab is at %s, and the browser is %q, want %s", p.URL.Path, person.person(), richard)
+	}
 }
 
 // A redirect in place of an answer is not followed: it would carry the client
