@@ -155,7 +155,11 @@ func greet(w io.Writer, cfg *config.Config, people []string) {
 	}
 	fmt.Fprintf(w, "The identity provider is a demo inside this program, at %s. Set ISSUER to use your own.\n", cfg.DemoURL)
 	fmt.Fprintf(w, "Log in as %s with %s.\n", strings.Join(people, " or "), password)
-	fmt.Fprintln(w, "On one computer: log in in one window, show a QR code in a private window, and open the link beside it in the first.")
+	if cfg.Exposed() {
+		fmt.Fprintln(w, "Others can reach this, too: whoever can connect to this machine, and knows that password.")
+	} else {
+		fmt.Fprintln(w, "On one computer: log in in one window, show a QR code in a private window, and open the address of the link beside it in the first.")
+	}
 	fmt.Fprintf(w, "Data is kept in %s. Stop with Ctrl-C.\n", cfg.DataDir)
 }
 

@@ -48,6 +48,9 @@ func TestTakenPortsAreNamedAtOnce(t *testing.T) {
 
 func TestWrongSettingsAreNamedAtOnce(t *testing.T) {
 	t.Parallel()
+	if got := runOnce(t, map[string]string{"PORT": "5604", "DEMO_PORT": "5604"}); !strings.Contains(got, "PORT and DEMO_PORT are both 5604") {
+		t.Errorf("equal ports are told as %q", got)
+	}
 	got := runOnce(t, map[string]string{"PORT": "five", "APP_URL": "bank.example.com", "CLIENT_AUTH": "magic", "ISSUER": "https://login.example.com"})
 	for _, want := range []string{"PORT is", "APP_URL is", "CLIENT_AUTH is", "CLIENT_ID is needed", "CLIENT_SECRET is needed"} {
 		if !strings.Contains(got, want) {

@@ -38,8 +38,8 @@ func TestQRLogin(t *testing.T) {
 	if got := laptop.get("/logged-out-qr-login").state(); got != "opened" {
 		t.Errorf("the laptop's page is %q after the phone opened the code, want opened", got)
 	}
-	if got := phone.submit(question, "approve", url.Values{"answer": {"yes"}}).text("main"); !strings.HasPrefix(got, "Done") {
-		t.Errorf("after yes the phone's page says %q, want Done", got)
+	if got := phone.submit(question, "approve", url.Values{"answer": {"yes"}}).text("main"); !strings.HasPrefix(got, "You said yes") {
+		t.Errorf("after yes the phone's page says %q, want what was said", got)
 	}
 
 	account := laptop.awaitReload()

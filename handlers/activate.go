@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"changebank/internal/devicegrant"
@@ -35,7 +36,7 @@ func (s *Server) activate(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	code := r.FormValue("user_code")
+	code := strings.TrimSpace(r.FormValue("user_code"))
 	own, err := s.ownCode(r, sess, code)
 	if err != nil {
 		return err

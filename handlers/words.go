@@ -52,7 +52,7 @@ func laptopNote(a devicegrant.Attempt) string {
 func phoneWords(a devicegrant.Attempt) words {
 	switch a.State {
 	case devicegrant.Yes, devicegrant.Approved:
-		return words{"Done", "Your laptop is being logged in. Look at its screen."}
+		return words{"You said yes", "Your laptop is being logged in. Look at its screen; if nothing moves there, open its page again."}
 	case devicegrant.Claimed:
 		return words{"Done", "Your laptop is logged in. You can close this page."}
 	case devicegrant.Denied:

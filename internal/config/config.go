@@ -124,6 +124,14 @@ func (c *Config) Public() bool {
 	return err != nil || !addr.IsLoopback() && !addr.IsPrivate() && !addr.IsLinkLocalUnicast()
 }
 
+// Exposed reports whether the servers listen for other machines.
+func (c *Config) Exposed() bool {
+	return slices.ContainsFunc(c.Listen, func(host string) bool {
+		addr, err := netip.ParseAddr(host)
+		return err != nil || !addr.IsLoopback()
+	})
+}
+
 func withPort(origin string, port int) string {
 	if rest, ok := strings.CutSuffix(origin, ":0"); ok {
 		return rest + ":" + strconv.Itoa(port)
@@ -265,6 +273,9 @@ func (p *parser) checkProvider(c *Config) {
 	if c.Demo && c.AppURL != "" && c.Public() && p.get("DEMO") != "public" {
 		p.fault("APP_URL is %s, which others can reach, and without ISSUER anybody there could log in with the demo provider's known password; "+
 			"set ISSUER to your provider, or DEMO=public if you mean it", c.AppURL)
+	}
+	if c.Demo && c.Port == c.DemoPort && c.Port != 0 {
+		p.fault("PORT and DEMO_PORT are both %d; they must differ", c.Port)
 	}
 	if c.Demo && c.ClientAuth == "none" {
 		p.fault("CLIENT_AUTH is none, but the demo provider wants the client secret; use auto, post or basic")
