@@ -326,10 +326,16 @@ func (b *browser) answer(link, yesOrNo string) page {
 	return b.submit(b.get(link), "approve", url.Values{"answer": {yesOrNo}})
 }
 
-// awaitReload asks the example's own way until the login is there, and takes it.
-func (b *browser) awaitReload() page {
+// awaitApproved asks the example's own way until the login is there.
+func (b *browser) awaitApproved() {
 	b.t.Helper()
 	b.await(`{"reload":"true"}`, func() string { return strings.TrimSpace(b.get("/device_grant_finished").Body) })
+}
+
+// awaitReload waits for the login and takes it.
+func (b *browser) awaitReload() page {
+	b.t.Helper()
+	b.awaitApproved()
 	return b.get("/reload")
 }
 

@@ -283,7 +283,7 @@ func TestStrangerGetsNothing(t *testing.T) {
 	question := phone.get(link)
 	check("opened")
 	phone.submit(question, "approve", url.Values{"answer": {"yes"}})
-	laptop.await(`{"reload":"true"}`, func() string { return strings.TrimSpace(laptop.get("/device_grant_finished").Body) })
+	laptop.awaitApproved()
 	check("approved")
 	if got := laptop.get("/reload").text("account-email"); got != richard {
 		t.Fatalf("the laptop is logged in as %q, want %s", got, richard)
@@ -300,7 +300,7 @@ func TestClaimAnswerLost(t *testing.T) {
 	phone.logIn(richard)
 	_, link := laptop.showCode()
 	phone.answer(link, "yes")
-	laptop.await(`{"reload":"true"}`, func() string { return strings.TrimSpace(laptop.get("/device_grant_finished").Body) })
+	laptop.awaitApproved()
 	before := laptop.cookie()
 
 	lost := b.browser(t) // the same browser, as far as cookies go
@@ -511,7 +511,7 @@ func TestNothingInPassing(t *testing.T) {
 		t.Fatalf("a request in passing made the laptop's page %q, want waiting", got)
 	}
 	phone.answer(link, "yes")
-	laptop.await(`{"reload":"true"}`, func() string { return strings.TrimSpace(laptop.get("/device_grant_finished").Body) })
+	laptop.awaitApproved()
 	fresh := b.browser(t)
 	for _, v := range visits {
 		passing(laptop, v.method, "/reload", v.header, v.value)

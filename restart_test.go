@@ -73,7 +73,7 @@ func restartAtEveryStep(t *testing.T, b *restartable) {
 	phone.submit(question, "approve", url.Values{"answer": {"yes"}})
 	// A kill in the very moment between the provider's answer and our saving it
 	// loses the tokens, and the laptop is told; this one comes after it.
-	laptop.await(`{"reload":"true"}`, func() string { return strings.TrimSpace(laptop.get("/device_grant_finished").Body) })
+	laptop.awaitApproved()
 	b.restart()
 
 	if got := laptop.awaitReload().text("account-email"); got != richard {

@@ -73,24 +73,9 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) error {
 	var a devicegrant.Attempt
 	switch r.PostFormValue("answer") {
 	case "yes":
-		var access string
-		switch access, err = s.cfg.Sessions.Token(r.Context(), sess); {
-		case err == nil:
-		case errors.Is(err, session.ErrEnded):
-			return &httpError{
-				status: http.StatusForbidden,
-				title:  "Your login has ended",
-				text:   "The login service has ended it. Log in again, and you are back at the question.",
-				next:   link{loginPath(code), "Log in again"}, err: err,
-			}
-		case errors.Is(err, session.ErrNoToken):
-			return s.loginFirst(w, r, code)
-		default:
-			return &httpError{
-				status: http.StatusBadGateway,
-				text:   "It did not answer as it should, so nothing was done yet. Please say it again in a moment.",
-				next:   link{activateWith(code), "Back to the question"}, err: err,
-			}
+		access, tokenErr := s.cfg.Sessions.Token(r.Context(), sess)
+		if tokenErr != nil {
+			return s.noToken(w, r, code, tokenErr)
 		}
 		a, err = s.cfg.Grants.Yes(r.Context(), code, ref, phone, *sess.Person, access)
 	case "no":
@@ -102,6 +87,26 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) error {
 		return seeOther(w, r, activateWith(code)) // the page tells what has become of it
 	}
 	return s.showQuestion(w, sess, code, a, err)
+}
+
+// noToken says why a yes cannot be passed on to the provider yet.
+func (s *Server) noToken(w http.ResponseWriter, r *http.Request, code string, err error) error {
+	switch {
+	case errors.Is(err, session.ErrNoToken):
+		return s.loginFirst(w, r, code)
+	case errors.Is(err, session.ErrEnded):
+		return &httpError{
+			status: http.StatusForbidden,
+			title:  "Your login has ended",
+			text:   "The login service has ended it. Log in again, and you are back at the question.",
+			next:   link{loginPath(code), "Log in again"}, err: err,
+		}
+	}
+	return &httpError{
+		status: http.StatusBadGateway,
+		text:   "It did not answer as it should, so nothing was done yet. Please say it again in a moment.",
+		next:   link{activateWith(code), "Back to the question"}, err: err,
+	}
 }
 
 // showQuestion asks the person, or says what has become of the attempt.

@@ -49,7 +49,7 @@ func (m *Manager) Token(ctx context.Context, s Session) (access string, err erro
 	defer cancel()
 	id := s.ID
 	ticks := m.table.Watch(ctx, id)
-	for {
+	for ctx.Err() == nil {
 		mine := false
 		s, err = m.table.Update(ctx, id, func(s *Session) error {
 			now := time.Now()
@@ -79,11 +79,7 @@ func (m *Manager) Token(ctx context.Context, s Session) (access string, err erro
 			if !errors.Is(err, errLate) {
 				return access, err
 			}
-			// See what has become of the session meanwhile.
-			if ctx.Err() != nil {
-				return "", ctx.Err()
-			}
-			continue
+			continue // and see what has become of the session meanwhile
 		case s.Tokens.Refresh == "" || s.fresh(time.Now()):
 			return s.Tokens.Access, nil
 		}
@@ -91,10 +87,8 @@ func (m *Manager) Token(ctx context.Context, s Session) (access string, err erro
 		case <-ticks:
 		case <-time.After(time.Until(s.Lease)):
 		}
-		if ctx.Err() != nil {
-			return "", ctx.Err()
-		}
 	}
+	return "", ctx.Err()
 }
 
 // errLate says that a refresh took too long: another turn has begun, or the
