@@ -109,3 +109,20 @@ func (c *Client) ApproveDevice(ctx context.Context, userCode, access string) err
 	}
 	return nil
 }
+
+// DevicePage returns FusionAuth's own page for a user code, where a person can
+// go on whose yes did not get through, or "" at another provider. access is
+// that person's access token, which names their tenant. The page wants the
+// client, too: without it a code that is too old gets an error that says
+// nothing of the code.
+func (c *Client) DevicePage(userCode, access string) string {
+	p, err := c.ready()
+	if err != nil || p.devicePage == "" {
+		return ""
+	}
+	query := url.Values{"client_id": {c.cfg.ClientID}, "user_code": {userCode}}
+	if tenant := claim(access, "tid"); tenant != "" {
+		query.Set("tenantId", tenant)
+	}
+	return p.devicePage + "?" + query.Encode()
+}

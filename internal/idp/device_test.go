@@ -323,6 +323,29 @@ func TestApproveDeviceOnlyWhereItIsKnown(t *testing.T) {
 	}
 }
 
+// A link without client_id shows an error as soon as the code is dead.
+func TestDevicePage(t *testing.T) {
+	p := newScripted(t)
+	c := p.client(t)
+	inTenant := signer{}.sign(t, map[string]any{"tid": "d7d09513-a3f5-401c-9685-34ab6c552453"})
+	want := p.url + "/oauth2/device?client_id=" + clientID
+	for access, want := range map[string]string{
+		inTenant:                        want + "&tenantId=d7d09513-a3f5-401c-9685-34ab6c552453&user_code=AB%26C",
+		signer{}.sign(t, p.claims(nil)): want + "&user_code=AB%26C",
+		"opaque":                        want + "&user_code=AB%26C",
+		"a.b.c":                         want + "&user_code=AB%26C",
+	} {
+		if got := c.DevicePage("AB&C", access); got != want {
+			t.Errorf("DevicePage with %.20s…: %s, want %s", access, got, want)
+		}
+	}
+	elsewhere := newScripted(t)
+	elsewhere.tell("device_authorization_endpoint", elsewhere.url+"/device/auth")
+	if got := elsewhere.client(t).DevicePage("ABC", inTenant); got != "" {
+		t.Errorf("DevicePage at another provider: %s, want none", got)
+	}
+}
+
 func TestRevoke(t *testing.T) {
 	tests := []struct {
 		name   string

@@ -32,12 +32,17 @@ type provider struct {
 	endSession, revoke string // empty where the provider has none
 
 	// FusionAuth's own calls, empty at another provider.
-	approve, refreshTokens string
+	approve, devicePage, refreshTokens string
 }
 
 func (c *Client) discover(ctx context.Context) (*provider, error) {
 	ctx = oidc.ClientContext(ctx, c.http)
 	discovered, err := oidc.NewProvider(ctx, c.cfg.Issuer)
+	if mismatch, ok := errors.AsType[*oidc.IssuerMismatchError](err); ok {
+		// FusionAuth is acme.com until its kickstart has come so far.
+		return nil, fmt.Errorf("idp: discover: the provider calls itself %.100q, but ISSUER is %.100q, and the two must be the same to the letter; "+
+			"change ISSUER, or the issuer at the provider (at FusionAuth it is the tenant's)", mismatch.Discovered, mismatch.Provided)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("idp: discover: %w", brief{err})
 	}
@@ -66,14 +71,18 @@ func (c *Client) discover(ctx context.Context) (*provider, error) {
 		}
 	}
 	if len(missing) > 0 {
-		return nil, fmt.Errorf("idp: discover: the document of %s has no %s", c.cfg.Issuer, strings.Join(missing, " and no "))
+		return nil, fmt.Errorf("idp: discover: the document of %s has no %s, without which nobody can be logged in", c.cfg.Issuer, strings.Join(missing, " and no "))
+	}
+	algorithms := asymmetric(document.Algorithms)
+	if len(document.Algorithms) > 0 && len(algorithms) == 0 {
+		return nil, fmt.Errorf("idp: discover: %s signs with %.100q only, which whoever knows the client secret could do; have it sign with RS256", c.cfg.Issuer, document.Algorithms)
 	}
 
 	p := &provider{
 		oidc: discovered,
-		verifier: oidc.NewVerifier(c.cfg.Issuer, keySet{oidc.NewRemoteKeySet(ctx, document.JWKS)}, &oidc.Config{
+		verifier: oidc.NewVerifier(c.cfg.Issuer, c.newKeySet(document.JWKS), &oidc.Config{
 			ClientID:             c.cfg.ClientID,
-			SupportedSigningAlgs: asymmetric(document.Algorithms),
+			SupportedSigningAlgs: algorithms,
 			Now:                  func() time.Time { return time.Now().Add(-skew) },
 		}),
 		auth:       c.authMethod(document.AuthMethods),
@@ -86,6 +95,7 @@ func (c *Client) discover(ctx context.Context) (*provider, error) {
 	// authorization endpoint.
 	if base, ok := strings.CutSuffix(p.device, "/oauth2/device_authorize"); ok {
 		p.approve = base + "/oauth2/device/approve"
+		p.devicePage = base + "/oauth2/device"
 		p.refreshTokens = base + "/api/jwt/refresh"
 	}
 	// Left to itself x/oauth2 tries both ways until one succeeds.
@@ -134,28 +144,9 @@ func supported(wanted, offered []string) []string {
 // asymmetric returns the algorithms whose signatures only the provider can
 // make. With HS256 and the like, whoever knows the client secret could.
 func asymmetric(offered []string) []string {
-	return slices.DeleteFunc(offered, func(algorithm string) bool {
+	return slices.DeleteFunc(slices.Clone(offered), func(algorithm string) bool {
 		return algorithm == "none" || strings.HasPrefix(algorithm, "HS")
 	})
-}
-
-// keySet tells keys that could not be fetched from a signature that is wrong:
-// go-oidc's verifier reports both as text.
-type keySet struct{ remote *oidc.RemoteKeySet }
-
-// noKeys is the context key of an *error for why there are no keys.
-type noKeys struct{}
-
-// VerifySignature implements [oidc.KeySet].
-func (k keySet) VerifySignature(ctx context.Context, token string) ([]byte, error) {
-	payload, err := k.remote.VerifySignature(ctx, token)
-	// Only the error about fetching has a cause.
-	if cause := errors.Unwrap(err); cause != nil {
-		if report, ok := ctx.Value(noKeys{}).(*error); ok {
-			*report = cause
-		}
-	}
-	return payload, err
 }
 
 // Origins returns where forms and redirects of ours may lead a browser: the

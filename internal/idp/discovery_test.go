@@ -55,7 +55,7 @@ func TestNotReadySaysWhy(t *testing.T) {
 		{
 			"issuer mismatch",
 			func(p *scripted) { p.tell("issuer", "acme.com") }, // FusionAuth out of the box
-			func(p *scripted) []string { return []string{`"acme.com"`, `"` + p.url + `"`} },
+			func(p *scripted) []string { return []string{`"acme.com"`, `"` + p.url + `"`, "change ISSUER"} },
 		},
 		{
 			"a slash too many",
@@ -99,6 +99,11 @@ func TestNotReadySaysWhy(t *testing.T) {
 			func(*scripted) []string {
 				return []string{" has no authorization_endpoint and no token_endpoint and no device_authorization_endpoint and no jwks_uri"}
 			},
+		},
+		{
+			"keys that are no secret of the provider's alone",
+			func(p *scripted) { p.tell("id_token_signing_alg_values_supported", []string{"HS256", "none"}) },
+			func(p *scripted) []string { return []string{p.url, "HS256", "have it sign with RS256"} },
 		},
 		{
 			"not found",

@@ -101,6 +101,19 @@ func (e *Error) Error() string {
 	return text
 }
 
+// OfClient reports whether the provider refused this application, and not a
+// person or a code: what it is set up with does not fit.
+func (e *Error) OfClient() bool {
+	return e.Code == "invalid_client" || e.Code == "unauthorized_client" || e.Code == "invalid_scope" || e.Code == "unsupported_grant_type"
+}
+
+// OfCode reports whether the provider no longer knows the code. RFC 6749 calls
+// that invalid_grant; FusionAuth an invalid request, and forgets codes that
+// have expired.
+func (e *Error) OfCode() bool {
+	return e.Code == "invalid_grant" || e.Code == "invalid_request" && e.Reason == "invalid_device_code"
+}
+
 // Final reports whether the provider has decided. If not, it is in trouble,
 // or something between us and it is, and the same request may succeed later.
 func (e *Error) Final() bool { return e.Code != "" && e.Status < 500 }
@@ -130,7 +143,7 @@ type Config struct {
 const (
 	timeout    = 10 * time.Second // for one request to the provider
 	maxAnswer  = 1 << 20          // bytes of an answer that are read
-	maxBackoff = 30 * time.Second // between two tries to discover the provider
+	maxBackoff = 10 * time.Second // between two tries to discover the provider
 )
 
 // Client is this application as a client of one provider.

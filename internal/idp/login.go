@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -84,6 +85,10 @@ func (c *Client) Verify(ctx context.Context, tokens Tokens, nonce string) (Perso
 	}
 	if tokens.ID == "" && nonce == "" {
 		return c.userInfo(ctx, p, tokens)
+	}
+	if used := algorithm(tokens.ID); strings.HasPrefix(used, "HS") {
+		return Person{}, fmt.Errorf("%w: it is signed with %.10q, as whoever knows the client secret could; "+
+			"have the provider sign with RS256 (at FusionAuth: the application's key for ID tokens)", ErrInvalidToken, used)
 	}
 	var missing error
 	token, err := p.verifier.Verify(context.WithValue(ctx, noKeys{}, &missing), tokens.ID)

@@ -97,9 +97,9 @@ func TestVerifyRefuses(t *testing.T) {
 		{"no subject", map[string]any{"sub": nil}, "", signer{}, "subject"},
 		{"signed by a stranger", nil, "", signer{key: strangersKey()}, "signature"},
 		{"signed by a stranger, of an unknown name", nil, "", signer{key: strangersKey(), kid: "k2"}, "signature"},
-		{"HS256 with the client secret", nil, "", signer{alg: jose.HS256, key: []byte("secret-secret-secret-secret-secret")}, "malformed"},
+		{"HS256 with the client secret", nil, "", signer{alg: jose.HS256, key: []byte("secret-secret-secret-secret-secret")}, "RS256"},
 		// The classic: a verifier that takes the public key for an HMAC's.
-		{"HS256 with the public key", nil, "", signer{alg: jose.HS256, key: publicKey}, "malformed"},
+		{"HS256 with the public key", nil, "", signer{alg: jose.HS256, key: publicKey}, "RS256"},
 	}
 	p := newScripted(t)
 	c := p.client(t)
