@@ -54,21 +54,22 @@ func TestMain(m *testing.M) {
 type bank struct {
 	URL, DemoURL string
 	secret       string // of the client
+	password     string // of the demo provider's people
 	log          *logBuffer
 	shown        logBuffer // every page and every address that its browsers saw
 	stop         func()    // and wait until it has stopped
 }
 
 // startBank runs the program on free ports until the test ends. settings are
-// NAME=VALUE.
+// NAME=VALUE, or flags.
 func startBank(t testing.TB, settings ...string) *bank {
 	t.Helper()
-	return start(t, settings, func(env map[string]string, log io.Writer) (stop func(), done <-chan struct{}) {
+	return start(t, settings, func(args []string, env map[string]string, log io.Writer) (stop func(), done <-chan struct{}) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			if err := run(ctx, nil, func(name string) string { return env[name] }, log); err != nil {
+			if err := run(ctx, args, func(name string) string { return env[name] }, log); err != nil {
 				t.Errorf("run: %v", err)
 			}
 		}()
@@ -80,8 +81,8 @@ func startBank(t testing.TB, settings ...string) *bank {
 // kill -9 and never asked.
 func startProcess(t testing.TB, settings ...string) *bank {
 	t.Helper()
-	return start(t, settings, func(env map[string]string, log io.Writer) (stop func(), done <-chan struct{}) {
-		process := exec.CommandContext(t.Context(), os.Args[0])
+	return start(t, settings, func(args []string, env map[string]string, log io.Writer) (stop func(), done <-chan struct{}) {
+		process := exec.CommandContext(t.Context(), os.Args[0], args...)
 		process.Env = append(os.Environ(), beTheProgram+"=1")
 		for name, value := range env {
 			process.Env = append(process.Env, name+"="+value)
@@ -99,17 +100,22 @@ func startProcess(t testing.TB, settings ...string) *bank {
 	})
 }
 
-type launch func(env map[string]string, log io.Writer) (stop func(), done <-chan struct{})
+type launch func(args []string, env map[string]string, log io.Writer) (stop func(), done <-chan struct{})
 
 func start(t testing.TB, settings []string, launch launch) *bank {
 	t.Helper()
 	env := map[string]string{"PORT": "0", "DEMO_PORT": "0", "DATA_DIR": t.TempDir(), "CLIENT_SECRET": "a test's secret, + and / and %"}
+	var args []string
 	for _, setting := range settings {
+		if strings.HasPrefix(setting, "-") {
+			args = append(args, setting)
+			continue
+		}
 		name, value, _ := strings.Cut(setting, "=")
 		env[name] = value
 	}
-	b := &bank{log: &logBuffer{}, secret: env["CLIENT_SECRET"]}
-	stop, done := launch(env, b.log)
+	b := &bank{log: &logBuffer{}, secret: env["CLIENT_SECRET"], password: env["USER_PASSWORD"]}
+	stop, done := launch(args, env, b.log)
 	b.stop = func() {
 		stop()
 		<-done
@@ -123,6 +129,9 @@ func start(t testing.TB, settings []string, launch launch) *bank {
 	b.URL = b.log.await(t, `Changebank is at (\S+)`, done)
 	if env["ISSUER"] == "" {
 		b.DemoURL = b.log.await(t, `a demo inside this program, at (\S+)\.`, done)
+		if b.password == "" {
+			b.password = b.log.await(t, `with the password "(\S+)"`, done)
+		}
 	}
 	if env["ISSUER"] == "" && env["DEMO_URL"] == "" {
 		b.log.await(t, `(identity provider found)`, done)
@@ -287,7 +296,7 @@ func (b *browser) logIn(email string) page {
 // atProvider fills in the demo provider's login page.
 func (b *browser) atProvider(p page, email string) page {
 	b.t.Helper()
-	return b.submit(p, "", url.Values{"email": {email}, "password": {"password"}})
+	return b.submit(p, "", url.Values{"email": {email}, "password": {b.bank.password}})
 }
 
 // person returns whom the bank takes this browser for, "" for nobody.

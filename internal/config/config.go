@@ -31,11 +31,14 @@ type Config struct {
 	Listen   []string
 	DemoURL  string // the demo provider's issuer
 	DemoPort int    // 0: any free one
+	NgrokAPI string // of the agent that Options.Tunnels asks
+	Ngrok    bool   // AppURL is a tunnel's
+	LAN      bool   // AppURL is an address in a network that others are in
 
 	ClientID      string
 	ClientSecret  Secret // empty with the demo provider: one is derived from the key
 	ClientAuth    string // auto, post, basic or none
-	UserPassword  Secret
+	UserPassword  Secret // of the demo provider's people; empty: not chosen
 	AdminPassword Secret
 
 	AppSecretKeys []Secret // newest first; none: one is made and kept in DataDir
@@ -48,24 +51,44 @@ type Config struct {
 	LogLevel  slog.Level
 }
 
+// KnownPassword is that of the demo provider's people where nobody else can
+// reach it, if none is chosen. It stands in the repository.
+const KnownPassword = "password"
+
+// Options are what the command line asks for: at most one of them.
+type Options struct {
+	// Tunnels is set by -ngrok. It returns the public URLs of the tunnels of the
+	// agent at the URL api, by the port of this machine that they lead to.
+	Tunnels func(api string) (map[int][]string, error)
+
+	// Addresses is set by -lan. It returns this machine's private IPv4
+	// addresses, each with its interface's name.
+	Addresses func() (map[netip.Addr]string, error)
+}
+
 // Load reads the settings. What getenv knows wins over the file at dotenv,
 // which need not exist. The error names every fault, one a line.
-func Load(getenv func(string) string, dotenv string) (*Config, error) {
+func Load(getenv func(string) string, dotenv string, options Options) (*Config, error) {
 	file, err := readFile(dotenv)
 	if err != nil {
 		return nil, err
 	}
 	p := &parser{get: func(name string) string { return strings.TrimSpace(cmp.Or(getenv(name), file[name])) }}
+	issuer, ngrok := p.get("ISSUER"), options.Tunnels != nil
 	c := &Config{
-		Issuer:        p.get("ISSUER"),
-		Port:          p.port("PORT", 5000),
+		Issuer:        issuer,
+		Demo:          issuer == "",
+		Port:          p.port("PORT", 5000, ngrok),
 		Listen:        p.addresses("LISTEN", "127.0.0.1, ::1"),
-		DemoPort:      p.port("DEMO_PORT", 9011),
+		DemoPort:      p.port("DEMO_PORT", 9011, ngrok && issuer == ""),
+		NgrokAPI:      p.api("NGROK_API", "http://127.0.0.1:4040/api"),
+		Ngrok:         ngrok,
+		LAN:           options.Addresses != nil,
 		ClientID:      cmp.Or(p.get("CLIENT_ID"), "e9fdb985-9173-4e01-9d73-ac2d60d1dc8e"),
 		ClientSecret:  Secret(p.get("CLIENT_SECRET")),
 		ClientAuth:    p.oneOf("CLIENT_AUTH", "auto", "post", "basic", "none"),
-		UserPassword:  Secret(cmp.Or(p.get("USER_PASSWORD"), "password")),
-		AdminPassword: Secret(cmp.Or(p.get("ADMIN_PASSWORD"), "password")),
+		UserPassword:  Secret(p.get("USER_PASSWORD")),
+		AdminPassword: Secret(p.get("ADMIN_PASSWORD")),
 		AppSecretKeys: p.secretKeys("APP_SECRET_KEY"),
 		DataDir:       p.dataDir("DATA_DIR"),
 		CodeLifetime:  p.duration("CODE_LIFETIME", 5*time.Minute, 30*time.Second, 30*time.Minute),
@@ -73,10 +96,16 @@ func Load(getenv func(string) string, dotenv string) (*Config, error) {
 
 		TrustedProxies: p.prefixes("TRUSTED_PROXIES", "127.0.0.0/8, ::1/128"),
 	}
-	c.Demo = c.Issuer == ""
-	c.AppURL = p.origin("APP_URL", "http://localhost:"+strconv.Itoa(c.Port))
-	if c.AppURL != "" || p.get("DEMO_URL") != "" {
-		c.DemoURL = p.origin("DEMO_URL", demoURL(c))
+	switch {
+	case c.Ngrok:
+		p.throughNgrok(c, options.Tunnels)
+	case c.LAN:
+		p.onLAN(c, options.Addresses)
+	default:
+		c.AppURL = p.origin("APP_URL", "http://localhost:"+strconv.Itoa(c.Port))
+		if c.AppURL != "" || p.get("DEMO_URL") != "" {
+			c.DemoURL = p.origin("DEMO_URL", demoURL(c))
+		}
 	}
 	if err := c.LogLevel.UnmarshalText([]byte(cmp.Or(p.get("LOG_LEVEL"), "info"))); err != nil {
 		p.fault("LOG_LEVEL is %q; use debug, info, warn or error", p.get("LOG_LEVEL"))
@@ -116,20 +145,32 @@ func (c *Config) Bound(port, demoPort int) {
 // Public reports whether AppURL can be reached from outside: its host is
 // neither this machine nor a private address.
 func (c *Config) Public() bool {
-	u, err := url.Parse(c.AppURL)
-	if err != nil || u.Hostname() == "localhost" {
-		return false
-	}
-	addr, err := netip.ParseAddr(u.Hostname())
-	return err != nil || !addr.IsLoopback() && !addr.IsPrivate() && !addr.IsLinkLocalUnicast()
+	host := hostOf(c.AppURL)
+	addr, err := netip.ParseAddr(host)
+	return !isLoopback(host) && (err != nil || !addr.IsPrivate() && !addr.IsLinkLocalUnicast())
 }
 
-// Exposed reports whether the servers listen for other machines.
+// Exposed reports whether other machines can reach the servers: we listen for
+// them, or browsers come by an address that is not this machine's alone.
 func (c *Config) Exposed() bool {
-	return slices.ContainsFunc(c.Listen, func(host string) bool {
-		addr, err := netip.ParseAddr(host)
-		return err != nil || !addr.IsLoopback()
-	})
+	return slices.ContainsFunc(c.Listen, func(host string) bool { return !isLoopback(host) }) ||
+		!isLoopback(hostOf(c.AppURL)) || c.Demo && !isLoopback(hostOf(c.DemoURL))
+}
+
+// isLoopback reports whether a host is this machine, for whoever looks for it
+// (RFC 6761, section 6.3).
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+// hostOf returns the host of an origin that has been checked, without its port.
+func hostOf(origin string) string {
+	u, err := url.Parse(origin)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
 }
 
 func withPort(origin string, port int) string {
@@ -141,22 +182,29 @@ func withPort(origin string, port int) string {
 
 // parser collects faults while it reads settings.
 type parser struct {
-	get    func(string) string
-	faults []error
+	get     func(string) string
+	tunnels map[int][]string // public URLs by port, with -ngrok
+	faults  []error
 }
 
 func (p *parser) fault(format string, args ...any) {
 	p.faults = append(p.faults, fmt.Errorf(format, args...))
 }
 
-func (p *parser) port(name string, missing int) int {
+// port reads a port, or returns 0 after a fault. One that is fixed must be known
+// before it is bound: a tunnel leads to it.
+func (p *parser) port(name string, missing int, fixed bool) int {
 	text := p.get(name)
 	if text == "" {
 		return missing
 	}
 	port, err := strconv.ParseUint(text, 10, 16)
-	if err != nil {
+	switch {
+	case err != nil:
 		p.fault("%s is %q; it is a port, 0 to 65535 (0: any free one)", name, text)
+		return 0
+	case port == 0 && fixed:
+		p.fault("%s is 0, but with -ngrok a tunnel must lead to it; set it to the port in ngrok.yml, or leave it out for %d", name, missing)
 	}
 	return int(port)
 }
@@ -166,19 +214,38 @@ func (p *parser) port(name string, missing int) int {
 // two are compared.
 func (p *parser) origin(name, missing string) string {
 	text := strings.TrimSuffix(cmp.Or(p.get(name), missing), "/")
-	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
-		u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+	u, ok := parseURL(text)
+	if !ok || u.Path != "" {
 		p.fault("%s is %q; it is an address without a path, like https://bank.example.com", name, text)
 		return ""
 	}
-	host := strings.ToLower(u.Host)
-	if u.Scheme == "http" {
-		host = strings.TrimSuffix(host, ":80")
-	} else {
-		host = strings.TrimSuffix(host, ":443")
+	return joinOrigin(u.Scheme, u.Host)
+}
+
+// joinOrigin returns an origin as a browser writes it.
+func joinOrigin(scheme, host string) string {
+	defaultPort := ":80"
+	if scheme == "https" {
+		defaultPort = ":443"
 	}
-	return u.Scheme + "://" + host
+	return scheme + "://" + strings.TrimSuffix(strings.ToLower(host), defaultPort)
+}
+
+// api reads the URL of an API, or returns "" after a fault.
+func (p *parser) api(name, missing string) string {
+	text := cmp.Or(p.get(name), missing)
+	if _, ok := parseURL(text); !ok {
+		p.fault("%s is %q; it is an address like %s", name, text, missing)
+		return ""
+	}
+	return text
+}
+
+// parseURL parses an http or https URL of nothing but a host, a port and a path.
+func parseURL(text string) (u *url.URL, ok bool) {
+	u, err := url.Parse(text)
+	return u, err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" &&
+		u.RawQuery == "" && u.Fragment == "" && u.User == nil
 }
 
 // demoURL is AppURL with the demo provider's port.
@@ -190,15 +257,20 @@ func demoURL(c *Config) string {
 	return u.Scheme + "://" + net.JoinHostPort(u.Hostname(), strconv.Itoa(c.DemoPort))
 }
 
+// addresses reads a list of IP addresses, or returns nil after a fault.
 func (p *parser) addresses(name, missing string) []string {
 	var hosts []string
+	good := true
 	for text := range strings.SplitSeq(cmp.Or(p.get(name), missing), ",") {
 		addr, err := netip.ParseAddr(strings.TrimSpace(text))
 		if err != nil {
 			p.fault("%s has %q; it is a list of IP addresses, like 127.0.0.1, ::1", name, text)
-			continue
+			good = false
 		}
 		hosts = append(hosts, addr.String())
+	}
+	if !good {
+		return nil
 	}
 	return hosts
 }
@@ -269,26 +341,37 @@ func (p *parser) dataDir(name string) string {
 func (p *parser) checkProvider(c *Config) {
 	if !c.Demo {
 		p.checkRealProvider(c)
-	}
-	if c.Demo && c.AppURL != "" && c.Public() && p.get("DEMO") != "public" {
-		p.fault("APP_URL is %s, which others can reach, and without ISSUER anybody there could log in with the demo provider's known password; "+
-			"set ISSUER to your provider, or DEMO=public if you mean it", c.AppURL)
-	}
-	if c.Demo && c.Port == c.DemoPort && c.Port != 0 {
-		p.fault("PORT and DEMO_PORT are both %d; they must differ", c.Port)
-	}
-	if c.Demo && c.ClientAuth == "none" {
-		p.fault("CLIENT_AUTH is none, but the demo provider wants the client secret; use auto, post or basic")
+	} else {
+		p.checkDemo(c)
 	}
 	if demo := p.get("DEMO"); demo != "" && demo != "public" {
 		p.fault("DEMO is %q; it is public or not set", demo)
 	}
 }
 
+func (p *parser) checkDemo(c *Config) {
+	if c.AppURL != "" && c.Public() && p.get("DEMO") != "public" && !c.Ngrok {
+		p.fault("APP_URL is %s, which others can reach, and without ISSUER anybody there may try to log in at the demo provider; "+
+			"set ISSUER to your provider, or DEMO=public if you mean it", c.AppURL)
+	}
+	if c.Port == c.DemoPort && c.Port != 0 {
+		p.fault("PORT and DEMO_PORT are both %d; they must differ", c.Port)
+	}
+	for _, name := range []string{"USER_PASSWORD", "ADMIN_PASSWORD"} {
+		if p.get(name) == KnownPassword && c.AppURL != "" && c.DemoURL != "" && c.Exposed() {
+			p.fault("%s is %q, which everybody knows, and others can reach the demo provider; choose another, or leave it out and one is made", name, KnownPassword)
+		}
+	}
+	if c.ClientAuth == "none" {
+		p.fault("CLIENT_AUTH is none, but the demo provider wants the client secret; use auto, post or basic")
+	}
+}
+
 func (p *parser) checkRealProvider(c *Config) {
-	u, err := url.Parse(c.Issuer)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+	if u, ok := parseURL(c.Issuer); !ok {
 		p.fault("ISSUER is %q; it is your provider's address, exactly as its discovery document says, like https://login.example.com", c.Issuer)
+	} else {
+		p.checkReach(c, u)
 	}
 	if p.get("CLIENT_ID") == "" {
 		p.fault("CLIENT_ID is needed with ISSUER: the application's id at your provider")

@@ -229,6 +229,12 @@ func (c *Client) discoverUntilFound(ctx context.Context) {
 type bounded struct{ *http.Transport }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	if strings.Contains(r.URL.Hostname(), "ngrok") {
+		// Else a free tunnel may answer with a page that warns of what it leads
+		// to, in place of the provider behind it.
+		r = r.Clone(r.Context())
+		r.Header.Set("ngrok-skip-browser-warning", "true")
+	}
 	resp, err := b.Transport.RoundTrip(r)
 	if err == nil {
 		resp.Body = struct {
