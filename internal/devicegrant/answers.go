@@ -86,9 +86,11 @@ func (m *Manager) Yes(ctx context.Context, userCode, ref string, phone Browser, 
 	// What has been said is said, even if the phone goes away now.
 	ctx = context.WithoutCancel(ctx)
 	err = m.cfg.Provider.ApproveDevice(ctx, a.UserCode, access)
-	refused := refuses(err)
+	refusal := refusalOf(err)
+	refused, page := refusal != nil, ""
 	if err != nil {
 		m.log.Error("the provider did not take the yes", "attempt", a.Ref, "refused", refused, "err", err)
+		page = m.cfg.Provider.DevicePage(a.UserCode, access)
 	}
 	a, updateErr := m.update(ctx, id, func(r *record) error {
 		if r.State != Yes {
@@ -96,8 +98,13 @@ func (m *Manager) Yes(ctx context.Context, userCode, ref string, phone Browser, 
 		}
 		// Of a yes that was said twice, one is refused because the other got
 		// through: then the next poll tells.
-		if refused && r.Yeses == 1 {
-			return r.fail(ReasonRefused)
+		if refused && r.Yeses == 1 && (page == "" || refusal.OfClient()) {
+			return r.fail(reasonOf(refusal))
+		}
+		if err == nil {
+			r.Continue = ""
+		} else if !r.Heard {
+			r.Continue = page
 		}
 		r.Heard = r.Heard || err == nil || refused
 		if first { // even after a silence: the provider may have heard us
@@ -112,15 +119,18 @@ func (m *Manager) Yes(ctx context.Context, userCode, ref string, phone Browser, 
 	return a, updateErr
 }
 
-// refuses reports whether the provider will not approve. Any 4xx says so, code
-// or none: a provider that does not have the call answers 404. But 408 and 429
-// only ask for patience.
-func refuses(err error) bool {
+// refusalOf returns the provider's word that it will not approve, nil if err is
+// something else. Any 4xx says so, code or none: a provider that does not have
+// the call answers 404. But 408 and 429 only ask for patience.
+func refusalOf(err error) *idp.Error {
 	e, ok := errors.AsType[*idp.Error](err)
 	if !ok || e.Status == http.StatusRequestTimeout || e.Status == http.StatusTooManyRequests {
-		return false
+		return nil
 	}
-	return e.Status/100 == 4 || e.Status/100 == 2 && e.Code != ""
+	if e.Status/100 == 4 || e.Status/100 == 2 && e.Code != "" {
+		return e
+	}
+	return nil
 }
 
 // find returns the ID of the attempt with that user code.

@@ -284,7 +284,6 @@ func TestNoEndsItAtOnce(t *testing.T) {
 func TestApproveRefused(t *testing.T) {
 	for name, answer := range map[string]*idp.Error{
 		"refused":       {Status: 400, Code: "invalid_request", Reason: "invalid_user_code"},
-		"bad client":    {Status: 401, Code: "invalid_client"},
 		"no such call":  {Status: 404},
 		"forbidden":     {Status: 403},
 		"gone":          {Status: 410},
@@ -306,6 +305,93 @@ func TestApproveRefused(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A client that may not ask for an approval may not ask for tokens either.
+func TestApproveRefusesTheClient(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.provider.page = "https://idp.example/oauth2/device"
+		w.provider.approvals = script{{err: &idp.Error{Status: 401, Code: "invalid_client"}}}
+		a := w.open(w.start())
+		got, err := w.yes(a)
+		if err != nil || got.State != Failed || got.Reason != ReasonClient {
+			w.Errorf("Yes: %s %q, %v, want %s %q", got.State, got.Reason, err, Failed, ReasonClient)
+		}
+		w.provider.wantPolls(0)
+	})
+}
+
+// A provider that does not take the yes may take it on a page of its own. What
+// comes of that is asked for at its pace, while somebody looks, and counts only
+// for the person who said yes here.
+func TestGoesOnAtTheProvidersPage(t *testing.T) {
+	refused := reply{err: &idp.Error{Status: 404}}
+	setUp := func(w *world) Attempt {
+		w.provider.page = "https://idp.example/oauth2/device?user_code=X"
+		w.provider.approvals = script{refused}
+		got, err := w.yes(w.open(w.start()))
+		if err != nil || got.State != Yes || !got.Heard || got.Continue != w.provider.page {
+			w.Errorf("Yes: %s, heard %v, go on at %q, %v; want %s and the provider's page", got.State, got.Heard, got.Continue, err, Yes)
+		}
+		return got
+	}
+	t.Run("watched", func(t *testing.T) {
+		inBubble(t, func(w *world) {
+			w.provider.polls = script{{err: pending}, {err: pending}, {}}
+			a := setUp(w)
+			page := w.watch(w.bank, a.ID)
+			time.Sleep(time.Minute)
+			w.want(a, Approved)
+			w.wantPollTimes(0, pace, 2*pace)
+			if seen, _, _ := page.saw(); len(seen) < 2 || seen[len(seen)-1].State != Approved {
+				w.Errorf("the laptop saw %v, want it to end with %s", seen, Approved)
+			}
+		})
+	})
+	t.Run("nobody looks", func(t *testing.T) {
+		inBubble(t, func(w *world) {
+			w.provider.polls = script{{err: pending}}
+			setUp(w)
+			time.Sleep(time.Minute)
+			if n := len(w.provider.pollTimes()); n > 3 {
+				w.Errorf("%d polls in a minute in which nobody looked", n)
+			}
+		})
+	})
+	t.Run("by another person", func(t *testing.T) {
+		inBubble(t, func(w *world) {
+			w.provider.verdicts = script{{person: mallory}}
+			a := setUp(w)
+			w.watch(w.bank, a.ID)
+			time.Sleep(time.Minute)
+			w.wantEnd(a, Failed, ReasonOtherPerson)
+			w.provider.wantRevoked(1)
+		})
+	})
+	t.Run("no after all", func(t *testing.T) {
+		inBubble(t, func(w *world) {
+			a := setUp(w)
+			got, err := w.bank.No(w.Context(), a.UserCode, a.Ref, phone, richard)
+			if err != nil || got.State != Denied {
+				w.Errorf("No: %s, %v, want %s", got.State, err, Denied)
+			}
+		})
+	})
+	t.Run("silent at first", func(t *testing.T) {
+		inBubble(t, func(w *world) {
+			w.provider.page = "https://idp.example/oauth2/device?user_code=X"
+			w.provider.approvals = script{{err: &idp.Error{Status: 502}}, {}}
+			w.provider.polls = script{{err: pending}, {}}
+			a := w.open(w.start())
+			got, err := w.yes(a)
+			if !errors.Is(err, ErrSilent) || got.Heard || got.Continue != w.provider.page {
+				w.Errorf("Yes: heard %v, go on at %q, %v; want %v and the page beside the question", got.Heard, got.Continue, err, ErrSilent)
+			}
+			if got, err = w.yes(a); err != nil || got.Continue != "" {
+				w.Errorf("Yes again: go on at %q, %v; want it taken", got.Continue, err)
+			}
+		})
+	})
 }
 
 // The yes may have got through although no answer came back: who takes the

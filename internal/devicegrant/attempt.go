@@ -42,6 +42,8 @@ type Reason string
 
 const (
 	ReasonRefused     Reason = "refused"      // the provider would not let the laptop in
+	ReasonClient      Reason = "client"       // the provider refused this application: its settings do not fit
+	ReasonGone        Reason = "code gone"    // the provider no longer knew the code
 	ReasonOtherPerson Reason = "other person" // the tokens are not those of the person who said yes
 	ReasonUnverified  Reason = "unverified"   // the tokens are nobody's that we can tell
 	ReasonUnfinished  Reason = "unfinished"   // of Expired: the person had said yes in time
@@ -62,7 +64,12 @@ type Attempt struct {
 	State  State
 	Reason Reason // of Failed, and of Expired if there is one
 	Silent bool   // the provider did not answer when it was asked last
-	Heard  bool   // of Yes: the provider has taken it
+	Heard  bool   // of Yes: the provider has answered it
+	// Continue, of Yes, is the provider's own page for the code, where the
+	// person can go on after a yes that the provider did not take: if Heard it
+	// has refused it, and this is the only way on. What is approved there
+	// counts for nobody but the person who said yes here.
+	Continue string
 
 	UserCode         string // exactly as the provider wrote it
 	URI, URIComplete string
@@ -99,6 +106,10 @@ type record struct {
 func (r *record) pollable() bool {
 	return r.State == Yes || r.OnTheirPage && r.State == Waiting
 }
+
+// refused reports whether the provider did not take the yes, so that the person
+// has to go on at its own page: that may take long, or never happen.
+func (r *record) refused() bool { return r.Heard && r.Continue != "" }
 
 // keepEnded is how long the laptop's page can tell how the last attempt ended.
 const keepEnded = time.Hour

@@ -56,6 +56,8 @@ type Provider interface {
 	PollDevice(ctx context.Context, deviceCode string) (idp.Tokens, error)
 	Verify(ctx context.Context, tokens idp.Tokens, nonce string) (idp.Person, error)
 	Revoke(context.Context, idp.Tokens) error
+	// DevicePage returns the provider's own page for a user code, or "".
+	DevicePage(userCode, access string) string
 	// Owns reports whether a page is the provider's.
 	Owns(uri string) bool
 }
@@ -244,14 +246,14 @@ func (m *Manager) Watch(ctx context.Context, id string) iter.Seq2[Attempt, error
 				yield(Attempt{}, err)
 				return
 			}
-			if a.State != last.State || a.Silent != last.Silent || !a.Expires.Equal(last.Expires) {
+			if a.State != last.State || a.Silent != last.Silent || a.Continue != last.Continue || !a.Expires.Equal(last.Expires) {
 				if !yield(a, nil) || a.State.Ended() {
 					return
 				}
 				last = a
 			}
 			wait := time.Until(a.Expires)
-			if a.OnTheirPage {
+			if a.OnTheirPage || a.Continue != "" {
 				wait = min(wait, lookEvery) // to be seen looking
 			}
 			over.Reset(wait)

@@ -181,7 +181,7 @@ func TestAnswerInAnothersTurn(t *testing.T) {
 		}
 		w.provider.wantRevoked(1)
 		time.Sleep(10 * time.Second)
-		w.wantEnd(a, Failed, ReasonRefused)
+		w.wantEnd(a, Failed, ReasonGone)
 		w.provider.wantRevoked(1)
 	})
 }

@@ -194,8 +194,8 @@ func TestTheirPageEnds(t *testing.T) {
 	}{
 		{"access_denied", &idp.Error{Status: 400, Code: idp.CodeDenied}, Denied, ""}, // the person's no
 		{"expired_token", &idp.Error{Status: 400, Code: idp.CodeExpired}, Expired, ""},
-		{"invalid_grant", &idp.Error{Status: 400, Code: "invalid_grant"}, Failed, ReasonRefused},
-		{"invalid_client", &idp.Error{Status: 401, Code: "invalid_client"}, Failed, ReasonRefused},
+		{"invalid_grant", &idp.Error{Status: 400, Code: "invalid_grant"}, Failed, ReasonGone},
+		{"invalid_client", &idp.Error{Status: 401, Code: "invalid_client"}, Failed, ReasonClient},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
