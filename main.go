@@ -112,7 +112,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		Provider:        provider,
 		Store:           bank,
 		VerificationURI: cfg.AppURL + "/activate",
+		Local:           cfg.Local(),
+		ConfirmNumber:   cfg.ConfirmNumber,
 		CodeLifetime:    cfg.CodeLifetime,
+		Limits:          devicegrant.Limits(cfg.Limits),
 		Log:             log,
 	})
 	defer grants.Close()
@@ -123,6 +126,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		Grants:         grants,
 		People:         people,
 		TrustedProxies: cfg.TrustedProxies,
+		QRAllowFrom:    cfg.QRAllowFrom,
+		Public:         !cfg.Local(),
 		Log:            log,
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -27,8 +28,25 @@ func (s *Server) browserOf(r *http.Request) devicegrant.Browser {
 	b := devicegrant.Browser{Agent: strings.ToValidUTF8(agent, "")}
 	if addr := s.clientAddr(r); addr.IsValid() {
 		b.Addr = addr.String()
+		s.noteProxy(addr)
 	}
 	return b
+}
+
+// noteProxy warns of a proxy that nobody configured: all browsers then seem to
+// have its address. They do not count as being in one network, but limits count
+// them as one.
+func (s *Server) noteProxy(addr netip.Addr) {
+	if s.cfg.Public && (addr.IsPrivate() || addr.IsLoopback()) {
+		s.proxies.Do(func() {
+			s.log.Warn("browsers seem to come from a private address; if a proxy stands in front, TRUSTED_PROXIES must name it, and it must send X-Forwarded-For", "addr", addr)
+		})
+	}
+}
+
+// isAmong reports whether one of the networks has the address.
+func isAmong(addr netip.Addr, networks []netip.Prefix) bool {
+	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
 // clientAddr returns the address of the browser: the one that connected, or
@@ -60,14 +78,7 @@ func peer(r *http.Request) netip.Addr {
 	return addr.Unmap().WithZone("")
 }
 
-func (s *Server) trusted(addr netip.Addr) bool {
-	for _, prefix := range s.cfg.TrustedProxies {
-		if prefix.Contains(addr) {
-			return true
-		}
-	}
-	return false
-}
+func (s *Server) trusted(addr netip.Addr) bool { return isAmong(addr, s.cfg.TrustedProxies) }
 
 // browserName says in a few words which browser and system it was, as far as
 // its User-Agent can be believed.

@@ -20,7 +20,7 @@ import (
 )
 
 var states = []devicegrant.State{
-	devicegrant.Waiting, devicegrant.Opened, devicegrant.Yes, devicegrant.Approved, devicegrant.Claimed,
+	devicegrant.Waiting, devicegrant.Opened, devicegrant.Number, devicegrant.Yes, devicegrant.Approved, devicegrant.Claimed,
 	devicegrant.Denied, devicegrant.Expired, devicegrant.Cancelled, devicegrant.Failed,
 }
 
@@ -193,7 +193,7 @@ func TestWords(t *testing.T) {
 		seen[w] = state
 	}
 	refused := laptopWords(devicegrant.Attempt{State: devicegrant.Failed, Reason: devicegrant.ReasonRefused})
-	for _, reason := range []devicegrant.Reason{devicegrant.ReasonOtherPerson, devicegrant.ReasonUnverified} {
+	for _, reason := range []devicegrant.Reason{devicegrant.ReasonOtherPerson, devicegrant.ReasonUnverified, devicegrant.ReasonClient, devicegrant.ReasonGone, devicegrant.ReasonNumber, devicegrant.ReasonMoved} {
 		if laptopWords(devicegrant.Attempt{State: devicegrant.Failed, Reason: reason}) == refused {
 			t.Errorf("failed because of %q has no words of its own", reason)
 		}
@@ -210,6 +210,10 @@ func TestPagesEscape(t *testing.T) {
 	s := &Server{pages: pages}
 	const evil = `"><script>alert(1)</script>`
 	f := frame{Person: evil}
+	asks := approvePage{
+		frame: f, Problem: evil, Continue: "javascript:" + evil, UserCode: evil, Shown: evil, Browser: evil, Addr: evil,
+		Ago: evil, State: evil, Far: true, Switch: "javascript:" + evil, Number: evil, AppURL: evil,
+	}
 	for name, data := range map[string]any{
 		"home": struct {
 			frame
@@ -222,8 +226,10 @@ func TestPagesEscape(t *testing.T) {
 		"logout":   f,
 		"notice":   notice{frame: f, Title: evil, Text: evil, Next: link{"/" + evil, evil}, Refresh: 2, State: evil, Status: 400, Reference: evil},
 		"activate": activatePage{f, evil, evil, evil},
-		"approve":  approvePage{frame: f, Problem: evil, UserCode: evil, Ref: evil, Browser: evil, Addr: evil, Ago: evil, State: evil},
-		"qrlogin":  qrPage{frame: f, Words: words{evil, evil}, Note: evil, QR: "<svg></svg>", UserCode: evil, URI: evil, URIComplete: "javascript:" + evil, TimeLeft: evil, State: evil},
+		"approve":  asks,
+		"continue": asks,
+		"number":   asks,
+		"qrlogin":  qrPage{frame: f, Words: words{evil, evil}, Note: evil, QR: "<svg></svg>", UserCode: evil, URI: evil, URIComplete: "javascript:" + evil, TimeLeft: evil, State: evil, Problem: evil},
 	} {
 		w := httptest.NewRecorder()
 		if err := s.render(w, name, data); err != nil {

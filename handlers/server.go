@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"sync"
 
 	"changebank/internal/devicegrant"
 	"changebank/internal/idp"
@@ -22,6 +23,8 @@ type Config struct {
 	Grants         *devicegrant.Manager
 	People         []string       // who can log in at the demo provider; none with a real one
 	TrustedProxies []netip.Prefix // whose X-Forwarded headers count
+	QRAllowFrom    []netip.Prefix // who may start a QR login; none: everybody
+	Public         bool           // browsers come from elsewhere, so none has a private address
 	Log            *slog.Logger
 }
 
@@ -33,6 +36,7 @@ type Server struct {
 	log     *slog.Logger
 	pages   map[string]*template.Template
 	handler http.Handler
+	proxies sync.Once     // for the warning about proxies that are not trusted
 	stop    chan struct{} // closed when the event streams must end
 }
 
@@ -81,6 +85,7 @@ func (s *Server) routes() http.Handler {
 	act("GET /logged-out-qr-login", s.qrLogin)
 	page("POST /logged-out-qr-login", s.qrLoginNew)
 	page("POST /logged-out-qr-login/cancel", s.qrLoginCancel)
+	page("POST /logged-out-qr-login/confirm", s.qrLoginConfirm)
 	act("GET /logged-out-qr-login/events", s.events)
 	act("GET /device_grant_finished", s.deviceGrantFinished)
 	act("GET /reload", s.reload)

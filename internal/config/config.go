@@ -41,11 +41,22 @@ type Config struct {
 	AppSecretKeys []Secret // newest first; none: one is made and kept in DataDir
 	DataDir       string
 
+	ConfirmNumber  string // auto, always or never
 	CodeLifetime   time.Duration
+	QRAllowFrom    []netip.Prefix // none: everybody
+	Limits         Limits
 	TrustedProxies []netip.Prefix
 
 	LogFormat string // text or json
 	LogLevel  slog.Level
+}
+
+// Limits say how often things may happen. README.md says what each is about.
+type Limits struct {
+	CodesPerAddress, CodesPerBrowser int // in ten minutes
+	LivePerAddress, Live             int
+	WrongCodes                       int // in ten minutes
+	WrongNumbers                     int
 }
 
 // Load reads the settings. What getenv knows wins over the file at dotenv,
@@ -68,10 +79,20 @@ func Load(getenv func(string) string, dotenv string) (*Config, error) {
 		AdminPassword: Secret(cmp.Or(p.get("ADMIN_PASSWORD"), "password")),
 		AppSecretKeys: p.secretKeys("APP_SECRET_KEY"),
 		DataDir:       p.dataDir("DATA_DIR"),
+		ConfirmNumber: p.oneOf("CONFIRM_NUMBER", "auto", "always", "never"),
 		CodeLifetime:  p.duration("CODE_LIFETIME", 5*time.Minute, 30*time.Second, 30*time.Minute),
 		LogFormat:     p.oneOf("LOG_FORMAT", "text", "json"),
 
 		TrustedProxies: p.prefixes("TRUSTED_PROXIES", "127.0.0.0/8, ::1/128"),
+		QRAllowFrom:    p.prefixes("QR_ALLOW_FROM", ""),
+		Limits: Limits{
+			CodesPerAddress: p.count("LIMIT_CODES_PER_ADDRESS", 60),
+			CodesPerBrowser: p.count("LIMIT_CODES_PER_BROWSER", 20),
+			LivePerAddress:  p.count("LIMIT_LIVE_PER_ADDRESS", 30),
+			Live:            p.count("LIMIT_LIVE", 10000),
+			WrongCodes:      p.count("LIMIT_WRONG_CODES", 10),
+			WrongNumbers:    p.count("LIMIT_WRONG_NUMBERS", 3),
+		},
 	}
 	c.Demo = c.Issuer == ""
 	c.AppURL = p.origin("APP_URL", "http://localhost:"+strconv.Itoa(c.Port))
@@ -122,6 +143,20 @@ func (c *Config) Public() bool {
 	}
 	addr, err := netip.ParseAddr(u.Hostname())
 	return err != nil || !addr.IsLoopback() && !addr.IsPrivate() && !addr.IsLinkLocalUnicast()
+}
+
+// Local reports whether browsers reach AppURL on this machine, or in a private
+// network by its address there.
+func (c *Config) Local() bool {
+	u, err := url.Parse(c.AppURL)
+	if err != nil {
+		return false
+	}
+	if host := u.Hostname(); host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	return err == nil && (addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast())
 }
 
 // Exposed reports whether the servers listen for other machines.
@@ -205,7 +240,11 @@ func (p *parser) addresses(name, missing string) []string {
 
 func (p *parser) prefixes(name, missing string) []netip.Prefix {
 	var prefixes []netip.Prefix
-	for text := range strings.SplitSeq(cmp.Or(p.get(name), missing), ",") {
+	list := cmp.Or(p.get(name), missing)
+	if list == "" {
+		return nil
+	}
+	for text := range strings.SplitSeq(list, ",") {
 		text = strings.TrimSpace(text)
 		prefix, err := netip.ParsePrefix(text)
 		if addr, addrErr := netip.ParseAddr(text); addrErr == nil {
@@ -218,6 +257,19 @@ func (p *parser) prefixes(name, missing string) []netip.Prefix {
 		prefixes = append(prefixes, prefix.Masked())
 	}
 	return prefixes
+}
+
+// count reads a number of times, one or more.
+func (p *parser) count(name string, missing int) int {
+	text := p.get(name)
+	if text == "" {
+		return missing
+	}
+	n, err := strconv.ParseUint(text, 10, 31)
+	if err != nil || n == 0 {
+		p.fault("%s is %q; it is a whole number, 1 or more", name, text)
+	}
+	return int(n)
 }
 
 // oneOf reads one of the given words; the first is the default.

@@ -38,7 +38,7 @@ func TestCodesAreTakenAsPeopleTypeThem(t *testing.T) {
 				w.Errorf("Open(%q): %q, %v, want the attempt", typed, got.ID, err)
 			}
 		}
-		if _, err := w.bank.Yes(w.Context(), "wdjb mjht", a.Ref, phone, richard, phoneToken); err != nil {
+		if _, err := w.bank.Yes(w.Context(), "wdjb mjht", a.Shown(), phone, richard, phoneToken); err != nil {
 			w.Errorf("Yes: %v", err)
 		}
 		if got := w.provider.approved; !slices.Equal(got, []string{"WdjB-mjHt"}) {
@@ -59,10 +59,10 @@ func TestForeignCodeIsNotApproved(t *testing.T) {
 		if _, err := w.bank.Open(w.Context(), foreign.User, phone, richard); !errors.Is(err, ErrUnknownCode) {
 			w.Errorf("Open: %v, want %v", err, ErrUnknownCode)
 		}
-		if _, err := w.bank.Yes(w.Context(), foreign.User, a.Ref, phone, richard, phoneToken); !errors.Is(err, ErrUnknownCode) {
+		if _, err := w.bank.Yes(w.Context(), foreign.User, a.Shown(), phone, richard, phoneToken); !errors.Is(err, ErrUnknownCode) {
 			w.Errorf("Yes: %v, want %v", err, ErrUnknownCode)
 		}
-		if _, err := w.bank.No(w.Context(), foreign.User, a.Ref, phone, richard); !errors.Is(err, ErrUnknownCode) {
+		if _, err := w.bank.No(w.Context(), foreign.User, a.Shown(), phone, richard); !errors.Is(err, ErrUnknownCode) {
 			w.Errorf("No: %v, want %v", err, ErrUnknownCode)
 		}
 		w.provider.wantApprovals(0)
@@ -92,9 +92,9 @@ func TestSecondPerson(t *testing.T) {
 				for name, answer := range map[string]func() (Attempt, error){
 					"Open": func() (Attempt, error) { return w.bank.Open(w.Context(), a.UserCode, tablet, mallory) },
 					"Yes": func() (Attempt, error) {
-						return w.bank.Yes(w.Context(), a.UserCode, a.Ref, tablet, mallory, phoneToken)
+						return w.bank.Yes(w.Context(), a.UserCode, a.Shown(), tablet, mallory, phoneToken)
 					},
-					"No": func() (Attempt, error) { return w.bank.No(w.Context(), a.UserCode, a.Ref, tablet, mallory) },
+					"No": func() (Attempt, error) { return w.bank.No(w.Context(), a.UserCode, a.Shown(), tablet, mallory) },
 				} {
 					got, err := answer()
 					if !errors.Is(err, ErrOtherPerson) || got != (Attempt{}) {
@@ -121,13 +121,13 @@ func TestSecondPersonIsToldByIssuerAndSubject(t *testing.T) {
 			{Issuer: "https://evil.example", Subject: richard.Subject, Email: richard.Email},
 			{Issuer: issuer, Email: richard.Email},
 		} {
-			if _, err := w.bank.Yes(w.Context(), a.UserCode, a.Ref, phone, other, phoneToken); !errors.Is(err, ErrOtherPerson) {
+			if _, err := w.bank.Yes(w.Context(), a.UserCode, a.Shown(), phone, other, phoneToken); !errors.Is(err, ErrOtherPerson) {
 				w.Errorf("Yes by %+v: %v, want %v", other, err, ErrOtherPerson)
 			}
 		}
 		w.want(a, Opened)
 		renamed := idp.Person{Issuer: issuer, Subject: richard.Subject, Email: "new@example.com"}
-		if _, err := w.bank.Yes(w.Context(), a.UserCode, a.Ref, phone, renamed, phoneToken); err != nil {
+		if _, err := w.bank.Yes(w.Context(), a.UserCode, a.Shown(), phone, renamed, phoneToken); err != nil {
 			w.Errorf("Yes by Richard with a new address: %v", err)
 		}
 	})
@@ -163,7 +163,7 @@ func TestYesWithoutHavingOpened(t *testing.T) {
 		if err != nil || got.State != Waiting {
 			w.Errorf("Yes: %s, %v, want %s", got.State, err, Waiting)
 		}
-		got, err = w.bank.No(w.Context(), a.UserCode, a.Ref, phone, richard)
+		got, err = w.bank.No(w.Context(), a.UserCode, a.Shown(), phone, richard)
 		if err != nil || got.State != Waiting {
 			w.Errorf("No: %s, %v, want %s", got.State, err, Waiting)
 		}
@@ -181,7 +181,7 @@ func TestNoAfterApproval(t *testing.T) {
 	inBubble(t, func(w *world) {
 		a := w.approved()
 		before := w.want(a, Approved)
-		got, err := w.bank.No(w.Context(), a.UserCode, a.Ref, tablet, richard)
+		got, err := w.bank.No(w.Context(), a.UserCode, a.Shown(), tablet, richard)
 		if err != nil || got.State != Approved {
 			w.Errorf("No: %s, %v, want %s", got.State, err, Approved)
 		}
@@ -205,7 +205,7 @@ func TestNoAfterASilentYes(t *testing.T) {
 			w.Errorf("Open: %s, heard %v, %v, want %s to be asked again", got.State, got.Heard, err, Yes)
 		}
 		synctest.Wait() // a poll is in flight
-		if got, err := w.bank.No(w.Context(), a.UserCode, a.Ref, phone, richard); err != nil || got.State != Denied {
+		if got, err := w.bank.No(w.Context(), a.UserCode, a.Shown(), phone, richard); err != nil || got.State != Denied {
 			w.Errorf("No: %s, %v, want %s", got.State, err, Denied)
 		}
 		time.Sleep(2 * time.Minute)
@@ -262,7 +262,7 @@ func TestNoEndsItAtOnce(t *testing.T) {
 		a := w.open(w.start())
 		page := w.watch(w.bank, a.ID)
 		time.Sleep(20 * time.Second)
-		got, err := w.bank.No(w.Context(), a.UserCode, a.Ref, phone, richard)
+		got, err := w.bank.No(w.Context(), a.UserCode, a.Shown(), phone, richard)
 		if err != nil || got.State != Denied {
 			w.Errorf("No: %s, %v, want %s", got.State, err, Denied)
 		}
@@ -371,7 +371,7 @@ func TestGoesOnAtTheProvidersPage(t *testing.T) {
 	t.Run("no after all", func(t *testing.T) {
 		inBubble(t, func(w *world) {
 			a := setUp(w)
-			got, err := w.bank.No(w.Context(), a.UserCode, a.Ref, phone, richard)
+			got, err := w.bank.No(w.Context(), a.UserCode, a.Shown(), phone, richard)
 			if err != nil || got.State != Denied {
 				w.Errorf("No: %s, %v, want %s", got.State, err, Denied)
 			}
@@ -484,7 +484,7 @@ func TestYesOnTwoPhonesOfOnePerson(t *testing.T) {
 			var wg sync.WaitGroup
 			for _, from := range []Browser{phone, tablet} {
 				wg.Go(func() {
-					got, err := w.bank.Yes(w.Context(), a.UserCode, a.Ref, from, richard, phoneToken)
+					got, err := w.bank.Yes(w.Context(), a.UserCode, a.Shown(), from, richard, phoneToken)
 					if err != nil || got.State != Yes {
 						w.Errorf("Yes from %s: %s, %v, want %s", from.Agent, got.State, err, Yes)
 					}

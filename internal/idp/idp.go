@@ -70,7 +70,10 @@ type DeviceCode struct {
 type Flow struct {
 	State, Nonce, Verifier string
 	ReturnTo               string // a path of ours
-	Started                time.Time
+	// Subject, if it is set, is who has to log in afresh: nobody else will do,
+	// and no login of before (see [AuthTime]).
+	Subject string
+	Started time.Time
 }
 
 // ErrNotReady says that the provider's discovery document has not been read yet.

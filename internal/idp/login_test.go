@@ -15,7 +15,7 @@ import (
 func TestAuthURL(t *testing.T) {
 	p := newScripted(t)
 	c := p.client(t)
-	at, flow, err := c.AuthURL("/activate?user_code=x")
+	at, flow, err := c.AuthURL("/activate?user_code=x", false)
 	if err != nil {
 		t.Fatalf("AuthURL: %v", err)
 	}
@@ -45,7 +45,7 @@ func TestAuthURL(t *testing.T) {
 	}
 
 	// Values that can be guessed, or are used twice, protect nobody.
-	_, again, err := c.AuthURL("/")
+	_, again, err := c.AuthURL("/", false)
 	if err != nil {
 		t.Fatalf("AuthURL: %v", err)
 	}

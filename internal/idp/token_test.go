@@ -426,7 +426,7 @@ func TestScopes(t *testing.T) {
 			p := newScripted(t)
 			p.tell("scopes_supported", tt.offered)
 			c := p.client(t)
-			page, _, err := c.AuthURL("/")
+			page, _, err := c.AuthURL("/", false)
 			if err != nil {
 				t.Fatalf("AuthURL: %v", err)
 			}
@@ -498,7 +498,7 @@ func TestOwnsBeforeDiscovery(t *testing.T) {
 func TestOpenIDIsAlwaysAsked(t *testing.T) {
 	p := newScripted(t)
 	p.tell("scopes_supported", []string{"email", "profile"})
-	target, _, err := p.client(t).AuthURL("/account")
+	target, _, err := p.client(t).AuthURL("/account", false)
 	if err != nil || !strings.Contains(target, "scope=openid+profile+email&") {
 		t.Errorf("AuthURL: %s, %v; want openid among the scopes", target, err)
 	}
