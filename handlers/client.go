@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -12,37 +13,47 @@ import (
 	"github.com/mileusna/useragent"
 
 	"changebank/internal/devicegrant"
+	"changebank/internal/session"
 )
 
 // maxAgent is how many bytes of a User-Agent header are kept; no real one is
 // longer.
 const maxAgent = 400
 
-// browserOf returns what the request tells of its browser.
-func (s *Server) browserOf(r *http.Request) devicegrant.Browser {
+// Proxies are the networks of the proxies before us: whose X-Forwarded headers
+// count.
+type Proxies []netip.Prefix
+
+// BrowserOf returns what the request tells of its browser.
+func (p Proxies) BrowserOf(r *http.Request) session.Browser {
 	agent := r.UserAgent()
 	if len(agent) > maxAgent {
 		agent = agent[:maxAgent]
 	}
-	b := devicegrant.Browser{Agent: strings.ToValidUTF8(agent, "")}
-	if addr := s.clientAddr(r); addr.IsValid() {
+	b := session.Browser{Agent: strings.ToValidUTF8(agent, "")}
+	if addr := p.clientAddr(r); addr.IsValid() {
 		b.Addr = addr.String()
 	}
 	return b
 }
 
+// browserOf is [Proxies.BrowserOf] for a QR login.
+func (s *Server) browserOf(r *http.Request) devicegrant.Browser {
+	return devicegrant.Browser(s.cfg.TrustedProxies.BrowserOf(r))
+}
+
 // clientAddr returns the address of the browser: the one that connected, or
 // behind proxies that we trust the right-most one they report that is not one
 // of them. What stands further left could have been sent by anybody.
-func (s *Server) clientAddr(r *http.Request) netip.Addr {
+func (p Proxies) clientAddr(r *http.Request) netip.Addr {
 	addr := peer(r)
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0 && s.trusted(addr); i-- {
+	for i := len(hops) - 1; i >= 0 && p.trusted(addr); i-- {
 		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
 		if err != nil {
 			break
 		}
-		addr = hop.Unmap()
+		addr = hop.Unmap().WithZone("") // which could hold any text
 	}
 	return addr
 }
@@ -60,13 +71,8 @@ func peer(r *http.Request) netip.Addr {
 	return addr.Unmap().WithZone("")
 }
 
-func (s *Server) trusted(addr netip.Addr) bool {
-	for _, prefix := range s.cfg.TrustedProxies {
-		if prefix.Contains(addr) {
-			return true
-		}
-	}
-	return false
+func (p Proxies) trusted(addr netip.Addr) bool {
+	return slices.ContainsFunc(p, func(prefix netip.Prefix) bool { return prefix.Contains(addr) })
 }
 
 // browserName says in a few words which browser and system it was, as far as
@@ -108,8 +114,12 @@ func ago(t time.Time) string {
 		return "just now"
 	case d < 2*time.Minute:
 		return fmt.Sprintf("%d seconds ago", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d minutes ago", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d hours ago", int(d.Hours()))
 	}
-	return fmt.Sprintf("%d minutes ago", int(d.Minutes()))
+	return fmt.Sprintf("%d days ago", int(d.Hours()/24))
 }
 
 // minutes says how long d is, for a person who must wait.

@@ -71,7 +71,7 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &httpError{http.StatusBadGateway, "", "What it says about you could not be verified, so you are not logged in.", again, err}
 	}
-	id, err := s.cfg.Sessions.Create(r.Context(), person, tokens, session.ByProvider)
+	id, err := s.cfg.Sessions.Create(r, person, tokens, session.ByProvider)
 	if err != nil {
 		return err
 	}

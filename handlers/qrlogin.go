@@ -212,7 +212,7 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
 	made := ""
 	id, claimed, err := s.cfg.Grants.Claim(r.Context(), sess.Attempt, func(person idp.Person, tokens idp.Tokens) (string, error) {
 		var err error
-		made, err = s.cfg.Sessions.Create(r.Context(), person, tokens, session.ByPhone)
+		made, err = s.cfg.Sessions.Create(r, person, tokens, session.ByPhone)
 		return made, err
 	})
 	if made != "" && !claimed {
