@@ -64,7 +64,7 @@ func hangUp(w http.ResponseWriter) {
 }
 
 // once spoils the next request to path whose form has this field, and counts
-// the requests.
+// the requests. Without a fault it only counts.
 func (f *front) once(path, field string, fault func(http.ResponseWriter, *http.Request)) *atomic.Int32 {
 	var count atomic.Int32
 	spoil := func(w http.ResponseWriter, r *http.Request) bool {
@@ -80,7 +80,7 @@ func (f *front) once(path, field string, fault func(http.ResponseWriter, *http.R
 			}
 			r.Body = again(body.String())
 		}
-		if count.Add(1) > 1 {
+		if count.Add(1) > 1 || fault == nil {
 			return false
 		}
 		fault(w, r)

@@ -169,9 +169,10 @@ func (l *logBuffer) await(t testing.TB, pattern string, ended <-chan struct{}) s
 // browser is a person's browser without JavaScript: it has cookies, follows
 // links and redirects, and submits forms.
 type browser struct {
-	t    testing.TB
-	bank *bank
-	http *http.Client
+	t     testing.TB
+	bank  *bank
+	http  *http.Client
+	agent string
 }
 
 const laptopAgent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -184,7 +185,7 @@ func (b *bank) browser(t testing.TB) *browser {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	t.Cleanup(transport.CloseIdleConnections)
-	return &browser{t, b, &http.Client{Jar: jar, Transport: transport, Timeout: 30 * time.Second}}
+	return &browser{t, b, &http.Client{Jar: jar, Transport: transport, Timeout: 30 * time.Second}, laptopAgent}
 }
 
 // page is what a browser sees.
@@ -229,7 +230,7 @@ func (b *browser) url(path string) string {
 func (b *browser) do(req *http.Request) page {
 	b.t.Helper()
 	if req.UserAgent() == "" {
-		req.Header.Set("User-Agent", laptopAgent)
+		req.Header.Set("User-Agent", b.agent)
 	}
 	resp, err := b.http.Do(req)
 	if err != nil {

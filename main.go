@@ -102,11 +102,12 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	})
 	defer provider.Close()
 	sessions := session.New(session.Config{
-		Store:   bank,
-		Secure:  strings.HasPrefix(cfg.AppURL, "https:"),
-		Refresh: provider.Refresh,
-		Revoke:  provider.Revoke,
-		Log:     log,
+		Store:     bank,
+		Secure:    strings.HasPrefix(cfg.AppURL, "https:"),
+		BrowserOf: handlers.Proxies(cfg.TrustedProxies).BrowserOf,
+		Refresh:   provider.Refresh,
+		Revoke:    provider.Revoke,
+		Log:       log,
 	})
 	grants := devicegrant.New(devicegrant.Config{
 		Provider:        provider,

@@ -87,7 +87,7 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) error {
 	if err := afresh(flow, person, tokens); err != nil {
 		return err
 	}
-	id, err := s.cfg.Sessions.Create(r.Context(), person, tokens, session.ByProvider)
+	id, err := s.cfg.Sessions.Create(r, person, tokens, session.ByProvider)
 	if err != nil {
 		return err
 	}

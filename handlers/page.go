@@ -128,7 +128,7 @@ func (s *Server) showError(w http.ResponseWriter, r *http.Request, err error) {
 func parsePages() (map[string]*template.Template, error) {
 	layout, err := template.New("layout.html").
 		Funcs(template.FuncMap{"asset": static.Path}).
-		ParseFS(templates.Files, "layout.html")
+		ParseFS(templates.Files, "layout.html", "new-devices.html")
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +138,7 @@ func parsePages() (map[string]*template.Template, error) {
 	}
 	pages := make(map[string]*template.Template)
 	for _, name := range names {
-		if name == "layout.html" {
+		if layout.Lookup(name) != nil {
 			continue
 		}
 		page, err := layout.Clone()

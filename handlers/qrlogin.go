@@ -111,7 +111,7 @@ var errOtherTab = errors.New("another tab was quicker")
 
 // startAttempt begins a QR login for the browser and sends it to look at it.
 func (s *Server) startAttempt(w http.ResponseWriter, r *http.Request, sess session.Session) error {
-	if addr := s.clientAddr(r); len(s.cfg.QRAllowFrom) > 0 && !isAmong(addr, s.cfg.QRAllowFrom) {
+	if addr := s.cfg.TrustedProxies.clientAddr(r); len(s.cfg.QRAllowFrom) > 0 && !isAmong(addr, s.cfg.QRAllowFrom) {
 		s.log.Warn("qr login", "step", "refused", "rule", "QR_ALLOW_FROM", "laptop", s.browserOf(r))
 		return &httpError{
 			status: http.StatusForbidden,
@@ -283,7 +283,7 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
 	made := ""
 	id, claimed, err := s.cfg.Grants.Claim(r.Context(), sess.Attempt, func(person idp.Person, tokens idp.Tokens) (string, error) {
 		var err error
-		made, err = s.cfg.Sessions.Create(r.Context(), person, tokens, session.ByPhone)
+		made, err = s.cfg.Sessions.Create(r, person, tokens, session.ByPhone)
 		return made, err
 	})
 	if made != "" && !claimed {

@@ -21,8 +21,8 @@ type Config struct {
 	Provider       *idp.Client
 	Sessions       *session.Manager
 	Grants         *devicegrant.Manager
-	People         []string       // who can log in at the demo provider; none with a real one
-	TrustedProxies []netip.Prefix // whose X-Forwarded headers count
+	People         []string // who can log in at the demo provider; none with a real one
+	TrustedProxies Proxies
 	QRAllowFrom    []netip.Prefix // who may start a QR login; none: everybody
 	Public         bool           // browsers come from elsewhere, so none has a private address
 	Log            *slog.Logger
@@ -92,6 +92,11 @@ func (s *Server) routes() http.Handler {
 
 	act("GET /activate", s.activate)
 	page("POST /activate", s.answer)
+
+	page("GET /devices", s.devices)
+	page("POST /devices/{ref}/end", s.endDevice)
+	page("POST /devices/{ref}/confirm", s.confirmDevice)
+	page("POST /devices/others/end", s.endOtherDevices) // no ref is in small letters
 
 	page("GET /static/{name}", s.static)
 	page("GET /healthz", s.healthz)

@@ -122,8 +122,8 @@ func TestEverySetting(t *testing.T) {
 		"LIMIT_LIVE":              "4",
 		"LIMIT_WRONG_CODES":       "5",
 		"LIMIT_WRONG_NUMBERS":     "6",
-		"LOG_FORMAT":      "json",
-		"LOG_LEVEL":       "debug",
+		"LOG_FORMAT":              "json",
+		"LOG_LEVEL":               "debug",
 	})
 	want := &config.Config{
 		Issuer:        "https://login.example.com/", // byte for byte: it is compared with the tokens'
