@@ -70,9 +70,8 @@ type DeviceCode struct {
 type Flow struct {
 	State, Nonce, Verifier string
 	ReturnTo               string // a path of ours
-	// Subject, if it is set, is who has to log in afresh: nobody else will do,
-	// and no login of before (see [AuthTime]).
-	Subject string
+	Afresh                 bool   // a login of before will not do; see [Flow.Fresh]
+	Subject                string // who has to log in; empty: anybody
 	Started time.Time
 }
 
