@@ -72,7 +72,7 @@ type Flow struct {
 	ReturnTo               string // a path of ours
 	Afresh                 bool   // a login of before will not do; see [Flow.Fresh]
 	Subject                string // who has to log in; empty: anybody
-	Started time.Time
+	Started                time.Time
 }
 
 // ErrNotReady says that the provider's discovery document has not been read yet.
