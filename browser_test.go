@@ -136,6 +136,11 @@ func walkThrough(t *testing.T, chromium context.Context, b *bank) {
 	phone.open(b.URL + "/devices")
 	phone.click(`#devices li[data-here] button`)
 	phone.await(`.who a[href="/login"]`)
+
+	laptop.click(`main a[href="/make-change"]`)
+	laptop.do("type an amount", chromedp.SendKeys(chromedp.CSS(`#make-change input[name="amount"]`), "0.30"))
+	laptop.click(`#make-change button`)
+	laptop.await(`#change`)
 }
 
 // need returns the path of a program that a test cannot do without.

@@ -277,6 +277,7 @@ func TestPagesEscape(t *testing.T) {
 		"logout":   f,
 		"notice":   notice{frame: f, Title: evil, Text: evil, Next: link{"/" + evil, evil}, Refresh: 2, State: evil, Status: 400, Reference: evil},
 		"activate": activatePage{f, evil, evil, evil},
+		"change":   changePage{f, evil, evil, evil},
 		"approve":  asks,
 		"continue": asks,
 		"number":   asks,

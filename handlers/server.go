@@ -81,6 +81,8 @@ func (s *Server) routes() http.Handler {
 	page("GET /logout", s.logoutQuestion)
 	page("POST /logout", s.logout)
 	act("GET /account", s.account)
+	page("GET /make-change", s.makeChange)
+	page("POST /make-change", s.makeChange)
 
 	act("GET /logged-out-qr-login", s.qrLogin)
 	page("POST /logged-out-qr-login", s.qrLoginNew)
