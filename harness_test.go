@@ -259,7 +259,7 @@ func (b *browser) submit(p page, id string, values url.Values) page {
 	}
 	filled := make(url.Values)
 	for input := range form.Descendants() {
-		if input.Data == "input" {
+		if input.Data == "input" && attr(input, "type") != "checkbox" { // none of ours is ticked
 			filled.Set(attr(input, "name"), attr(input, "value"))
 		}
 	}
