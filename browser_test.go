@@ -61,6 +61,15 @@ func walkThrough(t *testing.T, chromium context.Context, b *bank) {
 	laptop.await(`#by-phone`)                         // said once, so no script may have fetched it unseen
 	phone.await(`#login-state[data-state="claimed"]`) // by itself
 
+	phone.open(b.URL + "/account")
+	phone.click(`.new-device form[action$="/confirm"] button`)
+	phone.click(`#devices li:not([data-here]) button`)
+	phone.await(`main a[href="/devices"]`)
+	laptop.open(b.URL + "/account")
+	laptop.await(`#ended`)
+	laptop.open(b.URL + "/login")
+	laptop.logInAtProvider(b, richard)
+
 	laptop.click(`.who a[href="/logout"]`)
 	laptop.click(`#logout button`)
 	laptop.await(`.who a[href="/login"]`)
@@ -69,6 +78,14 @@ func walkThrough(t *testing.T, chromium context.Context, b *bank) {
 	}
 	laptop.open(b.URL + "/login") // as somebody else, without a restart
 	laptop.logInAtProvider(b, erlich)
+	phone.open(b.URL + "/devices")
+	phone.click(`#devices li[data-here] button`)
+	phone.await(`.who a[href="/login"]`)
+
+	laptop.click(`main a[href="/make-change"]`)
+	laptop.do("type an amount", chromedp.SendKeys(chromedp.CSS(`#make-change input[name="amount"]`), "0.30"))
+	laptop.click(`#make-change button`)
+	laptop.await(`#change`)
 }
 
 // need returns the path of a program that a test cannot do without.

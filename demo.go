@@ -12,19 +12,23 @@ import (
 	"changebank/kickstart"
 )
 
-// newDemo returns the demo provider, and the password of its people unless it
-// was chosen. A secret that nobody has chosen is put into cfg.
+// newDemo returns the demo provider, and the password of its people unless one
+// was chosen. Secrets that are missing it derives from the data's key, and puts
+// into cfg.
 func newDemo(ctx context.Context, cfg *config.Config, s *store.Store, log *slog.Logger) (demo *demoidp.Provider, password string, err error) {
 	if cfg.ClientSecret == "" {
 		// A secret that everybody can read in the repository would be none.
 		cfg.ClientSecret = config.Secret(hex.EncodeToString(s.DeriveKeys("client secret")[0]))
 	}
+	if cfg.UserPassword == config.KnownPassword {
+		password = config.KnownPassword
+	}
 	if cfg.UserPassword == "" {
-		password = newPassword(cfg, s, "user password")
+		password = newPassword(s, "user password")
 		cfg.UserPassword = config.Secret(password)
 	}
 	if cfg.AdminPassword == "" {
-		cfg.AdminPassword = config.Secret(newPassword(cfg, s, "admin password"))
+		cfg.AdminPassword = config.Secret(newPassword(s, "admin password"))
 	}
 	demo, err = demoidp.New(ctx, demoidp.Config{
 		Issuer:    cfg.DemoURL,
@@ -44,13 +48,9 @@ func newDemo(ctx context.Context, cfg *config.Config, s *store.Store, log *slog.
 	return demo, password, err
 }
 
-// newPassword returns the known password where only this machine reaches the
-// demo provider, and else one of the data's own: the same at every start, and
-// short, since it is typed on a phone.
-func newPassword(cfg *config.Config, s *store.Store, purpose string) string {
-	if !cfg.Exposed() {
-		return config.KnownPassword
-	}
+// newPassword returns a password that is the same at every start with the same
+// data, and short, since it is typed on a phone.
+func newPassword(s *store.Store, purpose string) string {
 	// Two groups of four letters, without those that look like others. That is
 	// 36 bits, which a login page does not let anybody try in years.
 	const letters = "abcdefghjkmnpqrstuvwxyz"

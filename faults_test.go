@@ -64,7 +64,7 @@ func hangUp(w http.ResponseWriter) {
 }
 
 // once spoils the next request to path whose form has this field, and counts
-// the requests.
+// the requests. Without a fault it only counts.
 func (f *front) once(path, field string, fault func(http.ResponseWriter, *http.Request)) *atomic.Int32 {
 	var count atomic.Int32
 	spoil := func(w http.ResponseWriter, r *http.Request) bool {
@@ -80,7 +80,7 @@ func (f *front) once(path, field string, fault func(http.ResponseWriter, *http.R
 			}
 			r.Body = again(body.String())
 		}
-		if count.Add(1) > 1 {
+		if count.Add(1) > 1 || fault == nil {
 			return false
 		}
 		fault(w, r)
@@ -134,8 +134,16 @@ func TestFaultAtTheApproval(t *testing.T) {
 		b.demo.once("/oauth2/device/approve", "", fault)
 		p := phone.answer(link, "yes")
 		if strings.HasSuffix(t.Name(), "404") { // the provider does not have the call
-			if got := laptop.get("/logged-out-qr-login").state(); got != "failed" {
-				t.Errorf("the laptop's page is %q, want failed", got)
+			next := p.attr("continue", "href")
+			if want := b.demo.URL + "/oauth2/device?client_id="; !strings.HasPrefix(next, want) || p.state() != "yes" {
+				t.Errorf("the phone is sent on to %q, want %s…", next, want)
+			}
+			if got := laptop.get("/logged-out-qr-login"); got.state() != "yes" || !strings.Contains(got.text("login-note"), "your phone once more") {
+				t.Errorf("the laptop's page is %q and says %q", got.state(), got.text("login-note"))
+			}
+			phone.submit(p, "approve", url.Values{"answer": {"no"}})
+			if got := laptop.get("/logged-out-qr-login").state(); got != "denied" {
+				t.Errorf("after the no the laptop's page is %q, want denied", got)
 			}
 			return
 		}

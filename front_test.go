@@ -27,6 +27,7 @@ type front struct {
 
 	mu      sync.Mutex
 	secrets []string
+	refresh []string // those of the secrets that are refresh tokens
 }
 
 func newFront(t testing.TB) *front {
@@ -85,6 +86,9 @@ func (f *front) remember(resp *http.Response) error {
 	for _, name := range []string{"device_code", "access_token", "refresh_token", "id_token"} {
 		if secret, ok := answer[name].(string); ok && secret != "" {
 			f.secrets = append(f.secrets, secret)
+			if name == "refresh_token" {
+				f.refresh = append(f.refresh, secret)
+			}
 		}
 	}
 	return nil
@@ -95,6 +99,13 @@ func (f *front) seen() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]string(nil), f.secrets...)
+}
+
+// refreshTokens returns those of them that are refresh tokens.
+func (f *front) refreshTokens() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]string(nil), f.refresh...)
 }
 
 // tee returns a body that is written to w while it is read.

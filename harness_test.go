@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -114,7 +115,7 @@ func start(t testing.TB, settings []string, launch launch) *bank {
 		name, value, _ := strings.Cut(setting, "=")
 		env[name] = value
 	}
-	b := &bank{log: &logBuffer{}, secret: env["CLIENT_SECRET"], password: env["USER_PASSWORD"]}
+	b := &bank{log: &logBuffer{}, secret: env["CLIENT_SECRET"], password: cmp.Or(env["USER_PASSWORD"], "password")}
 	stop, done := launch(args, env, b.log)
 	b.stop = func() {
 		stop()
@@ -129,7 +130,7 @@ func start(t testing.TB, settings []string, launch launch) *bank {
 	b.URL = b.log.await(t, `Changebank is at (\S+)`, done)
 	if env["ISSUER"] == "" {
 		b.DemoURL = b.log.await(t, `a demo inside this program, at (\S+)\.`, done)
-		if b.password == "" {
+		if env["USER_PASSWORD"] == "" {
 			b.password = b.log.await(t, `with the password "(\S+)"`, done)
 		}
 	}
@@ -178,9 +179,10 @@ func (l *logBuffer) await(t testing.TB, pattern string, ended <-chan struct{}) s
 // browser is a person's browser without JavaScript: it has cookies, follows
 // links and redirects, and submits forms.
 type browser struct {
-	t    testing.TB
-	bank *bank
-	http *http.Client
+	t     testing.TB
+	bank  *bank
+	http  *http.Client
+	agent string
 }
 
 const laptopAgent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -193,7 +195,7 @@ func (b *bank) browser(t testing.TB) *browser {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	t.Cleanup(transport.CloseIdleConnections)
-	return &browser{t, b, &http.Client{Jar: jar, Transport: transport, Timeout: 30 * time.Second}}
+	return &browser{t, b, &http.Client{Jar: jar, Transport: transport, Timeout: 30 * time.Second}, laptopAgent}
 }
 
 // page is what a browser sees.
@@ -238,7 +240,7 @@ func (b *browser) url(path string) string {
 func (b *browser) do(req *http.Request) page {
 	b.t.Helper()
 	if req.UserAgent() == "" {
-		req.Header.Set("User-Agent", laptopAgent)
+		req.Header.Set("User-Agent", b.agent)
 	}
 	resp, err := b.http.Do(req)
 	if err != nil {
@@ -267,7 +269,7 @@ func (b *browser) submit(p page, id string, values url.Values) page {
 	}
 	filled := make(url.Values)
 	for input := range form.Descendants() {
-		if input.Data == "input" {
+		if input.Data == "input" && attr(input, "type") != "checkbox" { // none of ours is ticked
 			filled.Set(attr(input, "name"), attr(input, "value"))
 		}
 	}

@@ -112,17 +112,21 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	})
 	defer provider.Close()
 	sessions := session.New(session.Config{
-		Store:   bank,
-		Secure:  strings.HasPrefix(cfg.AppURL, "https:"),
-		Refresh: provider.Refresh,
-		Revoke:  provider.Revoke,
-		Log:     log,
+		Store:     bank,
+		Secure:    strings.HasPrefix(cfg.AppURL, "https:"),
+		BrowserOf: handlers.Proxies(cfg.TrustedProxies).BrowserOf,
+		Refresh:   provider.Refresh,
+		Revoke:    provider.Revoke,
+		Log:       log,
 	})
 	grants := devicegrant.New(devicegrant.Config{
 		Provider:        provider,
 		Store:           bank,
 		VerificationURI: cfg.AppURL + "/activate",
+		Local:           cfg.Local(),
+		ConfirmNumber:   cfg.ConfirmNumber,
 		CodeLifetime:    cfg.CodeLifetime,
+		Limits:          devicegrant.Limits(cfg.Limits),
 		Log:             log,
 	})
 	defer grants.Close()
@@ -133,6 +137,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		Grants:         grants,
 		People:         people,
 		TrustedProxies: cfg.TrustedProxies,
+		QRAllowFrom:    cfg.QRAllowFrom,
+		Public:         !cfg.Local(),
 		Log:            log,
 	})
 	if err != nil {

@@ -70,6 +70,7 @@ func newTunnel(t testing.TB, name string) *tunnel {
 		r.SetURL(&url.URL{Scheme: "http", Host: "127.0.0.1:" + f.port})
 		r.Out.Host = r.In.Host
 		r.SetXForwarded()
+		r.Out.Header.Set("X-Forwarded-For", "203.0.113.7") // all come from one home
 	}}
 	f.server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("ngrok-skip-browser-warning") != "" || f.visited(r) {

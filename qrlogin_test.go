@@ -341,10 +341,11 @@ func TestLaptopsDoNotBreed(t *testing.T) {
 	}
 }
 
-// The first person who opens a code is the only one who can answer.
+// Where no number is asked for, the first person who opens a code is the only
+// one who can answer.
 func TestSecondPersonIsRefused(t *testing.T) {
 	t.Parallel()
-	b := startBank(t)
+	b := startBank(t, "CONFIRM_NUMBER=never")
 	laptop, first, second := b.browser(t), b.browser(t), b.browser(t)
 	first.logIn(richard)
 	second.logIn(erlich)

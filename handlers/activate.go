@@ -18,10 +18,17 @@ const activatePath = "/activate"
 type approvePage struct {
 	frame
 	Problem       string
+	Continue      string // the provider's own page, if the yes may not have got through
 	State         devicegrant.State
-	UserCode, Ref string
+	UserCode      string
+	Shown         string // which question this is
 	Browser, Addr string
 	Ago           string
+	Far           bool // not known to be in the same network
+	Second        bool // somebody else has the code, too
+	Switch        string
+	Number        string // to be typed on the laptop at AppURL
+	AppURL        string
 }
 
 // activatePage is the form for typing a code.
@@ -56,7 +63,7 @@ func (s *Server) activate(w http.ResponseWriter, r *http.Request) error {
 		return s.render(w, "activate", activatePage{frameOf(sess), s.host, "", ""})
 	}
 	a, err := s.cfg.Grants.Open(r.Context(), code, s.browserOf(r), *sess.Person)
-	return s.showQuestion(w, sess, code, a, err)
+	return s.showQuestion(w, r, sess, code, a, err)
 }
 
 // answer takes the person's yes or no.
@@ -65,7 +72,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	code, ref := r.PostFormValue("user_code"), r.PostFormValue("attempt")
+	code, shown := r.PostFormValue("user_code"), r.PostFormValue("attempt")
 	if !mayAnswer(sess) {
 		return s.loginFirst(w, r, code)
 	}
@@ -77,16 +84,16 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) error {
 		if tokenErr != nil {
 			return s.noToken(w, r, code, tokenErr)
 		}
-		a, err = s.cfg.Grants.Yes(r.Context(), code, ref, phone, *sess.Person, access)
+		a, err = s.cfg.Grants.Yes(r.Context(), code, shown, phone, *sess.Person, access)
 	case "no":
-		a, err = s.cfg.Grants.No(r.Context(), code, ref, phone, *sess.Person)
+		a, err = s.cfg.Grants.No(r.Context(), code, shown, phone, *sess.Person)
 	default:
 		return &httpError{status: http.StatusBadRequest, text: "Please answer with one of the two buttons.", next: link{activateWith(code), "Back to the question"}}
 	}
 	if err == nil || errors.Is(err, devicegrant.ErrChanged) || errors.Is(err, devicegrant.ErrTheirPage) {
 		return seeOther(w, r, activateWith(code)) // the page tells what has become of it
 	}
-	return s.showQuestion(w, sess, code, a, err)
+	return s.showQuestion(w, r, sess, code, a, err)
 }
 
 // noToken says why a yes cannot be passed on to the provider yet.
@@ -110,7 +117,7 @@ func (s *Server) noToken(w http.ResponseWriter, r *http.Request, code string, er
 }
 
 // showQuestion asks the person, or says what has become of the attempt.
-func (s *Server) showQuestion(w http.ResponseWriter, sess session.Session, code string, a devicegrant.Attempt, err error) error {
+func (s *Server) showQuestion(w http.ResponseWriter, r *http.Request, sess session.Session, code string, a devicegrant.Attempt, err error) error {
 	status, problem := http.StatusOK, ""
 	tooMany, isTooMany := errors.AsType[*devicegrant.TooManyError](err)
 	switch {
@@ -123,7 +130,7 @@ func (s *Server) showQuestion(w http.ResponseWriter, sess session.Session, code 
 		return &httpError{
 			status: http.StatusTooManyRequests,
 			text:   "You have tried too many codes that do not exist. Please wait " + minutes(tooMany.Wait) + ".",
-			next:   link{"/account", "Your account"}, err: err,
+			next:   link{"/account", "Your account"}, err: err, retry: tooMany.Wait,
 		}
 	case errors.Is(err, devicegrant.ErrTheirPage):
 		return s.render(w, "notice", notice{
@@ -136,7 +143,7 @@ func (s *Server) showQuestion(w http.ResponseWriter, sess session.Session, code 
 		return &httpError{
 			status: http.StatusForbidden,
 			title:  "Somebody else is at it",
-			text:   "Another person has opened this code first, and only they can answer. If the laptop is yours, cancel there and have a new code shown.",
+			text:   "Another person has answered this code, or was first to open it, and only they can go on. If the laptop is yours, cancel there and have a new code shown.",
 			next:   link{"/account", "Your account"}, err: err,
 		}
 	case errors.Is(err, devicegrant.ErrSilent):
@@ -144,26 +151,40 @@ func (s *Server) showQuestion(w http.ResponseWriter, sess session.Session, code 
 	case err != nil:
 		return err
 	}
-	// A yes that the provider has not heard can be said again.
-	asks := a.State == devicegrant.Opened || a.State == devicegrant.Yes && !a.Heard
-	if !asks {
-		words := phoneWords(a)
-		page := notice{frame: frameOf(sess), Title: words.Title, Text: words.Text, State: string(a.State), Next: link{"/account", "Your account"}}
-		if a.State == devicegrant.Yes || a.State == devicegrant.Approved {
-			page.Refresh = 2 // until the laptop is through
-		}
-		return s.render(w, "notice", page)
-	}
-	return s.renderStatus(w, status, "approve", approvePage{
+	page := approvePage{
 		frame:    frameOf(sess),
 		Problem:  problem,
+		Continue: a.Continue,
 		State:    a.State,
 		UserCode: a.UserCode,
-		Ref:      a.Ref,
+		Shown:    a.Shown(),
 		Browser:  browserName(a.Laptop.Agent),
 		Addr:     a.Laptop.Addr,
 		Ago:      ago(a.Started),
-	})
+		Far:      a.Far,
+		Second:   a.Second,
+		Switch:   loginPath(code) + "&switch=1",
+		AppURL:   s.cfg.AppURL,
+	}
+	saidYes := a.State == devicegrant.Number || a.State == devicegrant.Yes
+	switch {
+	case a.State == devicegrant.Opened, saidYes && !a.Heard:
+		// A yes that the provider has not heard can be said again.
+		return s.renderStatus(w, status, "approve", page)
+	case a.State == devicegrant.Number:
+		if page.Number, err = s.cfg.Grants.NumberFor(r.Context(), a.ID, *sess.Person); err != nil {
+			return err
+		}
+		return s.render(w, "number", page)
+	case saidYes && a.Continue != "":
+		return s.render(w, "continue", page)
+	}
+	words := phoneWords(a)
+	end := notice{frame: frameOf(sess), Title: words.Title, Text: words.Text, State: string(a.State), Next: link{"/account", "Your account"}}
+	if a.State == devicegrant.Yes || a.State == devicegrant.Approved {
+		end.Refresh = 2 // until the laptop is through
+	}
+	return s.render(w, "notice", end)
 }
 
 // ownCode reports whether the code is the one that this browser shows itself.

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -12,37 +13,60 @@ import (
 	"github.com/mileusna/useragent"
 
 	"changebank/internal/devicegrant"
+	"changebank/internal/session"
 )
 
 // maxAgent is how many bytes of a User-Agent header are kept; no real one is
 // longer.
 const maxAgent = 400
 
-// browserOf returns what the request tells of its browser.
-func (s *Server) browserOf(r *http.Request) devicegrant.Browser {
+// Proxies are the networks of the proxies before us: whose X-Forwarded headers
+// count.
+type Proxies []netip.Prefix
+
+// BrowserOf returns what the request tells of its browser.
+func (p Proxies) BrowserOf(r *http.Request) session.Browser {
 	agent := r.UserAgent()
 	if len(agent) > maxAgent {
 		agent = agent[:maxAgent]
 	}
-	b := devicegrant.Browser{Agent: strings.ToValidUTF8(agent, "")}
-	if addr := s.clientAddr(r); addr.IsValid() {
+	b := session.Browser{Agent: strings.ToValidUTF8(agent, "")}
+	if addr := p.clientAddr(r); addr.IsValid() {
 		b.Addr = addr.String()
 	}
 	return b
 }
 
+// browserOf is [Proxies.BrowserOf] for a QR login. It warns of a proxy that
+// nobody configured: all browsers then seem to have its address. They do not
+// count as being in one network, but the limits count them as one.
+func (s *Server) browserOf(r *http.Request) devicegrant.Browser {
+	b := s.cfg.TrustedProxies.BrowserOf(r)
+	if addr, err := netip.ParseAddr(b.Addr); err == nil && s.cfg.Public && (addr.IsPrivate() || addr.IsLoopback()) {
+		s.proxies.Do(func() {
+			s.log.Warn("browsers seem to come from a private address; if a proxy stands in front, TRUSTED_PROXIES must name it, and it must send X-Forwarded-For", "addr", addr)
+		})
+	}
+	return devicegrant.Browser(b)
+}
+
+// isAmong reports whether one of the networks has the address.
+func isAmong(addr netip.Addr, networks []netip.Prefix) bool {
+	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(addr) })
+}
+
 // clientAddr returns the address of the browser: the one that connected, or
 // behind proxies that we trust the right-most one they report that is not one
 // of them. What stands further left could have been sent by anybody.
-func (s *Server) clientAddr(r *http.Request) netip.Addr {
+func (p Proxies) clientAddr(r *http.Request) netip.Addr {
 	addr := peer(r)
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0 && s.trusted(addr); i-- {
+	for i := len(hops) - 1; i >= 0 && p.trusted(addr); i-- {
 		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
 		if err != nil {
 			break
 		}
-		addr = hop.Unmap()
+		addr = hop.Unmap().WithZone("") // which could hold any text
 	}
 	return addr
 }
@@ -60,14 +84,7 @@ func peer(r *http.Request) netip.Addr {
 	return addr.Unmap().WithZone("")
 }
 
-func (s *Server) trusted(addr netip.Addr) bool {
-	for _, prefix := range s.cfg.TrustedProxies {
-		if prefix.Contains(addr) {
-			return true
-		}
-	}
-	return false
-}
+func (p Proxies) trusted(addr netip.Addr) bool { return isAmong(addr, p) }
 
 // browserName says in a few words which browser and system it was, as far as
 // its User-Agent can be believed.
@@ -108,8 +125,12 @@ func ago(t time.Time) string {
 		return "just now"
 	case d < 2*time.Minute:
 		return fmt.Sprintf("%d seconds ago", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d minutes ago", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d hours ago", int(d.Hours()))
 	}
-	return fmt.Sprintf("%d minutes ago", int(d.Minutes()))
+	return fmt.Sprintf("%d days ago", int(d.Hours()/24))
 }
 
 // minutes says how long d is, for a person who must wait.

@@ -30,7 +30,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.cfg.Grants.Get(r.Context(), sess.Attempt)
+	_, err = s.cfg.Grants.Look(r.Context(), sess.Attempt, s.browserOf(r))
 	if errors.Is(err, devicegrant.ErrNone) {
 		w.WriteHeader(http.StatusNoContent) // tells the browser not to come back
 		return nil

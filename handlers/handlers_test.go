@@ -11,16 +11,18 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/makiuchi-d/gozxing"
 	"github.com/makiuchi-d/gozxing/qrcode"
 
 	"changebank/internal/devicegrant"
+	"changebank/internal/session"
 )
 
 var states = []devicegrant.State{
-	devicegrant.Waiting, devicegrant.Opened, devicegrant.Yes, devicegrant.Approved, devicegrant.Claimed,
+	devicegrant.Waiting, devicegrant.Opened, devicegrant.Number, devicegrant.Yes, devicegrant.Approved, devicegrant.Claimed,
 	devicegrant.Denied, devicegrant.Expired, devicegrant.Cancelled, devicegrant.Failed,
 }
 
@@ -48,7 +50,7 @@ func TestOwnPath(t *testing.T) {
 
 // X-Forwarded-For counts only as far as trusted proxies wrote it.
 func TestClientAddr(t *testing.T) {
-	s := &Server{cfg: Config{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("10.0.0.0/8")}}}
+	proxies := Proxies{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("10.0.0.0/8")}
 	for _, tt := range []struct {
 		name, remote string
 		forwarded    []string
@@ -64,12 +66,13 @@ func TestClientAddr(t *testing.T) {
 		{"all are proxies", "127.0.0.1:1234", []string{"10.1.2.3"}, "10.1.2.3"},
 		{"4 in 6", "[::ffff:203.0.113.7]:1234", nil, "203.0.113.7"},
 		{"4 in 6 behind a proxy", "[::1]:1234", []string{"::ffff:203.0.113.7"}, "203.0.113.7"},
+		{"any text as a zone", "127.0.0.1:1234", []string{"fe80::1%\u202eall is well"}, "fe80::1"},
 		{"no address", "@", nil, "invalid IP"},
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.RemoteAddr = tt.remote
 		r.Header["X-Forwarded-For"] = tt.forwarded
-		if got := s.clientAddr(r).String(); got != tt.want {
+		if got := proxies.clientAddr(r).String(); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
 	}
@@ -101,10 +104,54 @@ func TestBrowserName(t *testing.T) {
 	}
 }
 
+func TestAgo(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		time.Second:                "just now",
+		2 * time.Second:            "2 seconds ago",
+		119 * time.Second:          "119 seconds ago",
+		2 * time.Minute:            "2 minutes ago",
+		119 * time.Minute:          "119 minutes ago",
+		2 * time.Hour:              "2 hours ago",
+		47 * time.Hour:             "47 hours ago",
+		48 * time.Hour:             "2 days ago",
+		7*24*time.Hour - time.Hour: "6 days ago",
+	} {
+		if got := ago(time.Now().Add(-d)); got != want {
+			t.Errorf("ago(%v) = %q, want %q", d, got, want)
+		}
+	}
+}
+
+// What is known of a device's last visit: a cookie that was stolen shows by
+// another browser, at another address, than those of the login.
+func TestLastSeen(t *testing.T) {
+	const firefox, curl = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "curl/8.1\u202e"
+	home, away := "192.0.2.1", "203.0.113.7"
+	now := time.Now()
+	for _, tt := range []struct {
+		name   string
+		seen   time.Time
+		latest session.Browser
+		want   string
+	}{
+		{"never", time.Time{}, session.Browser{}, "not yet"},
+		{"now", now, session.Browser{Agent: firefox, Addr: home}, "in the last few minutes"},
+		{"long ago", now.Add(-3 * time.Hour), session.Browser{Agent: firefox, Addr: home}, "3 hours ago"},
+		{"from elsewhere", now.Add(-3 * time.Hour), session.Browser{Agent: firefox, Addr: away}, "3 hours ago, from " + away},
+		{"by another", now, session.Browser{Agent: curl, Addr: home}, "in the last few minutes, as curl"},
+		{"by another from elsewhere", now, session.Browser{Agent: curl, Addr: away}, "in the last few minutes, as curl, from " + away},
+	} {
+		got := lastSeen(session.Session{Browser: session.Browser{Agent: firefox, Addr: home}, Seen: tt.seen, Latest: tt.latest})
+		if got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestBrowserOfIsBounded(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("User-Agent", strings.Repeat("é", 10_000))
-	if b := new(Server).browserOf(r); len(b.Agent) > maxAgent || !utf8.ValidString(b.Agent) {
+	if b := Proxies(nil).BrowserOf(r); len(b.Agent) > maxAgent || !utf8.ValidString(b.Agent) {
 		t.Errorf("%d bytes are kept of a long User-Agent, valid: %v", len(b.Agent), utf8.ValidString(b.Agent))
 	}
 }
@@ -193,7 +240,7 @@ func TestWords(t *testing.T) {
 		seen[w] = state
 	}
 	refused := laptopWords(devicegrant.Attempt{State: devicegrant.Failed, Reason: devicegrant.ReasonRefused})
-	for _, reason := range []devicegrant.Reason{devicegrant.ReasonOtherPerson, devicegrant.ReasonUnverified} {
+	for _, reason := range []devicegrant.Reason{devicegrant.ReasonOtherPerson, devicegrant.ReasonUnverified, devicegrant.ReasonClient, devicegrant.ReasonGone, devicegrant.ReasonNumber, devicegrant.ReasonMoved} {
 		if laptopWords(devicegrant.Attempt{State: devicegrant.Failed, Reason: reason}) == refused {
 			t.Errorf("failed because of %q has no words of its own", reason)
 		}
@@ -210,20 +257,31 @@ func TestPagesEscape(t *testing.T) {
 	s := &Server{pages: pages}
 	const evil = `"><script>alert(1)</script>`
 	f := frame{Person: evil}
+	asks := approvePage{
+		frame: f, Problem: evil, Continue: "javascript:" + evil, UserCode: evil, Shown: evil, Browser: evil, Addr: evil,
+		Ago: evil, State: evil, Far: true, Switch: "javascript:" + evil, Number: evil, AppURL: evil,
+	}
+	evilDevice := device{Ref: evil, Browser: evil, Began: evil, Addr: evil, Seen: evil}
 	for name, data := range map[string]any{
 		"home": struct {
 			frame
 			People []string
-		}{f, []string{evil}},
+			Ended  bool
+		}{f, []string{evil}, true},
 		"account": struct {
 			frame
 			ByPhone bool
-		}{f, true},
+			New     []device
+		}{f, true, []device{evilDevice}},
+		"devices":  devicesPage{f, []device{evilDevice}, []device{evilDevice}, true},
 		"logout":   f,
 		"notice":   notice{frame: f, Title: evil, Text: evil, Next: link{"/" + evil, evil}, Refresh: 2, State: evil, Status: 400, Reference: evil},
 		"activate": activatePage{f, evil, evil, evil},
-		"approve":  approvePage{frame: f, Problem: evil, UserCode: evil, Ref: evil, Browser: evil, Addr: evil, Ago: evil, State: evil},
-		"qrlogin":  qrPage{frame: f, Words: words{evil, evil}, Note: evil, QR: "<svg></svg>", UserCode: evil, URI: evil, URIComplete: "javascript:" + evil, TimeLeft: evil, State: evil},
+		"change":   changePage{f, evil, evil, evil},
+		"approve":  asks,
+		"continue": asks,
+		"number":   asks,
+		"qrlogin":  qrPage{frame: f, Words: words{evil, evil}, Note: evil, QR: "<svg></svg>", UserCode: evil, URI: evil, URIComplete: "javascript:" + evil, TimeLeft: evil, State: evil, Problem: evil},
 	} {
 		w := httptest.NewRecorder()
 		if err := s.render(w, name, data); err != nil {

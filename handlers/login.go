@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,11 +13,22 @@ import (
 	"changebank/internal/session"
 )
 
-// login sends the browser to the provider.
+// login sends the browser to the provider. With switch=1 the provider asks who
+// it is, even if it knows.
 func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
-	target, flow, err := s.cfg.Provider.AuthURL(ownPath(r.FormValue("return_to")))
+	sess, err := s.cfg.Sessions.Load(r)
+	if err != nil {
+		return err
+	}
+	again := r.FormValue("switch") == "1"
+	byPhone := sess.LoggedIn() && sess.By == session.ByPhone
+	target, flow, err := s.cfg.Provider.AuthURL(ownPath(r.FormValue("return_to")), again || byPhone)
 	if err != nil {
 		return providerError(err)
+	}
+	flow.Afresh = byPhone
+	if byPhone && !again {
+		flow.Subject = sess.Person.Subject
 	}
 	_, err = s.cfg.Sessions.Update(w, r, func(sess *session.Session) error {
 		sess.AddFlow(flow)
@@ -54,24 +66,29 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) error {
 		return seeOther(w, r, "/account") // the page was opened again
 	case errors.Is(err, errNoFlow):
 		// Also what stops login CSRF: somebody else's answer, sent as a link.
-		return &httpError{http.StatusBadRequest, "", "This login was begun in another browser, too long ago, or has been used already.", again, err}
+		return &httpError{status: http.StatusBadRequest, text: "This login was begun in another browser, too long ago, or has been used already.", next: again, err: err}
 	case err != nil:
 		return err
 	}
 	again.Path += "?return_to=" + url.QueryEscape(flow.ReturnTo)
 
 	tokens, err := s.cfg.Provider.Exchange(r.Context(), flow, r.URL.Query())
-	if refused, ok := errors.AsType[*idp.Error](err); ok && refused.Status == 0 {
-		return &httpError{http.StatusForbidden, "You are not logged in", "The login service did not let you in, or you turned back.", again, err}
-	}
-	if err != nil {
-		return &httpError{http.StatusBadGateway, "", "It did not finish your login. Please try again.", again, err}
+	switch refused, ok := errors.AsType[*idp.Error](err); {
+	case ok && refused.OfClient():
+		return providerError(err)
+	case ok && refused.Status == 0:
+		return &httpError{status: http.StatusForbidden, title: "You are not logged in", text: "The login service did not let you in, or you turned back.", next: again, err: err}
+	case err != nil:
+		return &httpError{status: http.StatusBadGateway, text: "It did not finish your login. Please try again.", next: again, err: err}
 	}
 	person, err := s.cfg.Provider.Verify(r.Context(), tokens, flow.Nonce)
 	if err != nil {
-		return &httpError{http.StatusBadGateway, "", "What it says about you could not be verified, so you are not logged in.", again, err}
+		return &httpError{status: http.StatusBadGateway, text: "What it says about you could not be verified, so you are not logged in.", next: again, err: err}
 	}
-	id, err := s.cfg.Sessions.Create(r.Context(), person, tokens, session.ByProvider)
+	if err := asAsked(flow, person, tokens); err != nil {
+		return err
+	}
+	id, err := s.cfg.Sessions.Create(r, person, tokens, session.ByProvider)
 	if err != nil {
 		return err
 	}
@@ -86,6 +103,28 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return seeOther(w, r, flow.ReturnTo)
+}
+
+// asAsked refuses a login that had to be a new one, or a certain person's, and
+// is not. A laptop that somebody was tricked into logging in could otherwise say
+// yes for the next one, with nobody having typed a password there.
+func asAsked(flow idp.Flow, person idp.Person, tokens idp.Tokens) error {
+	again := link{"/login?return_to=" + url.QueryEscape(flow.ReturnTo), "Log in again"}
+	switch {
+	case flow.Subject != "" && person.Subject != flow.Subject:
+		return &httpError{
+			status: http.StatusForbidden, title: "That was somebody else",
+			text: "This browser is logged in as another person. Log in as that one, or log out first.",
+			next: again, err: errors.New("another person logged in than the one who had to"),
+		}
+	case flow.Afresh && !flow.Fresh(tokens.ID):
+		return &httpError{
+			status: http.StatusForbidden, title: "Your password is needed",
+			text: "This browser was logged in by a phone, so it has to log in with a password before it may let others in. The login service did not ask for it, or does not say so.",
+			next: again, err: errors.New("no auth_time, or one before the request"),
+		}
+	}
+	return nil
 }
 
 // logoutQuestion asks: a link that somebody sent must not log anybody out.
@@ -140,9 +179,21 @@ func (s *Server) revoke(ctx context.Context, tokens idp.Tokens) {
 // providerError gives a fault of the provider its words.
 func providerError(err error) error {
 	if errors.Is(err, idp.ErrNotReady) {
-		return &httpError{http.StatusServiceUnavailable, "", "It is starting, or cannot be reached. Please try again in a moment.", link{"/", "Home"}, err}
+		return &httpError{
+			status: http.StatusServiceUnavailable,
+			text:   "It is starting, or cannot be reached. This page tries again by itself.",
+			next:   link{"/", "Home"}, err: err, retry: 5 * time.Second,
+		}
 	}
-	return &httpError{http.StatusBadGateway, "", "It did not answer as it should. Please try again in a moment.", link{"/", "Home"}, err}
+	if refused, ok := errors.AsType[*idp.Error](err); ok && refused.OfClient() {
+		return &httpError{
+			status: http.StatusBadGateway,
+			title:  "The login service does not accept Changebank",
+			text:   "Nobody can log in until whoever runs Changebank has set it right. Its log says what is wrong.",
+			next:   link{"/", "Home"}, err: fmt.Errorf("%w; do CLIENT_ID, CLIENT_SECRET and CLIENT_AUTH fit, and may this application use the grant?", err),
+		}
+	}
+	return &httpError{status: http.StatusBadGateway, text: "It did not answer as it should. Please try again in a moment.", next: link{"/", "Home"}, err: err}
 }
 
 // ownPath returns path if it is one of ours, else the account's: a link to our

@@ -7,8 +7,11 @@ import (
 	"errors"
 	"html/template"
 	"io/fs"
+	"math"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"changebank/internal/session"
 	"changebank/static"
@@ -50,6 +53,7 @@ type httpError struct {
 	text   string
 	next   link
 	err    error
+	retry  time.Duration // after which another try may succeed, 0: nobody knows
 }
 
 func (e *httpError) Error() string {
@@ -97,6 +101,12 @@ func (s *Server) showError(w http.ResponseWriter, r *http.Request, err error) {
 		}
 	}
 	page := notice{Title: e.title, Text: e.text, Next: e.next, Status: e.status}
+	if seconds := int(math.Ceil(e.retry.Seconds())); seconds > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(seconds))
+		if e.status == http.StatusServiceUnavailable {
+			page.Refresh = seconds
+		}
+	}
 	if page.Title == "" {
 		page.Title = errorTitles[e.status]
 	}
@@ -118,7 +128,7 @@ func (s *Server) showError(w http.ResponseWriter, r *http.Request, err error) {
 func parsePages() (map[string]*template.Template, error) {
 	layout, err := template.New("layout.html").
 		Funcs(template.FuncMap{"asset": static.Path}).
-		ParseFS(templates.Files, "layout.html")
+		ParseFS(templates.Files, "layout.html", "new-devices.html")
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +138,7 @@ func parsePages() (map[string]*template.Template, error) {
 	}
 	pages := make(map[string]*template.Template)
 	for _, name := range names {
-		if name == "layout.html" {
+		if layout.Lookup(name) != nil {
 			continue
 		}
 		page, err := layout.Clone()

@@ -16,10 +16,15 @@ func (s *Server) home(w http.ResponseWriter, r *http.Request) error {
 	if sess.LoggedIn() {
 		return seeOther(w, r, "/account")
 	}
+	ended, err := s.cfg.Sessions.WasEnded(r)
+	if err != nil {
+		return err
+	}
 	return s.render(w, "home", struct {
 		frame
 		People []string
-	}{frameOf(sess), s.cfg.People})
+		Ended  bool // from another device
+	}{frameOf(sess), s.cfg.People, ended})
 }
 
 // errGreeted says that another tab has shown the greeting.
@@ -33,10 +38,15 @@ func (s *Server) account(w http.ResponseWriter, r *http.Request) error {
 	if !sess.LoggedIn() {
 		return seeOther(w, r, "/")
 	}
+	devices, err := s.devicesOf(r, sess)
+	if err != nil {
+		return err
+	}
 	page := struct {
 		frame
 		ByPhone bool // to be said once: somebody else's phone may have said yes
-	}{frame: frameOf(sess)}
+		New     []device
+	}{frame: frameOf(sess), New: newOnes(sess, devices)}
 	if sess.By == session.ByPhone && !sess.Greeted {
 		_, err := s.cfg.Sessions.Update(w, r, func(sess *session.Session) error {
 			if !sess.LoggedIn() || sess.Greeted {

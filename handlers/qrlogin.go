@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"regexp"
+	"strings"
 	"time"
 
 	"changebank/internal/devicegrant"
@@ -25,6 +27,8 @@ type qrPage struct {
 	QR               template.HTML // empty where the code is of no use any more
 	UserCode         string
 	URI, URIComplete string
+	Number           bool   // the number must be typed
+	Problem          string // with what was typed
 	SecondsLeft      int
 	TimeLeft         string
 }
@@ -41,12 +45,12 @@ func (s *Server) qrLogin(w http.ResponseWriter, r *http.Request) error {
 		return seeOther(w, r, "/account")
 	}
 	if sess.Attempt != "" {
-		a, err := s.cfg.Grants.Get(r.Context(), sess.Attempt)
+		a, err := s.cfg.Grants.Look(r.Context(), sess.Attempt, s.browserOf(r))
 		if !errors.Is(err, devicegrant.ErrNone) {
 			if err != nil {
 				return err
 			}
-			return s.showAttempt(w, r, a)
+			return s.showAttempt(w, r, a, "")
 		}
 	}
 	// A browser shows that it keeps our cookie before the provider is asked
@@ -69,7 +73,9 @@ func (s *Server) qrLogin(w http.ResponseWriter, r *http.Request) error {
 	return s.startAttempt(w, r, sess)
 }
 
-func (s *Server) showAttempt(w http.ResponseWriter, r *http.Request, a devicegrant.Attempt) error {
+// showAttempt draws the laptop's page. problem says what was wrong with a
+// number that was typed.
+func (s *Server) showAttempt(w http.ResponseWriter, r *http.Request, a devicegrant.Attempt, problem string) error {
 	if a.State == devicegrant.Approved || a.State == devicegrant.Claimed {
 		return seeOther(w, r, "/reload")
 	}
@@ -82,6 +88,7 @@ func (s *Server) showAttempt(w http.ResponseWriter, r *http.Request, a devicegra
 		UserCode:    a.UserCode,
 		URI:         a.URI,
 		URIComplete: a.URIComplete,
+		Number:      a.State == devicegrant.Number,
 		SecondsLeft: int(left.Seconds()),
 		TimeLeft:    fmt.Sprintf("%d:%02d", int(left.Minutes()), int(left.Seconds())%60),
 	}
@@ -91,7 +98,11 @@ func (s *Server) showAttempt(w http.ResponseWriter, r *http.Request, a devicegra
 			return fmt.Errorf("draw the QR code: %w", err)
 		}
 	}
-	return s.render(w, "qrlogin", page)
+	status := http.StatusOK
+	if problem != "" && page.Number {
+		page.Problem, status = problem, http.StatusUnprocessableEntity
+	}
+	return s.renderStatus(w, status, "qrlogin", page)
 }
 
 // errOtherTab says that another tab of this browser has started an attempt, or
@@ -100,7 +111,32 @@ var errOtherTab = errors.New("another tab was quicker")
 
 // startAttempt begins a QR login for the browser and sends it to look at it.
 func (s *Server) startAttempt(w http.ResponseWriter, r *http.Request, sess session.Session) error {
-	a, err := s.cfg.Grants.Start(r.Context(), s.browserOf(r))
+	if addr := s.cfg.TrustedProxies.clientAddr(r); len(s.cfg.QRAllowFrom) > 0 && !isAmong(addr, s.cfg.QRAllowFrom) {
+		s.log.Warn("qr login", "step", "refused", "rule", "QR_ALLOW_FROM", "laptop", s.browserOf(r))
+		return &httpError{
+			status: http.StatusForbidden,
+			title:  "Not from here",
+			text:   "A login by phone can be started only from certain networks, and this one is not among them. Log in here instead.",
+			next:   link{"/login", "Log in here"},
+		}
+	}
+	a, err := s.cfg.Grants.Start(r.Context(), s.browserOf(r), sess.ID)
+	if tooMany, ok := errors.AsType[*devicegrant.TooManyError](err); ok {
+		return &httpError{
+			status: http.StatusTooManyRequests,
+			title:  "Too many codes",
+			text:   "Too many codes were asked for from here. Please wait " + minutes(tooMany.Wait) + ", or log in here instead.",
+			next:   link{"/login", "Log in here"}, err: err, retry: tooMany.Wait,
+		}
+	}
+	if errors.Is(err, devicegrant.ErrNoNumber) {
+		return &httpError{
+			status: http.StatusForbidden,
+			title:  "Not by phone",
+			text:   "Changebank is set to ask for a number that the phone shows, and this login service cannot show one. Log in here instead.",
+			next:   link{"/login", "Log in here"}, err: err,
+		}
+	}
 	if errors.Is(err, devicegrant.ErrStrayPage) {
 		return &httpError{
 			status: http.StatusBadGateway,
@@ -166,6 +202,38 @@ func (s *Server) qrLoginCancel(w http.ResponseWriter, r *http.Request) error {
 	return seeOther(w, r, qrPath)
 }
 
+// qrLoginConfirm takes the number that the phone shows.
+func (s *Server) qrLoginConfirm(w http.ResponseWriter, r *http.Request) error {
+	sess, err := s.cfg.Sessions.Load(r)
+	if err != nil {
+		return err
+	}
+	if sess.Attempt == "" {
+		return seeOther(w, r, "/")
+	}
+	a, err := s.cfg.Grants.Look(r.Context(), sess.Attempt, s.browserOf(r))
+	if errors.Is(err, devicegrant.ErrNone) {
+		return seeOther(w, r, qrPath)
+	}
+	if err != nil {
+		return err
+	}
+	number := strings.Join(strings.Fields(r.PostFormValue("number")), "")
+	if !fourDigits.MatchString(number) { // a slip, and no try
+		return s.showAttempt(w, r, a, "It is four digits, as your phone shows them.")
+	}
+	a, err = s.cfg.Grants.Confirm(r.Context(), sess.Attempt, number)
+	if errors.Is(err, devicegrant.ErrWrongNumber) {
+		return s.showAttempt(w, r, a, "That is not the number on your phone. Look again: after too many wrong ones this login is stopped.")
+	}
+	if err != nil && !errors.Is(err, devicegrant.ErrNone) {
+		return err
+	}
+	return seeOther(w, r, qrPath)
+}
+
+var fourDigits = regexp.MustCompile(`^[0-9]{4}$`)
+
 // deviceGrantFinished is the example's own JSON, for clients written against it.
 func (s *Server) deviceGrantFinished(w http.ResponseWriter, r *http.Request) error {
 	sess, err := s.cfg.Sessions.Load(r)
@@ -209,10 +277,13 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
 	case sess.Attempt == "":
 		return seeOther(w, r, qrPath)
 	}
+	if _, err := s.cfg.Grants.Look(r.Context(), sess.Attempt, s.browserOf(r)); err != nil && !errors.Is(err, devicegrant.ErrNone) {
+		return err
+	}
 	made := ""
 	id, claimed, err := s.cfg.Grants.Claim(r.Context(), sess.Attempt, func(person idp.Person, tokens idp.Tokens) (string, error) {
 		var err error
-		made, err = s.cfg.Sessions.Create(r.Context(), person, tokens, session.ByPhone)
+		made, err = s.cfg.Sessions.Create(r, person, tokens, session.ByPhone)
 		return made, err
 	})
 	if made != "" && !claimed {

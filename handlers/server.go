@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"sync"
 
 	"changebank/internal/devicegrant"
 	"changebank/internal/idp"
@@ -20,8 +21,10 @@ type Config struct {
 	Provider       *idp.Client
 	Sessions       *session.Manager
 	Grants         *devicegrant.Manager
-	People         []string       // who can log in at the demo provider; none with a real one
-	TrustedProxies []netip.Prefix // whose X-Forwarded headers count
+	People         []string // who can log in at the demo provider; none with a real one
+	TrustedProxies Proxies
+	QRAllowFrom    []netip.Prefix // who may start a QR login; none: everybody
+	Public         bool           // browsers come from elsewhere, so none has a private address
 	Log            *slog.Logger
 }
 
@@ -33,6 +36,7 @@ type Server struct {
 	log     *slog.Logger
 	pages   map[string]*template.Template
 	handler http.Handler
+	proxies sync.Once     // for the warning about proxies that are not trusted
 	stop    chan struct{} // closed when the event streams must end
 }
 
@@ -77,16 +81,24 @@ func (s *Server) routes() http.Handler {
 	page("GET /logout", s.logoutQuestion)
 	page("POST /logout", s.logout)
 	act("GET /account", s.account)
+	page("GET /make-change", s.makeChange)
+	page("POST /make-change", s.makeChange)
 
 	act("GET /logged-out-qr-login", s.qrLogin)
 	page("POST /logged-out-qr-login", s.qrLoginNew)
 	page("POST /logged-out-qr-login/cancel", s.qrLoginCancel)
+	page("POST /logged-out-qr-login/confirm", s.qrLoginConfirm)
 	act("GET /logged-out-qr-login/events", s.events)
 	act("GET /device_grant_finished", s.deviceGrantFinished)
 	act("GET /reload", s.reload)
 
 	act("GET /activate", s.activate)
 	page("POST /activate", s.answer)
+
+	page("GET /devices", s.devices)
+	page("POST /devices/{ref}/end", s.endDevice)
+	page("POST /devices/{ref}/confirm", s.confirmDevice)
+	page("POST /devices/others/end", s.endOtherDevices) // no ref is in small letters
 
 	page("GET /static/{name}", s.static)
 	page("GET /healthz", s.healthz)

@@ -15,6 +15,8 @@ func laptopWords(a devicegrant.Attempt) words {
 		return words{"Waiting for your phone", "Scan the code with the camera of the phone that you are logged in on, and say yes there. This page goes on by itself."}
 	case devicegrant.Opened:
 		return words{"Your phone opened it", "Check that it shows the code below, and say yes there."}
+	case devicegrant.Number:
+		return words{"Type the number on your phone", "Your phone said yes, and shows four digits. Type them here."}
 	case devicegrant.Yes:
 		return words{"Your phone said yes", "Logging you in. This takes a moment."}
 	case devicegrant.Approved:
@@ -34,6 +36,14 @@ func laptopWords(a devicegrant.Attempt) words {
 	switch a.Reason {
 	case devicegrant.ReasonOtherPerson:
 		return words{"This login was stopped", "The code was used by somebody else than the person who said yes. Nobody was logged in. Show a new code, and scan it only with your own phone."}
+	case devicegrant.ReasonNumber:
+		return words{"That was not the number", "The wrong number was typed too often, so nobody was logged in. Show a new code, and scan it with the phone in your hand."}
+	case devicegrant.ReasonMoved:
+		return words{"This laptop changed its network", "After your phone said yes, this page came from another network than before, so nobody was logged in. Show a new code."}
+	case devicegrant.ReasonGone:
+		return words{"This code is no longer good", "The login service has forgotten it. Show a new code and say yes once more."}
+	case devicegrant.ReasonClient:
+		return words{"The login service does not accept Changebank", "Nobody can log in this way until whoever runs Changebank has set it right; its log says what is wrong."}
 	case devicegrant.ReasonUnverified:
 		return words{"This login was stopped", "What the login service says about you could not be verified. Please try a new code."}
 	}
@@ -45,12 +55,17 @@ func laptopNote(a devicegrant.Attempt) string {
 	if a.Silent {
 		return "The login service does not answer. We keep trying."
 	}
+	if a.Heard && a.Continue != "" {
+		return "The login service asks your phone once more, on a page of its own. Say yes there, too."
+	}
 	return ""
 }
 
 // phoneWords are for the phone, once there is nothing left to ask.
 func phoneWords(a devicegrant.Attempt) words {
 	switch a.State {
+	case devicegrant.Number:
+		return words{"One more step", "Type this number on the laptop."}
 	case devicegrant.Yes, devicegrant.Approved:
 		return words{"You said yes", "Your laptop is being logged in. Look at its screen; if nothing moves there, open its page again."}
 	case devicegrant.Claimed:
@@ -61,6 +76,12 @@ func phoneWords(a devicegrant.Attempt) words {
 		return words{"Too late", "The code has expired. If the laptop is yours, have it show a new one."}
 	case devicegrant.Cancelled:
 		return words{"The laptop has gone", "It cancelled, or was logged in another way. You can close this page."}
+	}
+	switch a.Reason {
+	case devicegrant.ReasonNumber:
+		return words{"Stopped", "The laptop typed the wrong number too often, so it was not logged in. If that was not you, somebody tried to log in as you: you need do nothing more."}
+	case devicegrant.ReasonMoved:
+		return words{"Stopped", "The laptop changed its network after you said yes, so it was not logged in. If it is yours, have it show a new code."}
 	}
 	return words{"That did not work", "The laptop was not logged in. Its screen says why; have it show a new code."}
 }

@@ -30,7 +30,8 @@
       document.title = fresh.title;
       // What is said must change inside an element that stays.
       byID("announce").textContent = byID("login-state").textContent + ". " + byID("login-words").textContent;
-      if (focused) byID("stage").querySelector("button")?.focus();
+      const field = byID("the-number");
+      if (focused || field) (field ?? byID("stage").querySelector("button"))?.focus();
       begin();
     } catch {
       note(lost);

@@ -3,7 +3,8 @@ package templates
 
 import "embed"
 
-// Files has layout.html and one file for each page, which fills its blocks.
+// Files has layout.html, new-devices.html for the pages that ask about new
+// devices, and one file for each page, which fills layout.html's blocks.
 //
 //go:embed *.html
 var Files embed.FS

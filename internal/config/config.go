@@ -38,13 +38,16 @@ type Config struct {
 	ClientID      string
 	ClientSecret  Secret // empty with the demo provider: one is derived from the key
 	ClientAuth    string // auto, post, basic or none
-	UserPassword  Secret // of the demo provider's people; empty: not chosen
+	UserPassword  Secret // of the demo provider's people; empty if others reach it and none is chosen: one is derived from the key
 	AdminPassword Secret
 
 	AppSecretKeys []Secret // newest first; none: one is made and kept in DataDir
 	DataDir       string
 
+	ConfirmNumber  string // auto, always or never
 	CodeLifetime   time.Duration
+	QRAllowFrom    []netip.Prefix // none: everybody
+	Limits         Limits
 	TrustedProxies []netip.Prefix
 
 	LogFormat string // text or json
@@ -52,7 +55,8 @@ type Config struct {
 }
 
 // KnownPassword is that of the demo provider's people where nobody else can
-// reach it, if none is chosen. It stands in the repository.
+// reach it, if none is chosen. It stands in the repository, so it is refused
+// elsewhere.
 const KnownPassword = "password"
 
 // Options are what the command line asks for: at most one of them.
@@ -64,6 +68,14 @@ type Options struct {
 	// Addresses is set by -lan. It returns this machine's private IPv4
 	// addresses, each with its interface's name.
 	Addresses func() (map[netip.Addr]string, error)
+}
+
+// Limits say how often things may happen. README.md says what each is about.
+type Limits struct {
+	CodesPerAddress, CodesPerBrowser int // in ten minutes
+	LivePerAddress, Live             int
+	WrongCodes                       int // in ten minutes
+	WrongNumbers                     int
 }
 
 // Load reads the settings. What getenv knows wins over the file at dotenv,
@@ -91,10 +103,20 @@ func Load(getenv func(string) string, dotenv string, options Options) (*Config, 
 		AdminPassword: Secret(p.get("ADMIN_PASSWORD")),
 		AppSecretKeys: p.secretKeys("APP_SECRET_KEY"),
 		DataDir:       p.dataDir("DATA_DIR"),
+		ConfirmNumber: p.oneOf("CONFIRM_NUMBER", "auto", "always", "never"),
 		CodeLifetime:  p.duration("CODE_LIFETIME", 5*time.Minute, 30*time.Second, 30*time.Minute),
 		LogFormat:     p.oneOf("LOG_FORMAT", "text", "json"),
 
 		TrustedProxies: p.prefixes("TRUSTED_PROXIES", "127.0.0.0/8, ::1/128"),
+		QRAllowFrom:    p.prefixes("QR_ALLOW_FROM", ""),
+		Limits: Limits{
+			CodesPerAddress: p.count("LIMIT_CODES_PER_ADDRESS", 60),
+			CodesPerBrowser: p.count("LIMIT_CODES_PER_BROWSER", 20),
+			LivePerAddress:  p.count("LIMIT_LIVE_PER_ADDRESS", 30),
+			Live:            p.count("LIMIT_LIVE", 10000),
+			WrongCodes:      p.count("LIMIT_WRONG_CODES", 10),
+			WrongNumbers:    p.count("LIMIT_WRONG_NUMBERS", 3),
+		},
 	}
 	switch {
 	case c.Ngrok:
@@ -106,6 +128,10 @@ func Load(getenv func(string) string, dotenv string, options Options) (*Config, 
 		if c.AppURL != "" || p.get("DEMO_URL") != "" {
 			c.DemoURL = p.origin("DEMO_URL", demoURL(c))
 		}
+	}
+	if !c.Exposed() {
+		c.UserPassword = cmp.Or(c.UserPassword, KnownPassword)
+		c.AdminPassword = cmp.Or(c.AdminPassword, KnownPassword)
 	}
 	if err := c.LogLevel.UnmarshalText([]byte(cmp.Or(p.get("LOG_LEVEL"), "info"))); err != nil {
 		p.fault("LOG_LEVEL is %q; use debug, info, warn or error", p.get("LOG_LEVEL"))
@@ -142,12 +168,12 @@ func (c *Config) Bound(port, demoPort int) {
 	}
 }
 
-// Public reports whether AppURL can be reached from outside: its host is
-// neither this machine nor a private address.
-func (c *Config) Public() bool {
+// Local reports whether browsers reach AppURL on this machine, or in a private
+// network by its address there.
+func (c *Config) Local() bool {
 	host := hostOf(c.AppURL)
 	addr, err := netip.ParseAddr(host)
-	return !isLoopback(host) && (err != nil || !addr.IsPrivate() && !addr.IsLinkLocalUnicast())
+	return isLoopback(host) || err == nil && (addr.IsPrivate() || addr.IsLinkLocalUnicast())
 }
 
 // Exposed reports whether other machines can reach the servers: we listen for
@@ -277,7 +303,11 @@ func (p *parser) addresses(name, missing string) []string {
 
 func (p *parser) prefixes(name, missing string) []netip.Prefix {
 	var prefixes []netip.Prefix
-	for text := range strings.SplitSeq(cmp.Or(p.get(name), missing), ",") {
+	list := cmp.Or(p.get(name), missing)
+	if list == "" {
+		return nil
+	}
+	for text := range strings.SplitSeq(list, ",") {
 		text = strings.TrimSpace(text)
 		prefix, err := netip.ParsePrefix(text)
 		if addr, addrErr := netip.ParseAddr(text); addrErr == nil {
@@ -290,6 +320,19 @@ func (p *parser) prefixes(name, missing string) []netip.Prefix {
 		prefixes = append(prefixes, prefix.Masked())
 	}
 	return prefixes
+}
+
+// count reads a number of times, one or more.
+func (p *parser) count(name string, missing int) int {
+	text := p.get(name)
+	if text == "" {
+		return missing
+	}
+	n, err := strconv.ParseUint(text, 10, 31)
+	if err != nil || n == 0 {
+		p.fault("%s is %q; it is a whole number, 1 or more", name, text)
+	}
+	return int(n)
 }
 
 // oneOf reads one of the given words; the first is the default.
@@ -350,7 +393,7 @@ func (p *parser) checkProvider(c *Config) {
 }
 
 func (p *parser) checkDemo(c *Config) {
-	if c.AppURL != "" && c.Public() && p.get("DEMO") != "public" && !c.Ngrok {
+	if c.AppURL != "" && !c.Local() && p.get("DEMO") != "public" && !c.Ngrok {
 		p.fault("APP_URL is %s, which others can reach, and without ISSUER anybody there may try to log in at the demo provider; "+
 			"set ISSUER to your provider, or DEMO=public if you mean it", c.AppURL)
 	}

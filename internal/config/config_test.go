@@ -77,17 +77,21 @@ func TestDefaults(t *testing.T) {
 	}
 	got := mustLoad(t, nil)
 	want := &config.Config{
-		Demo:         true,
-		AppURL:       "http://localhost:5000",
-		Port:         5000,
-		Listen:       []string{"127.0.0.1", "::1"}, // nobody else, unless asked for
-		DemoURL:      "http://localhost:9011",
-		DemoPort:     9011,
-		NgrokAPI:     "http://127.0.0.1:4040/api",
-		ClientID:     "e9fdb985-9173-4e01-9d73-ac2d60d1dc8e",
-		ClientAuth:   "auto",
-		DataDir:      filepath.Join(base, "changebank"),
-		CodeLifetime: 5 * time.Minute,
+		Demo:          true,
+		AppURL:        "http://localhost:5000",
+		Port:          5000,
+		Listen:        []string{"127.0.0.1", "::1"}, // nobody else, unless asked for
+		DemoURL:       "http://localhost:9011",
+		DemoPort:      9011,
+		NgrokAPI:      "http://127.0.0.1:4040/api",
+		ClientID:      "e9fdb985-9173-4e01-9d73-ac2d60d1dc8e",
+		ClientAuth:    "auto",
+		UserPassword:  "password",
+		AdminPassword: "password",
+		DataDir:       filepath.Join(base, "changebank"),
+		ConfirmNumber: "auto",
+		CodeLifetime:  5 * time.Minute,
+		Limits:        config.Limits{CodesPerAddress: 60, CodesPerBrowser: 20, LivePerAddress: 30, Live: 10000, WrongCodes: 10, WrongNumbers: 3},
 		TrustedProxies: []netip.Prefix{
 			netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"),
 		},
@@ -117,8 +121,17 @@ func TestEverySetting(t *testing.T) {
 		"DATA_DIR":        "/data",
 		"CODE_LIFETIME":   "2m30s",
 		"TRUSTED_PROXIES": "10.1.2.3/8, 192.0.2.1, 2001:db8::/32",
-		"LOG_FORMAT":      "json",
-		"LOG_LEVEL":       "debug",
+		"CONFIRM_NUMBER":  "always",
+		"QR_ALLOW_FROM":   "198.51.100.0/24",
+
+		"LIMIT_CODES_PER_ADDRESS": "1",
+		"LIMIT_CODES_PER_BROWSER": "2",
+		"LIMIT_LIVE_PER_ADDRESS":  "3",
+		"LIMIT_LIVE":              "4",
+		"LIMIT_WRONG_CODES":       "5",
+		"LIMIT_WRONG_NUMBERS":     "6",
+		"LOG_FORMAT":              "json",
+		"LOG_LEVEL":               "debug",
 	})
 	want := &config.Config{
 		Issuer:        "https://login.example.com/", // byte for byte: it is compared with the tokens'
@@ -135,7 +148,10 @@ func TestEverySetting(t *testing.T) {
 		AdminPassword: "admin-password",
 		AppSecretKeys: []config.Secret{"the-new-key-of-32-characters-or-more", "the-old-key-of-32-characters-or-more"},
 		DataDir:       "/data",
+		ConfirmNumber: "always",
 		CodeLifetime:  150 * time.Second,
+		QRAllowFrom:   []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")},
+		Limits:        config.Limits{CodesPerAddress: 1, CodesPerBrowser: 2, LivePerAddress: 3, Live: 4, WrongCodes: 5, WrongNumbers: 6},
 		TrustedProxies: []netip.Prefix{
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32"),
 		},
@@ -165,6 +181,10 @@ func TestFaults(t *testing.T) {
 		{"short key", settings{"APP_SECRET_KEY": key[:31]}, []string{"APP_SECRET_KEY", "31", "32", "openssl rand"}},
 		{"short second key", settings{"APP_SECRET_KEY": key + "," + key[:16]}, []string{"APP_SECRET_KEY", "16"}},
 		{"three keys", settings{"APP_SECRET_KEY": key + " " + key + " " + key}, []string{"APP_SECRET_KEY", "3 keys"}},
+		{"confirm", settings{"CONFIRM_NUMBER": "sometimes"}, []string{"CONFIRM_NUMBER", `"sometimes"`, "auto or always or never"}},
+		{"allowed from a name", settings{"QR_ALLOW_FROM": "office"}, []string{"QR_ALLOW_FROM", `"office"`}},
+		{"no tries at all", settings{"LIMIT_WRONG_NUMBERS": "0"}, []string{"LIMIT_WRONG_NUMBERS", `"0"`, "1 or more"}},
+		{"a limit of words", settings{"LIMIT_LIVE": "many"}, []string{"LIMIT_LIVE", `"many"`}},
 		{"lifetime without a unit", settings{"CODE_LIFETIME": "300"}, []string{"CODE_LIFETIME", `"300"`}},
 		{"lifetime too short", settings{"CODE_LIFETIME": "29s"}, []string{"CODE_LIFETIME", "30s"}},
 		{"lifetime too long", settings{"CODE_LIFETIME": "31m"}, []string{"CODE_LIFETIME", "30m"}},
@@ -426,30 +446,30 @@ func TestWhoIsDemo(t *testing.T) {
 	}
 }
 
-func TestPublic(t *testing.T) {
+func TestLocal(t *testing.T) {
 	for origin, want := range map[string]bool{
-		"http://localhost:5000":       false,
-		"http://bank.localhost:5000":  false,
-		"http://127.0.0.1:5000":       false,
-		"http://127.8.8.8":            false,
-		"http://[::1]:5000":           false,
-		"http://10.1.2.3":             false,
-		"http://172.16.0.1":           false,
-		"http://172.32.0.1":           true,
-		"http://192.168.1.5:5000":     false,
-		"http://169.254.1.1":          false,
-		"http://[fe80::1]":            false,
-		"http://[fd12:3456::1]":       false,
-		"http://203.0.113.7":          true,
-		"http://[2001:db8::1]":        true,
-		"http://0.0.0.0:5000":         true,
-		"https://bank.example.com":    true,
-		"https://localhost.evil.com":  true,
-		"https://127.0.0.1.evil.com":  true,
-		"https://192.168.1.5.nip.io/": true,
+		"http://localhost:5000":       true,
+		"http://bank.localhost:5000":  true,
+		"http://127.0.0.1:5000":       true,
+		"http://127.8.8.8":            true,
+		"http://[::1]:5000":           true,
+		"http://10.1.2.3":             true,
+		"http://172.16.0.1":           true,
+		"http://172.32.0.1":           false,
+		"http://192.168.1.5:5000":     true,
+		"http://169.254.1.1":          true,
+		"http://[fe80::1]":            true,
+		"http://[fd12:3456::1]":       true,
+		"http://203.0.113.7":          false,
+		"http://[2001:db8::1]":        false,
+		"http://0.0.0.0:5000":         false,
+		"https://bank.example.com":    false,
+		"https://localhost.evil.com":  false,
+		"https://127.0.0.1.evil.com":  false,
+		"https://192.168.1.5.nip.io/": false,
 	} {
-		if got := (&config.Config{AppURL: origin}).Public(); got != want {
-			t.Errorf("with AppURL %q, Public() = %t, want %t", origin, got, want)
+		if got := (&config.Config{AppURL: origin}).Local(); got != want {
+			t.Errorf("with AppURL %q, Local() = %t, want %t", origin, got, want)
 		}
 	}
 }

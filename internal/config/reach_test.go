@@ -96,6 +96,9 @@ func TestReach(t *testing.T) {
 			if !c.Exposed() {
 				t.Error("Exposed() is false, want true: a phone comes by it")
 			}
+			if c.UserPassword != "" || c.AdminPassword != "" {
+				t.Error("a password is set that nobody chose and everybody knows")
+			}
 		})
 	}
 }

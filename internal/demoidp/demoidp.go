@@ -150,6 +150,7 @@ func (p *Provider) routes(issuer string) error {
 	p.mux.Handle("GET /login", interceptor.HandlerFunc(p.showLogin))
 	p.mux.Handle("POST /login", sameOrigin.Handler(interceptor.HandlerFunc(p.login)))
 	p.mux.HandleFunc("GET /logged-out", p.loggedOut)
+	p.mux.HandleFunc("GET /oauth2/device", p.devicePage)
 	p.mux.HandleFunc("GET /{$}", p.home)
 	p.mux.HandleFunc("GET /demo.css", asset)
 	p.mux.HandleFunc("GET /favicon.svg", asset)

@@ -71,6 +71,11 @@ func (p *Provider) home(w http.ResponseWriter, _ *http.Request) {
 		"This server stands in for a real identity provider, so that the application can be tried without one. Its people and passwords are made up.")
 }
 
+// devicePage is where FusionAuth has a page of its own for user codes.
+func (p *Provider) devicePage(w http.ResponseWriter, _ *http.Request) {
+	p.message(w, http.StatusOK, "This demo has no page for codes", "Open the code in the application and say yes there. If that does not work, have the laptop show a new code.")
+}
+
 func (p *Provider) loggedOut(w http.ResponseWriter, _ *http.Request) {
 	p.message(w, http.StatusOK, "You are logged out", "This browser is no longer logged in to the demo identity provider.")
 }

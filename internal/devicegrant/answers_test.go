@@ -38,7 +38,7 @@ func TestCodesAreTakenAsPeopleTypeThem(t *testing.T) {
 				w.Errorf("Open(%q): %q, %v, want the attempt", typed, got.ID, err)
 			}
 		}
-		if _, err := w.bank.Yes(w.Context(), "wdjb mjht", a.Ref, phone, richard, phoneToken); err != nil {
+		if _, err := w.bank.Yes(w.Context(), "wdjb mjht", a.Shown(), phone, richard, phoneToken); err != nil {
 			w.Errorf("Yes: %v", err)
 		}
 		if got := w.provider.approved; !slices.Equal(got, []string{"WdjB-mjHt"}) {
@@ -59,10 +59,10 @@ func TestForeignCodeIsNotApproved(t *testing.T) {
 		if _, err := w.bank.Open(w.Context(), foreign.User, phone, richard); !errors.Is(err, ErrUnknownCode) {
 			w.Errorf("Open: %v, want %v", err, ErrUnknownCode)
 		}
-		if _, err := w.bank.Yes(w.Context(), foreign.User, a.Ref, phone, richard, phoneToken); !errors.Is(err, ErrUnknownCode) {
+		if _, err := w.bank.Yes(w.Context(), foreign.User, a.Shown(), phone, richard, phoneToken); !errors.Is(err, ErrUnknownCode) {
 			w.Errorf("Yes: %v, want %v", err, ErrUnknownCode)
 		}
-		if _, err := w.bank.No(w.Context(), foreign.User, a.Ref, phone, richard); !errors.Is(err, ErrUnknownCode) {
+		if _, err := w.bank.No(w.Context(), foreign.User, a.Shown(), phone, richard); !errors.Is(err, ErrUnknownCode) {
 			w.Errorf("No: %v, want %v", err, ErrUnknownCode)
 		}
 		w.provider.wantApprovals(0)
@@ -92,9 +92,9 @@ func TestSecondPerson(t *testing.T) {
 				for name, answer := range map[string]func() (Attempt, error){
 					"Open": func() (Attempt, error) { return w.bank.Open(w.Context(), a.UserCode, tablet, mallory) },
 					"Yes": func() (Attempt, error) {
-						return w.bank.Yes(w.Context(), a.UserCode, a.Ref, tablet, mallory, phoneToken)
+						return w.bank.Yes(w.Context(), a.UserCode, a.Shown(), tablet, mallory, phoneToken)
 					},
-					"No": func() (Attempt, error) { return w.bank.No(w.Context(), a.UserCode, a.Ref, tablet, mallory) },
+					"No": func() (Attempt, error) { return w.bank.No(w.Context(), a.UserCode, a.Shown(), tablet, mallory) },
 				} {
 					got, err := answer()
 					if !errors.Is(err, ErrOtherPerson) || got != (Attempt{}) {
@@ -121,13 +121,13 @@ func TestSecondPersonIsToldByIssuerAndSubject(t *testing.T) {
 			{Issuer: "https://evil.example", Subject: richard.Subject, Email: richard.Email},
 			{Issuer: issuer, Email: richard.Email},
 		} {
-			if _, err := w.bank.Yes(w.Context(), a.UserCode, a.Ref, phone, other, phoneToken); !errors.Is(err, ErrOtherPerson) {
+			if _, err := w.bank.Yes(w.Context(), a.UserCode, a.Shown(), phone, other, phoneToken); !errors.Is(err, ErrOtherPerson) {
 				w.Errorf("Yes by %+v: %v, want %v", other, err, ErrOtherPerson)
 			}
 		}
 		w.want(a, Opened)
 		renamed := idp.Person{Issuer: issuer, Subject: richard.Subject, Email: "new@example.com"}
-		if _, err := w.bank.Yes(w.Context(), a.UserCode, a.Ref, phone, renamed, phoneToken); err != nil {
+		if _, err := w.bank.Yes(w.Context(), a.UserCode, a.Shown(), phone, renamed, phoneToken); err != nil {
 			w.Errorf("Yes by Richard with a new address: %v", err)
 		}
 	})
@@ -163,7 +163,7 @@ func TestYesWithoutHavingOpened(t *testing.T) {
 		if err != nil || got.State != Waiting {
 			w.Errorf("Yes: %s, %v, want %s", got.State, err, Waiting)
 		}
-		got, err = w.bank.No(w.Context(), a.UserCode, a.Ref, phone, richard)
+		got, err = w.bank.No(w.Context(), a.UserCode, a.Shown(), phone, richard)
 		if err != nil || got.State != Waiting {
 			w.Errorf("No: %s, %v, want %s", got.State, err, Waiting)
 		}
@@ -181,7 +181,7 @@ func TestNoAfterApproval(t *testing.T) {
 	inBubble(t, func(w *world) {
 		a := w.approved()
 		before := w.want(a, Approved)
-		got, err := w.bank.No(w.Context(), a.UserCode, a.Ref, tablet, richard)
+		got, err := w.bank.No(w.Context(), a.UserCode, a.Shown(), tablet, richard)
 		if err != nil || got.State != Approved {
 			w.Errorf("No: %s, %v, want %s", got.State, err, Approved)
 		}
@@ -205,7 +205,7 @@ func TestNoAfterASilentYes(t *testing.T) {
 			w.Errorf("Open: %s, heard %v, %v, want %s to be asked again", got.State, got.Heard, err, Yes)
 		}
 		synctest.Wait() // a poll is in flight
-		if got, err := w.bank.No(w.Context(), a.UserCode, a.Ref, phone, richard); err != nil || got.State != Denied {
+		if got, err := w.bank.No(w.Context(), a.UserCode, a.Shown(), phone, richard); err != nil || got.State != Denied {
 			w.Errorf("No: %s, %v, want %s", got.State, err, Denied)
 		}
 		time.Sleep(2 * time.Minute)
@@ -262,7 +262,7 @@ func TestNoEndsItAtOnce(t *testing.T) {
 		a := w.open(w.start())
 		page := w.watch(w.bank, a.ID)
 		time.Sleep(20 * time.Second)
-		got, err := w.bank.No(w.Context(), a.UserCode, a.Ref, phone, richard)
+		got, err := w.bank.No(w.Context(), a.UserCode, a.Shown(), phone, richard)
 		if err != nil || got.State != Denied {
 			w.Errorf("No: %s, %v, want %s", got.State, err, Denied)
 		}
@@ -284,7 +284,6 @@ func TestNoEndsItAtOnce(t *testing.T) {
 func TestApproveRefused(t *testing.T) {
 	for name, answer := range map[string]*idp.Error{
 		"refused":       {Status: 400, Code: "invalid_request", Reason: "invalid_user_code"},
-		"bad client":    {Status: 401, Code: "invalid_client"},
 		"no such call":  {Status: 404},
 		"forbidden":     {Status: 403},
 		"gone":          {Status: 410},
@@ -306,6 +305,93 @@ func TestApproveRefused(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A client that may not ask for an approval may not ask for tokens either.
+func TestApproveRefusesTheClient(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.provider.page = "https://idp.example/oauth2/device"
+		w.provider.approvals = script{{err: &idp.Error{Status: 401, Code: "invalid_client"}}}
+		a := w.open(w.start())
+		got, err := w.yes(a)
+		if err != nil || got.State != Failed || got.Reason != ReasonClient {
+			w.Errorf("Yes: %s %q, %v, want %s %q", got.State, got.Reason, err, Failed, ReasonClient)
+		}
+		w.provider.wantPolls(0)
+	})
+}
+
+// A provider that does not take the yes may take it on a page of its own. What
+// comes of that is asked for at its pace, while somebody looks, and counts only
+// for the person who said yes here.
+func TestGoesOnAtTheProvidersPage(t *testing.T) {
+	refused := reply{err: &idp.Error{Status: 404}}
+	setUp := func(w *world) Attempt {
+		w.provider.page = "https://idp.example/oauth2/device?user_code=X"
+		w.provider.approvals = script{refused}
+		got, err := w.yes(w.open(w.start()))
+		if err != nil || got.State != Yes || !got.Heard || got.Continue != w.provider.page {
+			w.Errorf("Yes: %s, heard %v, go on at %q, %v; want %s and the provider's page", got.State, got.Heard, got.Continue, err, Yes)
+		}
+		return got
+	}
+	t.Run("watched", func(t *testing.T) {
+		inBubble(t, func(w *world) {
+			w.provider.polls = script{{err: pending}, {err: pending}, {}}
+			a := setUp(w)
+			page := w.watch(w.bank, a.ID)
+			time.Sleep(time.Minute)
+			w.want(a, Approved)
+			w.wantPollTimes(0, pace, 2*pace)
+			if seen, _, _ := page.saw(); len(seen) < 2 || seen[len(seen)-1].State != Approved {
+				w.Errorf("the laptop saw %v, want it to end with %s", seen, Approved)
+			}
+		})
+	})
+	t.Run("nobody looks", func(t *testing.T) {
+		inBubble(t, func(w *world) {
+			w.provider.polls = script{{err: pending}}
+			setUp(w)
+			time.Sleep(time.Minute)
+			if n := len(w.provider.pollTimes()); n > 3 {
+				w.Errorf("%d polls in a minute in which nobody looked", n)
+			}
+		})
+	})
+	t.Run("by another person", func(t *testing.T) {
+		inBubble(t, func(w *world) {
+			w.provider.verdicts = script{{person: mallory}}
+			a := setUp(w)
+			w.watch(w.bank, a.ID)
+			time.Sleep(time.Minute)
+			w.wantEnd(a, Failed, ReasonOtherPerson)
+			w.provider.wantRevoked(1)
+		})
+	})
+	t.Run("no after all", func(t *testing.T) {
+		inBubble(t, func(w *world) {
+			a := setUp(w)
+			got, err := w.bank.No(w.Context(), a.UserCode, a.Shown(), phone, richard)
+			if err != nil || got.State != Denied {
+				w.Errorf("No: %s, %v, want %s", got.State, err, Denied)
+			}
+		})
+	})
+	t.Run("silent at first", func(t *testing.T) {
+		inBubble(t, func(w *world) {
+			w.provider.page = "https://idp.example/oauth2/device?user_code=X"
+			w.provider.approvals = script{{err: &idp.Error{Status: 502}}, {}}
+			w.provider.polls = script{{err: pending}, {}}
+			a := w.open(w.start())
+			got, err := w.yes(a)
+			if !errors.Is(err, ErrSilent) || got.Heard || got.Continue != w.provider.page {
+				w.Errorf("Yes: heard %v, go on at %q, %v; want %v and the page beside the question", got.Heard, got.Continue, err, ErrSilent)
+			}
+			if got, err = w.yes(a); err != nil || got.Continue != "" {
+				w.Errorf("Yes again: go on at %q, %v; want it taken", got.Continue, err)
+			}
+		})
+	})
 }
 
 // The yes may have got through although no answer came back: who takes the
@@ -398,7 +484,7 @@ func TestYesOnTwoPhonesOfOnePerson(t *testing.T) {
 			var wg sync.WaitGroup
 			for _, from := range []Browser{phone, tablet} {
 				wg.Go(func() {
-					got, err := w.bank.Yes(w.Context(), a.UserCode, a.Ref, from, richard, phoneToken)
+					got, err := w.bank.Yes(w.Context(), a.UserCode, a.Shown(), from, richard, phoneToken)
 					if err != nil || got.State != Yes {
 						w.Errorf("Yes from %s: %s, %v, want %s", from.Agent, got.State, err, Yes)
 					}

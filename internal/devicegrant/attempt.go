@@ -1,6 +1,8 @@
 package devicegrant
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"slices"
 	"strings"
@@ -10,13 +12,14 @@ import (
 )
 
 // State is how far an [Attempt] has come. The words are part of the pages and
-// of the event stream. The word "number" is reserved.
+// of the event stream.
 type State string
 
 const (
 	Waiting   State = "waiting"   // for a phone to open the code
 	Opened    State = "opened"    // a person is looking at the question
-	Yes       State = "yes"       // the person said yes; tokens may be fetched
+	Number    State = "number"    // the person said yes; the laptop must type the number that the phone shows
+	Yes       State = "yes"       // the person said yes, and the number was right if one was asked: tokens may be fetched
 	Approved  State = "approved"  // the tokens are here and are that person's
 	Claimed   State = "claimed"   // the laptop has its session
 	Denied    State = "denied"    // the person said no
@@ -29,9 +32,10 @@ const (
 // Approved or Denied goes only an attempt that is OnTheirPage.
 var next = map[State][]State{
 	Waiting:  {Opened, Approved, Denied, Cancelled, Expired, Failed},
-	Opened:   {Yes, Denied, Cancelled, Expired, Failed},
+	Opened:   {Number, Yes, Denied, Cancelled, Expired, Failed},
+	Number:   {Yes, Denied, Cancelled, Expired, Failed},
 	Yes:      {Approved, Denied, Cancelled, Expired, Failed},
-	Approved: {Claimed, Cancelled, Expired},
+	Approved: {Claimed, Cancelled, Expired, Failed},
 }
 
 // Ended reports whether nothing can follow.
@@ -42,8 +46,12 @@ type Reason string
 
 const (
 	ReasonRefused     Reason = "refused"      // the provider would not let the laptop in
+	ReasonClient      Reason = "client"       // the provider refused this application: its settings do not fit
+	ReasonGone        Reason = "code gone"    // the provider no longer knew the code
 	ReasonOtherPerson Reason = "other person" // the tokens are not those of the person who said yes
 	ReasonUnverified  Reason = "unverified"   // the tokens are nobody's that we can tell
+	ReasonNumber      Reason = "wrong number" // the laptop typed another number than the phone showed, too often
+	ReasonMoved       Reason = "moved"        // the laptop's page came from another network after the yes
 	ReasonUnfinished  Reason = "unfinished"   // of Expired: the person had said yes in time
 )
 
@@ -62,7 +70,12 @@ type Attempt struct {
 	State  State
 	Reason Reason // of Failed, and of Expired if there is one
 	Silent bool   // the provider did not answer when it was asked last
-	Heard  bool   // of Yes: the provider has taken it
+	Heard  bool   // of Number and Yes: the provider has answered the yes
+	// Continue, of Number and Yes, is the provider's own page for the code, where the
+	// person can go on after a yes that the provider did not take: if Heard it
+	// has refused it, and this is the only way on. What is approved there
+	// counts for nobody but the person who said yes here.
+	Continue string
 
 	UserCode         string // exactly as the provider wrote it
 	URI, URIComplete string
@@ -70,7 +83,10 @@ type Attempt struct {
 
 	Laptop Browser
 	Phone  Browser
-	Person idp.Person // who opened it, and from Yes on who said yes
+	Person idp.Person // who opened it first, and from the yes on who said yes
+	Second bool       // another person opened it, too
+	Far    bool       // laptop and phone are not known to be in the same network
+	Tries  int        // wrong numbers typed
 
 	Started, Expires time.Time
 }
@@ -78,6 +94,7 @@ type Attempt struct {
 // record is an Attempt as it is stored.
 type record struct {
 	Attempt
+	Number string // of State Number: four digits, for the phone's screen and the laptop's keyboard only
 	Device idp.DeviceCode
 	Tokens idp.Tokens // from their redemption to the claim
 
@@ -100,6 +117,20 @@ func (r *record) pollable() bool {
 	return r.State == Yes || r.OnTheirPage && r.State == Waiting
 }
 
+// saidYes reports whether the person has said yes and the laptop is not through.
+func (r *record) saidYes() bool { return r.State == Number || r.State == Yes || r.State == Approved }
+
+// Shown names the question that is asked about the attempt: which attempt it
+// is, and what is said of the laptop. A yes counts only for what was shown.
+func (a Attempt) Shown() string {
+	sum := sha256.Sum256([]byte(a.Laptop.Agent + "\n" + a.Laptop.Addr))
+	return a.Ref + "-" + hex.EncodeToString(sum[:6])
+}
+
+// refused reports whether the provider did not take the yes, so that the person
+// has to go on at its own page: that may take long, or never happen.
+func (r *record) refused() bool { return r.Heard && r.Continue != "" }
+
 // keepEnded is how long the laptop's page can tell how the last attempt ended.
 const keepEnded = time.Hour
 
@@ -116,6 +147,9 @@ func (r *record) to(s State) error {
 	}
 	r.State = s
 	r.Silent = false
+	if s != Number {
+		r.Number = ""
+	}
 	if s.Ended() {
 		r.Tokens = idp.Tokens{}
 		r.Device.Device = ""
@@ -129,7 +163,7 @@ func (r *record) expire(now time.Time) {
 	if r.State.Ended() || now.Before(r.Expires) {
 		return
 	}
-	if r.State == Yes || r.State == Approved {
+	if r.saidYes() {
 		r.Reason = ReasonUnfinished
 	}
 	_ = r.to(Expired) // possible from every state that is not an end

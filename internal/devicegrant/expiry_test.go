@@ -79,7 +79,7 @@ func TestExpiryIsNoticedByWhoComes(t *testing.T) {
 			return w.bank.Open(w.Context(), a.UserCode, phone, richard)
 		},
 		"No": func(w *world, a Attempt) (Attempt, error) {
-			return w.bank.No(w.Context(), a.UserCode, a.Ref, phone, richard)
+			return w.bank.No(w.Context(), a.UserCode, a.Shown(), phone, richard)
 		},
 		"Cancel": func(w *world, a Attempt) (Attempt, error) {
 			err := w.bank.Cancel(w.Context(), a.ID)

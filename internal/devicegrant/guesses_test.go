@@ -49,10 +49,10 @@ func TestGuessing(t *testing.T) {
 		w.wantTooMany(richard, "NONE-9999", 9*time.Minute)
 		// A code that exists is no way out, or it could be told by that.
 		w.wantTooMany(richard, a.UserCode, 9*time.Minute)
-		if _, err := w.bank.Yes(w.Context(), a.UserCode, a.Ref, phone, richard, phoneToken); !isTooMany(err) {
+		if _, err := w.bank.Yes(w.Context(), a.UserCode, a.Shown(), phone, richard, phoneToken); !isTooMany(err) {
 			w.Errorf("Yes: %v, want a %T", err, new(TooManyError))
 		}
-		if _, err := w.bank.No(w.Context(), a.UserCode, a.Ref, phone, richard); !isTooMany(err) {
+		if _, err := w.bank.No(w.Context(), a.UserCode, a.Shown(), phone, richard); !isTooMany(err) {
 			w.Errorf("No: %v, want a %T", err, new(TooManyError))
 		}
 		// His new address does not help him, and does not hurt anybody else.
@@ -106,12 +106,12 @@ func TestKnownCodesDoNotCount(t *testing.T) {
 // are a hundred guesses.
 func TestManyGuessesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var g guesses
+		g := newLimits(Limits{WrongCodes: 10})
 		var looked, refused atomic.Int64
 		var wg sync.WaitGroup
 		for range 100 {
 			wg.Go(func() {
-				_, err := g.look(richard, func() (string, error) {
+				_, err := g.guess(richard, func() (string, error) {
 					looked.Add(1)
 					time.Sleep(time.Second) // a slow store
 					return "", ErrUnknownCode
@@ -146,10 +146,10 @@ func TestManyGuessesAtOnce(t *testing.T) {
 // What the store could not answer was no guess.
 func TestTroubleDoesNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var g guesses
+		g := newLimits(Limits{WrongCodes: 10})
 		trouble := errors.New("the store is away")
 		for range 30 {
-			if _, err := g.look(richard, func() (string, error) { return "", trouble }); !errors.Is(err, trouble) {
+			if _, err := g.guess(richard, func() (string, error) { return "", trouble }); !errors.Is(err, trouble) {
 				t.Fatalf("look: %v, want %v", err, trouble)
 			}
 		}
@@ -159,14 +159,14 @@ func TestTroubleDoesNotCount(t *testing.T) {
 // Whoever logs in is a person to remember: not for ever.
 func TestGuessersAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var g guesses
+		g := newLimits(Limits{WrongCodes: 10})
 		none := func() (string, error) { return "", ErrUnknownCode }
 		for i := range 1000 {
-			_, _ = g.look(idp.Person{Issuer: issuer, Subject: fmt.Sprint(i)}, none)
+			_, _ = g.guess(idp.Person{Issuer: issuer, Subject: fmt.Sprint(i)}, none)
 		}
-		time.Sleep(guessWindow + time.Second)
-		_, _ = g.look(richard, none)
-		if n := len(g.when); n != 1 {
+		time.Sleep(limitWindow + time.Second)
+		_, _ = g.guess(richard, none)
+		if n := len(g.guessers.when); n != 1 {
 			t.Errorf("%d people remembered, want 1", n)
 		}
 	})

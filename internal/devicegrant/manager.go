@@ -56,6 +56,8 @@ type Provider interface {
 	PollDevice(ctx context.Context, deviceCode string) (idp.Tokens, error)
 	Verify(ctx context.Context, tokens idp.Tokens, nonce string) (idp.Person, error)
 	Revoke(context.Context, idp.Tokens) error
+	// DevicePage returns the provider's own page for a user code, or "".
+	DevicePage(userCode, access string) string
 	// Owns reports whether a page is the provider's.
 	Owns(uri string) bool
 }
@@ -69,6 +71,12 @@ type Config struct {
 	// VerificationURI is our page for phones: what a provider that lets an
 	// application have one gives out as its verification URI.
 	VerificationURI string
+	// Local says that browsers reach the application on this machine or in a
+	// private network, so that private addresses tell who is near whom.
+	Local bool
+	// ConfirmNumber is [NumberAuto], [NumberAlways] or [NumberNever].
+	ConfirmNumber string
+	Limits        Limits
 	// CodeLifetime is how long a code waits to be opened. Who has opened it may
 	// read and answer until the provider's own time is up.
 	CodeLifetime time.Duration
@@ -81,7 +89,7 @@ type Manager struct {
 	log      *slog.Logger
 	attempts *store.Table[record]
 	codes    *store.Table[codeRecord] // by folded user code
-	guesses  guesses
+	limits   *limits
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
@@ -98,6 +106,7 @@ func New(cfg Config) *Manager {
 	ctx, stop := context.WithCancel(context.Background())
 	return &Manager{
 		cfg:      cfg,
+		limits:   newLimits(cfg.Limits),
 		log:      cfg.Log,
 		attempts: store.NewTable[record](cfg.Store, "attempts"),
 		codes:    store.NewTable[codeRecord](cfg.Store, "user codes"),
@@ -117,14 +126,25 @@ func (m *Manager) Close() {
 }
 
 // Start begins an attempt for a laptop. Its ID belongs into the laptop's
-// session: who knows it can claim the login.
-func (m *Manager) Start(ctx context.Context, laptop Browser) (Attempt, error) {
+// session: who knows it can claim the login. session names that browser to the
+// limits; a [TooManyError] says that one is reached.
+func (m *Manager) Start(ctx context.Context, laptop Browser, session string) (Attempt, error) {
+	giveBack, err := m.limits.start(laptop.Addr, session)
+	if tooMany, ok := errors.AsType[*TooManyError](err); ok {
+		m.log.Warn("qr login", "step", "refused", "rule", tooMany.Rule, "laptop", laptop, "wait", tooMany.Wait)
+		return Attempt{}, err
+	}
 	var a Attempt
-	err := store.ErrExists
+	err = store.ErrExists
 	for tries := 0; errors.Is(err, store.ErrExists) && tries < 5; tries++ {
 		a, err = m.start(ctx, laptop) // again if its user code is that of another attempt
 	}
-	return a, err
+	if err != nil {
+		giveBack()
+		return Attempt{}, err
+	}
+	m.limits.begun(a.ID, laptop.Addr, a.Expires)
+	return a, nil
 }
 
 func (m *Manager) start(ctx context.Context, laptop Browser) (Attempt, error) {
@@ -138,6 +158,9 @@ func (m *Manager) start(ctx context.Context, laptop Browser) (Attempt, error) {
 	onTheirPage, err := m.onTheirPage(device.URI)
 	if err != nil {
 		return Attempt{}, err
+	}
+	if onTheirPage && m.cfg.ConfirmNumber == NumberAlways {
+		return Attempt{}, ErrNoNumber
 	}
 	now := time.Now()
 	r := record{
@@ -168,7 +191,7 @@ func (m *Manager) start(ctx context.Context, laptop Browser) (Attempt, error) {
 		_, _ = m.attempts.Delete(ctx, id) // nobody knows it yet; if it stays, it is forgotten in time
 		return Attempt{}, err
 	}
-	m.log.Info("qr login started", "attempt", r.Ref, "laptop", laptop, "on_their_page", onTheirPage)
+	m.logStep("started", r.Attempt)
 	return r.seen(id), nil
 }
 
@@ -244,14 +267,14 @@ func (m *Manager) Watch(ctx context.Context, id string) iter.Seq2[Attempt, error
 				yield(Attempt{}, err)
 				return
 			}
-			if a.State != last.State || a.Silent != last.Silent || !a.Expires.Equal(last.Expires) {
+			if a.State != last.State || a.Silent != last.Silent || a.Continue != last.Continue || !a.Expires.Equal(last.Expires) {
 				if !yield(a, nil) || a.State.Ended() {
 					return
 				}
 				last = a
 			}
 			wait := time.Until(a.Expires)
-			if a.OnTheirPage {
+			if a.OnTheirPage || a.Continue != "" {
 				wait = min(wait, lookEvery) // to be seen looking
 			}
 			over.Reset(wait)
@@ -276,7 +299,8 @@ func (m *Manager) update(ctx context.Context, id string, change func(*record) er
 		return Attempt{}, err
 	}
 	if r.State != before.State {
-		m.logStep(r)
+		m.logStep(stepNames[r.State], r.Attempt)
+		m.limits.moved(id, r)
 		if r.State.Ended() && r.State != Claimed {
 			m.revoke(before.Tokens)
 		}
@@ -284,20 +308,26 @@ func (m *Manager) update(ctx context.Context, id string, change func(*record) er
 	return r.seen(id), nil
 }
 
-// logStep logs one line for a step. The reference is public; codes and tokens
-// never get here.
-func (m *Manager) logStep(r record) {
-	args := []any{"attempt", r.Ref, "laptop", r.Laptop}
-	if r.Phone != (Browser{}) {
-		args = append(args, "phone", r.Phone)
+// stepNames are the log's words for the state that a step leads to.
+var stepNames = map[State]string{
+	Opened: "opened", Number: "number shown", Yes: "yes", Approved: "approved", Claimed: "claimed",
+	Denied: "no", Expired: "expired", Cancelled: "cancelled", Failed: "failed",
+}
+
+// logStep logs one line for a step. The reference is public; codes, numbers and
+// tokens never get here.
+func (m *Manager) logStep(step string, a Attempt, more ...any) {
+	args := []any{"step", step, "attempt", a.Ref, "laptop", a.Laptop}
+	if a.Phone != (Browser{}) {
+		args = append(args, "phone", a.Phone)
 	}
-	if r.Person.Subject != "" {
-		args = append(args, "person", r.Person)
+	if a.Person.Subject != "" {
+		args = append(args, "person", a.Person)
 	}
-	if r.Reason != "" {
-		args = append(args, "reason", string(r.Reason))
+	if a.Reason != "" {
+		args = append(args, "reason", string(a.Reason))
 	}
-	m.log.Info("qr login "+string(r.State), args...)
+	m.log.Info("qr login", append(args, more...)...)
 }
 
 func (r record) seen(id string) Attempt {

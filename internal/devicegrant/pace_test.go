@@ -250,9 +250,9 @@ func TestTheProviderEndsIt(t *testing.T) {
 	}{
 		{"expired_token", &idp.Error{Status: 400, Code: idp.CodeExpired}, Expired, ""},
 		{"access_denied", &idp.Error{Status: 400, Code: idp.CodeDenied}, Failed, ReasonRefused},
-		{"invalid_grant", &idp.Error{Status: 400, Code: "invalid_grant"}, Failed, ReasonRefused},
-		{"FusionAuth's unknown code", &idp.Error{Status: 400, Code: "invalid_request", Reason: "invalid_device_code"}, Failed, ReasonRefused},
-		{"invalid_client", &idp.Error{Status: 401, Code: "invalid_client"}, Failed, ReasonRefused},
+		{"invalid_grant", &idp.Error{Status: 400, Code: "invalid_grant"}, Failed, ReasonGone},
+		{"FusionAuth's unknown code", &idp.Error{Status: 400, Code: "invalid_request", Reason: "invalid_device_code"}, Failed, ReasonGone},
+		{"invalid_client", &idp.Error{Status: 401, Code: "invalid_client"}, Failed, ReasonClient},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -70,6 +70,7 @@ type provider struct {
 	userCodes []string                // of the next device codes; made up when there are no more
 	change    func(c *idp.DeviceCode) // of every device code
 	startErr  error
+	page      string // of its own, for codes whose approval it did not take
 
 	approvals, polls, verdicts, revocations script
 
@@ -212,6 +213,13 @@ func (p *provider) Revoke(ctx context.Context, tokens idp.Tokens) error {
 	defer p.mu.Unlock()
 	p.revoked = append(p.revoked, tokens)
 	return nil
+}
+
+func (p *provider) DevicePage(userCode, access string) string {
+	if access != phoneToken {
+		p.t.Errorf("the provider's page is asked for with the access token %q, want the phone's", access)
+	}
+	return p.page
 }
 
 func (p *provider) Owns(uri string) bool { return strings.HasPrefix(uri, issuer+"/") }

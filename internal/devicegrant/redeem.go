@@ -103,7 +103,7 @@ func (m *Manager) goOn(ctx context.Context, id string) (wait time.Duration, err 
 		return time.Until(r.Expires), nil
 	case !r.pollable():
 		return 0, errDone
-	case r.OnTheirPage && !m.watched(id):
+	case (r.OnTheirPage || r.refused()) && !m.watched(id):
 		return 0, errDone // until somebody looks again
 	}
 	if wait := time.Until(later(r.Due, r.Lease)); wait > 0 {
@@ -195,11 +195,22 @@ func (r *record) notYet(cause error) error {
 		if r.OnTheirPage {
 			return r.to(Denied)
 		}
-		fallthrough // we know of no no
+		return r.fail(ReasonRefused) // we know of no no
 	default:
-		return r.fail(ReasonRefused)
+		return r.fail(reasonOf(refusal))
 	}
 	return nil
+}
+
+// reasonOf says what a refusal that ends an attempt was about.
+func reasonOf(refusal *idp.Error) Reason {
+	switch {
+	case refusal.OfClient():
+		return ReasonClient
+	case refusal.OfCode():
+		return ReasonGone
+	}
+	return ReasonRefused
 }
 
 // verified decides what it means whom the tokens stand for.

@@ -181,7 +181,7 @@ func TestAnswerInAnothersTurn(t *testing.T) {
 		}
 		w.provider.wantRevoked(1)
 		time.Sleep(10 * time.Second)
-		w.wantEnd(a, Failed, ReasonRefused)
+		w.wantEnd(a, Failed, ReasonGone)
 		w.provider.wantRevoked(1)
 	})
 }
@@ -346,7 +346,7 @@ func TestPollingOutlivesTheRequest(t *testing.T) {
 		w.provider.polls = script{{err: pending}, {after: pollTime}}
 		a := w.open(w.start())
 		ctx, cancel := context.WithCancel(w.Context())
-		w.noError(w.bank.Yes(ctx, a.UserCode, a.Ref, phone, richard, phoneToken))
+		w.noError(w.bank.Yes(ctx, a.UserCode, a.Shown(), phone, richard, phoneToken))
 		cancel()
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -362,7 +362,7 @@ func TestPhoneGoesAwayDuringTheYes(t *testing.T) {
 		page := w.watch(w.bank, a.ID)
 		ctx, cancel := context.WithCancel(w.Context())
 		time.AfterFunc(approveTime/2, cancel)
-		got, err := w.bank.Yes(ctx, a.UserCode, a.Ref, phone, richard, phoneToken)
+		got, err := w.bank.Yes(ctx, a.UserCode, a.Shown(), phone, richard, phoneToken)
 		if err != nil || got.State != Yes {
 			w.Errorf("Yes: %s, %v, want %s", got.State, err, Yes)
 		}

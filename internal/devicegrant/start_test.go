@@ -45,7 +45,7 @@ func TestStrayPage(t *testing.T) {
 		t.Run(uri, func(t *testing.T) {
 			inBubble(t, func(w *world) {
 				w.provider.change = func(c *idp.DeviceCode) { c.URI = uri }
-				a, err := w.bank.Start(w.Context(), laptop)
+				a, err := w.bank.Start(w.Context(), laptop, "")
 				if !errors.Is(err, ErrStrayPage) || a != (Attempt{}) {
 					w.Errorf("Start: %+v, %v, want %v", a, err, ErrStrayPage)
 				}
@@ -63,7 +63,7 @@ func TestUserCodeThatNobodyCanType(t *testing.T) {
 		t.Run(code, func(t *testing.T) {
 			inBubble(t, func(w *world) {
 				w.provider.change = func(c *idp.DeviceCode) { c.User = code }
-				a, err := w.bank.Start(w.Context(), laptop)
+				a, err := w.bank.Start(w.Context(), laptop, "")
 				if err == nil || a != (Attempt{}) {
 					w.Errorf("Start: %+v, %v, want an error", a, err)
 				}
@@ -83,7 +83,7 @@ func TestUserCodeThatNobodyCanType(t *testing.T) {
 func TestStartWithoutProvider(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.provider.startErr = idp.ErrNotReady
-		if a, err := w.bank.Start(w.Context(), laptop); !errors.Is(err, idp.ErrNotReady) || a != (Attempt{}) {
+		if a, err := w.bank.Start(w.Context(), laptop, ""); !errors.Is(err, idp.ErrNotReady) || a != (Attempt{}) {
 			w.Errorf("Start: %+v, %v, want %v", a, err, idp.ErrNotReady)
 		}
 		if w.provider.started != 1 {
@@ -115,7 +115,7 @@ func TestUserCodesThatAreAllTaken(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.provider.change = func(c *idp.DeviceCode) { c.User = "AAAA-BBBB" }
 		first := w.start()
-		a, err := w.bank.Start(w.Context(), laptop)
+		a, err := w.bank.Start(w.Context(), laptop, "")
 		if !errors.Is(err, store.ErrExists) || a != (Attempt{}) {
 			w.Errorf("Start: %+v, %v, want %v", a, err, store.ErrExists)
 		}

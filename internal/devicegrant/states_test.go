@@ -10,16 +10,17 @@ import (
 	"changebank/internal/idp"
 )
 
-var states = []State{Waiting, Opened, Yes, Approved, Claimed, Denied, Expired, Cancelled, Failed}
+var states = []State{Waiting, Opened, Number, Yes, Approved, Claimed, Denied, Expired, Cancelled, Failed}
 
 // Which steps there are decides what an attacker can make of an attempt: a
 // login that comes back from the dead, or that skips the question.
 func TestOnlyTheseSteps(t *testing.T) {
 	steps := map[State][]State{
 		Waiting:  {Opened, Approved, Denied, Cancelled, Expired, Failed},
-		Opened:   {Yes, Denied, Cancelled, Expired, Failed},
+		Opened:   {Number, Yes, Denied, Cancelled, Expired, Failed},
+		Number:   {Yes, Denied, Cancelled, Expired, Failed},
 		Yes:      {Approved, Denied, Cancelled, Expired, Failed},
-		Approved: {Claimed, Cancelled, Expired},
+		Approved: {Claimed, Cancelled, Expired, Failed},
 	}
 	ends := []State{Claimed, Denied, Expired, Cancelled, Failed}
 	for _, from := range states {
@@ -136,7 +137,7 @@ var act = map[string]func(w *world, a Attempt){
 		w.noError(w.yes(a))
 	},
 	"no": func(w *world, a Attempt) {
-		w.noError(w.bank.No(w.Context(), a.UserCode, a.Ref, phone, richard))
+		w.noError(w.bank.No(w.Context(), a.UserCode, a.Shown(), phone, richard))
 	},
 	"cancel": func(w *world, a Attempt) {
 		w.noError(a, w.bank.Cancel(w.Context(), a.ID))

@@ -194,8 +194,8 @@ func TestTheirPageEnds(t *testing.T) {
 	}{
 		{"access_denied", &idp.Error{Status: 400, Code: idp.CodeDenied}, Denied, ""}, // the person's no
 		{"expired_token", &idp.Error{Status: 400, Code: idp.CodeExpired}, Expired, ""},
-		{"invalid_grant", &idp.Error{Status: 400, Code: "invalid_grant"}, Failed, ReasonRefused},
-		{"invalid_client", &idp.Error{Status: 401, Code: "invalid_client"}, Failed, ReasonRefused},
+		{"invalid_grant", &idp.Error{Status: 400, Code: "invalid_grant"}, Failed, ReasonGone},
+		{"invalid_client", &idp.Error{Status: 401, Code: "invalid_client"}, Failed, ReasonClient},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -303,7 +303,7 @@ func TestTheirCodeOnOurPage(t *testing.T) {
 		if got, err := w.yes(a); !errors.Is(err, ErrTheirPage) || got != (Attempt{}) {
 			w.Errorf("Yes: %+v, %v, want %v", got, err, ErrTheirPage)
 		}
-		if got, err := w.bank.No(w.Context(), a.UserCode, a.Ref, phone, richard); !errors.Is(err, ErrTheirPage) || got != (Attempt{}) {
+		if got, err := w.bank.No(w.Context(), a.UserCode, a.Shown(), phone, richard); !errors.Is(err, ErrTheirPage) || got != (Attempt{}) {
 			w.Errorf("No: %+v, %v, want %v", got, err, ErrTheirPage)
 		}
 		w.provider.wantApprovals(0)
@@ -407,7 +407,7 @@ func TestWhosePageItIs(t *testing.T) {
 		t.Run(uri, func(t *testing.T) {
 			inBubble(t, func(w *world) {
 				w.provider.change = func(c *idp.DeviceCode) { c.URI = uri }
-				a, err := w.bank.Start(w.Context(), laptop)
+				a, err := w.bank.Start(w.Context(), laptop, "")
 				if theirs && (err != nil || !a.OnTheirPage || a.URI != uri) {
 					w.Errorf("Start: %+v, %v, want it on their page", a, err)
 				}

@@ -39,6 +39,8 @@ type world struct {
 	store    *store.Store
 	log      *slog.Logger
 	bank     *Manager
+	limits   Limits
+	confirm  string // when a number is asked for; most tests are about something else
 
 	mu  sync.Mutex
 	ids []string // of the attempts
@@ -59,6 +61,8 @@ func inBubble(t *testing.T, test func(w *world)) {
 			T:        t,
 			provider: newProvider(t),
 			backend:  backend,
+			limits:   Limits{CodesPerAddress: 1000, CodesPerBrowser: 1000, LivePerAddress: 1000, Live: 1000, WrongCodes: 10, WrongNumbers: 3},
+			confirm:  NumberNever,
 			store:    store.New(backend, [][]byte{[]byte("0123456789abcdef")}, "test"),
 			log: slog.New(slog.NewTextHandler(io.MultiWriter(&log, t.Output()), &slog.HandlerOptions{
 				Level: slog.LevelDebug,
@@ -105,6 +109,8 @@ func (w *world) process() *Manager {
 		Store:           w.store,
 		VerificationURI: verifyURI,
 		CodeLifetime:    codeLifetime,
+		ConfirmNumber:   w.confirm,
+		Limits:          w.limits,
 		Log:             w.log,
 	})
 	w.Cleanup(m.Close)
@@ -145,7 +151,7 @@ func (w *world) noSecrets(log string) {
 // start is a laptop asking for a code.
 func (w *world) start() Attempt {
 	w.Helper()
-	a, err := w.bank.Start(w.Context(), laptop)
+	a, err := w.bank.Start(w.Context(), laptop, "")
 	if err != nil {
 		w.Fatalf("Start: %v", err)
 	}
@@ -167,7 +173,7 @@ func (w *world) open(a Attempt) Attempt {
 
 // yes is Richard's consent, on his phone.
 func (w *world) yes(a Attempt) (Attempt, error) {
-	return w.bank.Yes(w.Context(), a.UserCode, a.Ref, phone, richard, phoneToken)
+	return w.bank.Yes(w.Context(), a.UserCode, a.Shown(), phone, richard, phoneToken)
 }
 
 // agreed is an attempt that Richard has opened and said yes to.

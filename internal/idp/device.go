@@ -121,7 +121,7 @@ func (c *Client) DevicePage(userCode, access string) string {
 		return ""
 	}
 	query := url.Values{"client_id": {c.cfg.ClientID}, "user_code": {userCode}}
-	if tenant := claim(access, "tid"); tenant != "" {
+	if tenant, ok := claim[string](access, "tid"); ok {
 		query.Set("tenantId", tenant)
 	}
 	return p.devicePage + "?" + query.Encode()

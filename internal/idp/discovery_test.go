@@ -22,7 +22,7 @@ func TestDiscoveryIsRetried(t *testing.T) {
 	if err := c.Ready(); err == nil {
 		t.Error("Ready: nil before the provider was found")
 	}
-	if _, _, err := c.AuthURL("/"); !errors.Is(err, idp.ErrNotReady) {
+	if _, _, err := c.AuthURL("/", false); !errors.Is(err, idp.ErrNotReady) {
 		t.Errorf("AuthURL: %v, want %v", err, idp.ErrNotReady)
 	}
 	for _, call := range p.calls(t) {
@@ -39,7 +39,7 @@ func TestDiscoveryIsRetried(t *testing.T) {
 
 	p.on("/.well-known/openid-configuration", found)
 	await(t, "Ready() == nil", func() bool { return c.Ready() == nil })
-	if _, _, err := c.AuthURL("/"); err != nil {
+	if _, _, err := c.AuthURL("/", false); err != nil {
 		t.Errorf("AuthURL: %v", err)
 	}
 }

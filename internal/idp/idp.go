@@ -70,6 +70,8 @@ type DeviceCode struct {
 type Flow struct {
 	State, Nonce, Verifier string
 	ReturnTo               string // a path of ours
+	Afresh                 bool   // a login of before will not do; see [Flow.Fresh]
+	Subject                string // who has to log in; empty: anybody
 	Started                time.Time
 }
 

@@ -94,19 +94,18 @@ func algorithm(token string) string {
 	return said.Algorithm
 }
 
-// claim returns a claim of a JWT whose signature nobody has looked at, "" if
-// there is none.
-func claim(token, name string) string {
+// claim returns a claim of a JWT, at whose signature it does not look.
+func claim[T any](token, name string) (value T, ok bool) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
-		return ""
+		return value, false
 	}
 	text, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil {
-		return ""
+		return value, false
 	}
 	var claims map[string]any
-	_ = json.Unmarshal(text, &claims)
-	value, _ := claims[name].(string)
-	return value
+	_ = json.Unmarshal(text, &claims) // what is no JSON has no claims
+	value, ok = claims[name].(T)
+	return value, ok
 }

@@ -20,8 +20,9 @@ import (
 const defaultLifetime = 5 * time.Minute
 
 // AuthURL starts an authorization-code login with PKCE (RFC 7636). The browser
-// goes to the URL; the Flow waits in its session for the way back.
-func (c *Client) AuthURL(returnTo string) (string, Flow, error) {
+// goes to the URL; the Flow waits in its session for the way back. With ask,
+// the provider asks for the password although somebody may be logged in there.
+func (c *Client) AuthURL(returnTo string, ask bool) (string, Flow, error) {
 	p, err := c.ready()
 	if err != nil {
 		return "", Flow{}, err
@@ -33,7 +34,19 @@ func (c *Client) AuthURL(returnTo string) (string, Flow, error) {
 		ReturnTo: returnTo,
 		Started:  time.Now(),
 	}
-	return p.oauth.AuthCodeURL(flow.State, oidc.Nonce(flow.Nonce), oauth2.S256ChallengeOption(flow.Verifier)), flow, nil
+	options := []oauth2.AuthCodeOption{oidc.Nonce(flow.Nonce), oauth2.S256ChallengeOption(flow.Verifier)}
+	if ask { // max_age also makes the ID token say when that was
+		options = append(options, oauth2.SetAuthURLParam("prompt", "login"), oauth2.SetAuthURLParam("max_age", "0"))
+	}
+	return p.oauth.AuthCodeURL(flow.State, options...), flow, nil
+}
+
+// Fresh reports whether the person typed the password for this flow, and not
+// before it, by the auth_time of an ID token that [Client.Verify] has verified.
+// The clocks need not agree to the second. A token that does not say is not.
+func (f Flow) Fresh(idToken string) bool {
+	seconds, ok := claim[float64](idToken, "auth_time")
+	return ok && !time.Unix(int64(seconds), 0).Before(f.Started.Add(-skew))
 }
 
 // Exchange trades what the provider sent along with the browser for tokens.

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,6 +38,9 @@ type bank struct {
 
 	refresh session.RefreshFunc // nil: nobody may ask for it
 	log     *slog.Logger
+
+	mu      sync.Mutex
+	revoked []string // access tokens
 }
 
 func newBank(t *testing.T) *bank {
@@ -80,12 +84,21 @@ func (b *bank) of(realm string, secure bool, keys ...[]byte) *session.Manager {
 	return session.New(session.Config{
 		Store:  store.New(b.backend, keys, realm),
 		Secure: secure,
+		BrowserOf: func(r *http.Request) session.Browser {
+			return session.Browser{Agent: r.UserAgent(), Addr: r.RemoteAddr}
+		},
 		Refresh: func(ctx context.Context, old idp.Tokens, person idp.Person) (idp.Tokens, error) {
 			if b.refresh == nil {
 				b.t.Errorf("the tokens of %v were refreshed, want no such thing", person)
 				return old, nil
 			}
 			return b.refresh(ctx, old, person)
+		},
+		Revoke: func(_ context.Context, tokens idp.Tokens) error {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.revoked = append(b.revoked, tokens.Access)
+			return nil
 		},
 		Log: b.log,
 	})
@@ -108,9 +121,10 @@ func inBubble(t *testing.T, test func(t *testing.T, b *bank)) {
 
 // browser keeps cookies as one does.
 type browser struct {
-	t   *testing.T
-	url *url.URL
-	jar http.CookieJar
+	t     *testing.T
+	url   *url.URL
+	jar   http.CookieJar
+	agent string
 }
 
 func newBrowser(t *testing.T) *browser {
@@ -128,7 +142,7 @@ func browserAt(t *testing.T, address string) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &browser{t, u, jar}
+	return &browser{t, u, jar, "a browser"}
 }
 
 // thief is somebody with the browser's present cookies, who keeps them for
@@ -158,6 +172,7 @@ func (b *browser) cookie() *http.Cookie {
 
 func (b *browser) request() *http.Request {
 	r := httptest.NewRequestWithContext(b.t.Context(), http.MethodGet, b.url.String(), nil)
+	r.Header.Set("User-Agent", b.agent)
 	for _, c := range b.jar.Cookies(b.url) {
 		r.AddCookie(c)
 	}
@@ -220,7 +235,7 @@ func (b *browser) begin(m *session.Manager) session.Session {
 // identifier of its new session.
 func (b *browser) login(m *session.Manager, person idp.Person) (id string) {
 	b.t.Helper()
-	id = create(b.t, m, person, session.ByProvider)
+	id = b.create(m, person, session.ByProvider)
 	b.enter(m, id)
 	return id
 }
@@ -228,7 +243,7 @@ func (b *browser) login(m *session.Manager, person idp.Person) (id string) {
 // claim logs the browser in as a phone's yes does.
 func (b *browser) claim(m *session.Manager, person idp.Person) (id string) {
 	b.t.Helper()
-	id = create(b.t, m, person, session.ByPhone)
+	id = b.create(m, person, session.ByPhone)
 	b.enterClaimed(m, id)
 	return id
 }
@@ -239,10 +254,20 @@ var logins = map[string]func(b *browser, m *session.Manager, person idp.Person) 
 	session.ByPhone:    (*browser).claim,
 }
 
+func (b *browser) create(m *session.Manager, person idp.Person, by string) (id string) {
+	b.t.Helper()
+	return createFor(b.t, m, b.request(), person, by)
+}
+
 func create(t testing.TB, m *session.Manager, person idp.Person, by string) (id string) {
 	t.Helper()
+	return createFor(t, m, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), person, by)
+}
+
+func createFor(t testing.TB, m *session.Manager, r *http.Request, person idp.Person, by string) (id string) {
+	t.Helper()
 	tokens := idp.Tokens{Access: "access of " + person.Email, Refresh: "refresh", ID: "id", Expires: time.Now().Add(time.Hour)}
-	id, err := m.Create(t.Context(), person, tokens, by)
+	id, err := m.Create(r, person, tokens, by)
 	if err != nil {
 		t.Fatalf("Create: %v", err)
 	}
@@ -319,5 +344,6 @@ func (b *browser) wantPerson(m *session.Manager, want idp.Person, when string) s
 
 func isZero(s session.Session) bool {
 	return s.ID == "" && s.Attempt == "" && s.Person == nil && s.Tokens == (idp.Tokens{}) && s.By == "" && !s.Greeted &&
+		s.Ref == "" && !s.Confirmed && s.Browser == (session.Browser{}) && s.Latest == (session.Browser{}) && !s.Ended &&
 		len(s.Flows) == 0 && s.Began.IsZero() && s.Seen.IsZero() && s.Successor == "" && s.Lease.IsZero() && s.Turn == 0
 }

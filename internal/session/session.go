@@ -5,6 +5,7 @@ package session
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -34,20 +35,32 @@ const (
 	maxFlows     = 8                  // logins on their way at a time, the oldest go
 )
 
+// Browser is what a request tells of the browser that sent it. Both are what it
+// says of itself, or what lies in between: not to be trusted.
+type Browser struct {
+	Agent string // the User-Agent header
+	Addr  string // the IP address, empty if it is not known
+}
+
 // Session is what is known of one browser. The zero Session is a browser that
 // nothing is known of.
 type Session struct {
 	ID string `json:"-"` // a secret: who has it is the browser
 
-	Attempt string      // the QR login that this browser started last
-	Person  *idp.Person // nil: not logged in
-	Tokens  idp.Tokens
-	By      string // ByProvider or ByPhone
-	Greeted bool   // the person was told how the login came about
-	Flows   []idp.Flow
+	Attempt   string      // the QR login that this browser started last
+	Person    *idp.Person // nil: not logged in
+	Ref       string      // of a logged-in one: a name for it in pages, forms and logs; no secret
+	Tokens    idp.Tokens
+	By        string // ByProvider or ByPhone
+	Greeted   bool   // the person was told how the login came about
+	Confirmed bool   // another session of the person said that this one is theirs
+	Flows     []idp.Flow
 
-	Began, Seen time.Time // Seen is zero until the browser first shows the cookie
-	Successor   string    // this is a tombstone: the login gave the browser this session
+	Began, Seen     time.Time // Seen is zero until the browser first shows the cookie
+	Browser, Latest Browser   // at Began, and at Seen
+
+	Successor string // this is a tombstone: the login gave the browser this session
+	Ended     bool   // this is a tombstone: another session of the person ended this one
 
 	// Who may refresh the tokens is decided by compare-and-set, as it is with an
 	// attempt's polls: nobody does while the Lease of another lasts.
@@ -72,7 +85,11 @@ func (s Session) KeepUntil() time.Time {
 	return end
 }
 
-func (s Session) live(now time.Time) bool { return s.Successor == "" && now.Before(s.KeepUntil()) }
+func (s Session) live(now time.Time) bool {
+	return s.Successor == "" && !s.Ended && now.Before(s.KeepUntil())
+}
+
+func (s *Session) see(now time.Time, browser Browser) { s.Seen, s.Latest = now, browser }
 
 // LoggedIn reports whether the browser belongs to a person.
 func (s Session) LoggedIn() bool { return s.Person != nil }
@@ -106,19 +123,23 @@ func (s *Session) dropOldFlows() {
 
 // Manager finds and changes sessions.
 type Manager struct {
-	table   *store.Table[Session]
-	cookie  *cookie
-	refresh RefreshFunc
-	revoke  func(context.Context, idp.Tokens) error
-	log     *slog.Logger
+	table     *store.Table[Session]
+	people    *store.Table[list]
+	cookie    *cookie
+	browserOf func(*http.Request) Browser
+	refresh   RefreshFunc
+	revoke    func(context.Context, idp.Tokens) error
+	log       *slog.Logger
 }
 
 // Config is what a [Manager] needs.
 type Config struct {
-	Store   *store.Store
-	Secure  bool        // cookies are for https only, and bound to this host
-	Refresh RefreshFunc // [idp.Client.Refresh]
-	// Revoke, if there is one, ends refreshed tokens whose session is over.
+	Store     *store.Store
+	Secure    bool // cookies are for https only, and bound to this host
+	BrowserOf func(*http.Request) Browser
+	Refresh   RefreshFunc // [idp.Client.Refresh]
+	// Revoke, if there is one, ends tokens that a person took away by ending a
+	// session, and refreshed ones whose session is over.
 	Revoke func(context.Context, idp.Tokens) error
 	Log    *slog.Logger
 }
@@ -126,11 +147,13 @@ type Config struct {
 // New returns a Manager.
 func New(cfg Config) *Manager {
 	return &Manager{
-		table:   store.NewTable[Session](cfg.Store, "sessions"),
-		cookie:  newCookie(cfg.Store.DeriveKeys("session cookie"), cfg.Secure),
-		refresh: cfg.Refresh,
-		revoke:  cfg.Revoke,
-		log:     cfg.Log,
+		table:     store.NewTable[Session](cfg.Store, "sessions"),
+		people:    store.NewTable[list](cfg.Store, "people"),
+		cookie:    newCookie(cfg.Store.DeriveKeys("session cookie"), cfg.Secure),
+		browserOf: cfg.BrowserOf,
+		refresh:   cfg.Refresh,
+		revoke:    cfg.Revoke,
+		log:       cfg.Log,
 	}
 }
 
@@ -149,7 +172,7 @@ func (m *Manager) Load(r *http.Request) (Session, error) {
 		if !s.live(time.Now()) {
 			return store.ErrNotFound // ended since it was read
 		}
-		s.Seen = time.Now()
+		s.see(time.Now(), m.browserOf(r))
 		return nil
 	})
 	return found(id, s, err)
@@ -192,7 +215,7 @@ func (m *Manager) Update(w http.ResponseWriter, r *http.Request, change func(*Se
 				return store.ErrNotFound
 			}
 			if now.Sub(s.Seen) >= seenEvery {
-				s.Seen = now
+				s.see(now, m.browserOf(r))
 			}
 			return change(s)
 		})
@@ -202,7 +225,8 @@ func (m *Manager) Update(w http.ResponseWriter, r *http.Request, change func(*Se
 		}
 	}
 	now := time.Now()
-	s = Session{Began: now, Seen: now}
+	s = Session{Began: now}
+	s.see(now, m.browserOf(r))
 	if err := change(&s); err != nil {
 		return Session{}, err
 	}
@@ -212,19 +236,42 @@ func (m *Manager) Update(w http.ResponseWriter, r *http.Request, change func(*Se
 	return s, m.cookie.set(w, r, s.ID)
 }
 
-// Create makes a logged-in session that no browser has yet, and returns its
-// identifier for [Manager.Enter].
-func (m *Manager) Create(ctx context.Context, person idp.Person, tokens idp.Tokens, by string) (id string, err error) {
-	return m.table.Create(ctx, Session{Person: &person, Tokens: tokens, By: by, Began: time.Now()})
+// Create makes a logged-in session for the browser that sent r, which does not
+// have it yet, and returns its identifier for [Manager.Enter]. If the person
+// then has too many, the oldest end.
+func (m *Manager) Create(r *http.Request, person idp.Person, tokens idp.Tokens, by string) (id string, err error) {
+	ctx := r.Context()
+	s := Session{Ref: rand.Text()[:8], Person: &person, Tokens: tokens, By: by, Began: time.Now(), Browser: m.browserOf(r)}
+	id = rand.Text()
+	// The list first: a session that is not in it could not be ended from
+	// elsewhere, while an entry without a session harms nobody.
+	l, err := m.enlist(ctx, person, entry{ID: id, Ref: s.Ref, Began: s.Began})
+	if err != nil {
+		return "", err
+	}
+	if err := m.table.CreateAs(ctx, id, s); err != nil {
+		return "", err
+	}
+	if extra := len(l.Sessions) - maxSessions; extra > 0 {
+		_, err = m.end(ctx, s, l.Sessions[:extra])
+	}
+	return id, err
 }
 
 // Discard ends a session that [Manager.Create] made in vain.
 func (m *Manager) Discard(ctx context.Context, id string) error {
-	_, err := m.table.Delete(ctx, id)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
+	_, err := m.delete(ctx, id)
 	return err
+}
+
+// delete removes the session id, and returns what it was, the zero Session if
+// it was none.
+func (m *Manager) delete(ctx context.Context, id string) (Session, error) {
+	s, err := m.table.Delete(ctx, id)
+	if s, err = found(id, s, err); err == nil && s.LoggedIn() {
+		m.strike(ctx, *s.Person, id)
+	}
+	return s, err
 }
 
 // Enter gives the session id to the browser that sent r, and returns the one
@@ -233,8 +280,7 @@ func (m *Manager) Discard(ctx context.Context, id string) error {
 // fixation).
 func (m *Manager) Enter(w http.ResponseWriter, r *http.Request, id string) (old Session, err error) {
 	if oldID := m.cookie.id(r); oldID != "" && oldID != id {
-		s, err := m.table.Delete(r.Context(), oldID)
-		if old, err = found(oldID, s, err); err != nil {
+		if old, err = m.delete(r.Context(), oldID); err != nil {
 			return Session{}, err
 		}
 	}
@@ -285,8 +331,8 @@ func (m *Manager) Unused(ctx context.Context, id string) (bool, error) {
 func (m *Manager) Logout(w http.ResponseWriter, r *http.Request) (Session, error) {
 	var s Session
 	if id := m.cookie.id(r); id != "" {
-		deleted, err := m.table.Delete(r.Context(), id)
-		if s, err = found(id, deleted, err); err != nil {
+		var err error
+		if s, err = m.delete(r.Context(), id); err != nil {
 			return Session{}, err // the cookie stays: it is needed to try again
 		}
 	}

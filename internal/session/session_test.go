@@ -348,7 +348,7 @@ func TestLoginsAtOnce(t *testing.T) {
 			person := idp.Person{Issuer: "https://idp.example", Subject: fmt.Sprint(i)}
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 			w := httptest.NewRecorder()
-			id, err := b.Create(t.Context(), person, idp.Tokens{Access: fmt.Sprint(i)}, session.ByPhone)
+			id, err := b.Create(r, person, idp.Tokens{Access: fmt.Sprint(i)}, session.ByPhone)
 			if err == nil {
 				_, err = b.Enter(w, r, id)
 			}
@@ -951,7 +951,7 @@ func TestStoreAway(t *testing.T) {
 			return err
 		}, false},
 		"Create": {laptop, func(_ http.ResponseWriter, r *http.Request) error {
-			_, err := b.Create(r.Context(), richard, idp.Tokens{}, session.ByPhone)
+			_, err := b.Create(r, richard, idp.Tokens{}, session.ByPhone)
 			return err
 		}, false},
 		"Enter":        {laptop, func(w http.ResponseWriter, r *http.Request) error { _, err := b.Enter(w, r, "another"); return err }, false},
@@ -973,6 +973,17 @@ func TestStoreAway(t *testing.T) {
 			_, err := b.Logout(w, r)
 			return err
 		}, false},
+		"Of": {laptop, func(_ http.ResponseWriter, r *http.Request) error { _, err := b.Of(r.Context(), richard); return err }, false},
+		"End": {laptop, func(_ http.ResponseWriter, r *http.Request) error {
+			_, err := b.End(r.Context(), due, due.Ref)
+			return err
+		}, false},
+		"EndOthers": {laptop, func(_ http.ResponseWriter, r *http.Request) error {
+			_, err := b.EndOthers(r.Context(), due)
+			return err
+		}, false},
+		"Confirm":  {laptop, func(_ http.ResponseWriter, r *http.Request) error { return b.Confirm(r.Context(), due, due.Ref) }, false},
+		"WasEnded": {laptop, func(_ http.ResponseWriter, r *http.Request) error { _, err := b.WasEnded(r); return err }, false},
 	} {
 		w := httptest.NewRecorder()
 		err := tt.page(w, tt.browser.request())
@@ -1003,7 +1014,7 @@ func BenchmarkLoad(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer file.Close()
-	m := session.New(session.Config{Store: store.New(file, [][]byte{key}, "test"), Secure: true})
+	m := session.New(session.Config{Store: store.New(file, [][]byte{key}, "test"), Secure: true, BrowserOf: func(*http.Request) session.Browser { return session.Browser{} }})
 	r, w := httptest.NewRequest(http.MethodGet, "https://bank.example.com/", nil), httptest.NewRecorder()
 	if _, err := m.Enter(w, r, create(b, m, richard, session.ByProvider)); err != nil {
 		b.Fatal(err)

@@ -472,7 +472,7 @@ func bearing(t *testing.T, left time.Duration, test func(t *testing.T, b *bearer
 		bank.Manager = bank.with(false, key)
 		first := tokens(0)
 		first.Expires = time.Now().Add(left)
-		id, err := b.Create(t.Context(), richard, first, session.ByPhone)
+		id, err := b.Create(b.laptop.request(), richard, first, session.ByPhone)
 		if err != nil {
 			t.Fatalf("Create: %v", err)
 		}
