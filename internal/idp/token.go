@@ -72,8 +72,8 @@ func (c *Client) Revoke(ctx context.Context, tokens Tokens) error {
 		err = c.deleteRefreshToken(ctx, p, tokens)
 		if refused, ok := errors.AsType[*Error](err); ok && refused.Status == http.StatusUnauthorized {
 			// The access token has run out; the refresh token is good for one more.
-			if tokens, err = c.renew(ctx, p, tokens); err == nil {
-				err = c.deleteRefreshToken(ctx, p, tokens)
+			if renewed, renewErr := c.renew(ctx, p, tokens); renewErr == nil {
+				err = c.deleteRefreshToken(ctx, p, renewed)
 			}
 		}
 	}
