@@ -319,28 +319,6 @@ func TestClaimAnswerLost(t *testing.T) {
 	}
 }
 
-// A laptop that was logged in by a phone cannot say yes for the next one: of one
-// person who was tricked, there would be no end of laptops.
-func TestLaptopsDoNotBreed(t *testing.T) {
-	t.Parallel()
-	b := startBank(t)
-	first, second, phone := b.browser(t), b.browser(t), b.browser(t)
-	phone.logIn(richard)
-	_, link := first.showCode()
-	phone.answer(link, "yes")
-	first.awaitReload()
-
-	p, link := second.showCode()
-	if got := first.get(link); got.find("form", "approve") != nil || "http://"+got.URL.Host != b.DemoURL {
-		t.Errorf("a laptop that a phone has logged in sees %s at %s, want the provider's login page", got.text("main"), got.URL)
-	}
-	form := url.Values{"user_code": {p.text("user-code")}, "answer": {"yes"}}
-	first.post("/activate", form)
-	if got := second.get("/logged-out-qr-login").state(); got != "waiting" {
-		t.Errorf("the second laptop's page is %q, want waiting", got)
-	}
-}
-
 // Where no number is asked for, the first person who opens a code is the only
 // one who can answer.
 func TestSecondPersonIsRefused(t *testing.T) {
