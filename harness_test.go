@@ -26,6 +26,8 @@ import (
 const (
 	richard = "richard@example.com"
 	erlich  = "erlich@example.com"
+
+	richardsID = "6c9d1a52-61a5-4d0a-9a55-1f6f1f0b5a02"
 )
 
 // beTheProgram makes the test binary the program itself, for tests that kill it.
