@@ -26,12 +26,18 @@ func TestMailedCode(t *testing.T) {
 	b := startRestartable(t, startBank)
 	attacker, victim := b.browser(t).at(attackers), b.browser(t).at(victims)
 	victim.logIn(richard)
-	_, link := attacker.showCode()
+	p, link := attacker.showCode()
+	if got := p.text("main"); !strings.Contains(got, "we never send one by mail or chat") {
+		t.Errorf("the QR page does not say where a code is never to be had: %s", got)
+	}
 	states := attacker.events()
 	states.want("waiting")
 	polls := b.demo.once("/oauth2/token", "device_code", nil)
 
 	question := victim.get(link)
+	if got := question.text("main"); !strings.Contains(got, "If somebody sent you this code, stop") {
+		t.Errorf("the question does not say when to stop: %s", got)
+	}
 	if question.find("", "far") == nil || question.text("asking-from") != attackers {
 		t.Errorf("the victim is told of %q, and nothing of another network: %s", question.text("asking-from"), question.text("main"))
 	}
@@ -402,6 +408,9 @@ func TestStolenClaim(t *testing.T) {
 			}
 			laptop.wantNoWayIn(name + ", the laptop itself")
 		}
+	}
+	if strings.Contains(b.log.String(), `step="number wrong"`) {
+		t.Error("the thief's numbers were compared: who comes from elsewhere has no try")
 	}
 	if got := strings.Count(b.log.String(), `reason=moved`); got != 10 {
 		t.Errorf("the log tells of %d laptops that moved, want 10", got)
