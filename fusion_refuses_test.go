@@ -64,9 +64,9 @@ func TestFusionRefusesTheYes(t *testing.T) {
 	}
 }
 
-// The provider's own link: an attacker says yes himself, has his approval fail,
-// and mails the link of FusionAuth's page to his victim.
-func TestTheProvidersOwnLink(t *testing.T) {
+// An attacker says yes himself, has his approval fail, and mails the link of
+// FusionAuth's page to his victim.
+func TestFusionsOwnLink(t *testing.T) {
 	t.Parallel()
 	b := startWithFusion(t, quick)
 	attacker, victim := b.browser(t), b.browser(t)

@@ -27,6 +27,8 @@ import (
 const (
 	richard = "richard@example.com"
 	erlich  = "erlich@example.com"
+
+	richardsID = "6c9d1a52-61a5-4d0a-9a55-1f6f1f0b5a02"
 )
 
 // beTheProgram makes the test binary the program itself, for tests that kill it.
@@ -183,6 +185,8 @@ type browser struct {
 	bank  *bank
 	http  *http.Client
 	agent string
+	addr  string    // as the proxy before the bank would tell it; empty: this machine's
+	seen  logBuffer // all that it was answered, headers and streams too
 }
 
 const laptopAgent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -195,7 +199,42 @@ func (b *bank) browser(t testing.TB) *browser {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	t.Cleanup(transport.CloseIdleConnections)
-	return &browser{t, b, &http.Client{Jar: jar, Transport: transport, Timeout: 30 * time.Second}, laptopAgent}
+	who := &browser{t: t, bank: b, agent: laptopAgent}
+	who.http = &http.Client{Jar: jar, Transport: wire{who, transport}, Timeout: 30 * time.Second}
+	return who
+}
+
+// at puts the browser at an address.
+func (b *browser) at(addr string) *browser {
+	b.addr = addr
+	return b
+}
+
+// wire is a browser's connection: it says who that is, and keeps what comes.
+type wire struct {
+	*browser
+	http.RoundTripper
+}
+
+func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	if req.UserAgent() == "" {
+		req.Header.Set("User-Agent", w.agent)
+	}
+	if w.addr != "" && req.Header.Get("X-Forwarded-For") == "" {
+		req.Header.Set("X-Forwarded-For", w.addr)
+	}
+	resp, err := w.RoundTripper.RoundTrip(req)
+	if err == nil {
+		_, _ = fmt.Fprintf(&w.seen, "%s\n%v\n", resp.Request.URL, resp.Header)
+		resp.Body = tee(resp.Body, &w.seen)
+	}
+	return resp, err
+}
+
+// transport is what the browser's connections are made by.
+func (b *browser) transport() *http.Transport {
+	return b.http.Transport.(wire).RoundTripper.(*http.Transport)
 }
 
 // page is what a browser sees.
@@ -239,9 +278,6 @@ func (b *browser) url(path string) string {
 
 func (b *browser) do(req *http.Request) page {
 	b.t.Helper()
-	if req.UserAgent() == "" {
-		req.Header.Set("User-Agent", b.agent)
-	}
 	resp, err := b.http.Do(req)
 	if err != nil {
 		b.t.Fatal(err)

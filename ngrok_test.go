@@ -200,7 +200,7 @@ func (n *ngrok) browser(b *bank) *browser {
 		n.t.Fatal(err)
 	}
 	visitor := b.browser(n.t)
-	transport := visitor.http.Transport.(*http.Transport)
+	transport := visitor.transport()
 	transport.Proxy = http.ProxyURL(proxy)
 	transport.TLSClientConfig.RootCAs = x509.NewCertPool()
 	transport.TLSClientConfig.RootCAs.AddCert(n.cert)
