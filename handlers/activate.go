@@ -29,6 +29,16 @@ type approvePage struct {
 	Switch        string
 	Number        string // to be typed on the laptop at AppURL
 	AppURL        string
+	Watch         string // the page's own address, for the script that looks how the login goes
+}
+
+// answeredPage tells what has become of the attempt.
+type answeredPage struct {
+	frame
+	Words words
+	State devicegrant.State
+	Watch string // as in approvePage; empty: nothing will change
+	Done  bool   // the laptop is logged in
 }
 
 // activatePage is the form for typing a code.
@@ -165,6 +175,7 @@ func (s *Server) showQuestion(w http.ResponseWriter, r *http.Request, sess sessi
 		Second:   a.Second,
 		Switch:   loginPath(code) + "&switch=1",
 		AppURL:   s.cfg.AppURL,
+		Watch:    activateWith(code),
 	}
 	saidYes := a.State == devicegrant.Number || a.State == devicegrant.Yes
 	switch {
@@ -179,12 +190,11 @@ func (s *Server) showQuestion(w http.ResponseWriter, r *http.Request, sess sessi
 	case saidYes && a.Continue != "":
 		return s.render(w, "continue", page)
 	}
-	words := phoneWords(a)
-	end := notice{frame: frameOf(sess), Title: words.Title, Text: words.Text, State: string(a.State), Next: link{"/account", "Your account"}}
-	if a.State == devicegrant.Yes || a.State == devicegrant.Approved {
-		end.Refresh = 2 // until the laptop is through
+	end := answeredPage{frame: frameOf(sess), Words: phoneWords(a), State: a.State, Done: a.State == devicegrant.Claimed}
+	if !a.State.Ended() {
+		end.Watch = page.Watch
 	}
-	return s.render(w, "notice", end)
+	return s.render(w, "answered", end)
 }
 
 // ownCode reports whether the code is the one that this browser shows itself.

@@ -102,6 +102,32 @@ func browserName(agent string) string {
 	return name + " on " + system
 }
 
+// phoneName names what opened a code to the person who is waiting for it.
+func phoneName(agent string) string {
+	ua := useragent.Parse(agent)
+	switch {
+	case agent == "":
+		return "Your phone"
+	case ua.OS == useragent.IOS && ua.Tablet:
+		return "Your iPad"
+	case ua.OS == useragent.IOS:
+		return "Your iPhone"
+	case ua.OS == useragent.Android && ua.Tablet:
+		return "Your Android tablet"
+	case ua.OS == useragent.Android:
+		return "Your Android phone"
+	}
+	return browserName(agent)
+}
+
+// isPhone reports whether the request says that it comes from a phone.
+func isPhone(r *http.Request) bool {
+	if hint := r.Header.Get("Sec-CH-UA-Mobile"); hint != "" {
+		return hint == "?1"
+	}
+	return useragent.Parse(r.UserAgent()).Mobile
+}
+
 // plain keeps a word short and printable: it comes from a header that says
 // whatever its sender likes.
 func plain(word string) string {

@@ -259,7 +259,7 @@ func TestPagesEscape(t *testing.T) {
 	f := frame{Person: evil}
 	asks := approvePage{
 		frame: f, Problem: evil, Continue: "javascript:" + evil, UserCode: evil, Shown: evil, Browser: evil, Addr: evil,
-		Ago: evil, State: evil, Far: true, Switch: "javascript:" + evil, Number: evil, AppURL: evil,
+		Ago: evil, State: evil, Far: true, Switch: "javascript:" + evil, Number: evil, AppURL: evil, Watch: evil,
 	}
 	evilDevice := device{Ref: evil, Browser: evil, Began: evil, Addr: evil, Seen: evil}
 	for name, data := range map[string]any{
@@ -273,15 +273,17 @@ func TestPagesEscape(t *testing.T) {
 			ByPhone bool
 			New     []device
 		}{f, true, []device{evilDevice}},
-		"devices":  devicesPage{f, []device{evilDevice}, []device{evilDevice}, true},
-		"logout":   f,
-		"notice":   notice{frame: f, Title: evil, Text: evil, Next: link{"/" + evil, evil}, Refresh: 2, State: evil, Status: 400, Reference: evil},
-		"activate": activatePage{f, evil, evil, evil},
-		"change":   changePage{f, evil, evil, evil},
-		"approve":  asks,
-		"continue": asks,
-		"number":   asks,
-		"qrlogin":  qrPage{frame: f, Words: words{evil, evil}, Note: evil, QR: "<svg></svg>", UserCode: evil, URI: evil, URIComplete: "javascript:" + evil, TimeLeft: evil, State: evil, Problem: evil},
+		"devices":    devicesPage{f, []device{evilDevice}, []device{evilDevice}, true},
+		"logout":     f,
+		"this-phone": f,
+		"notice":     notice{frame: f, Title: evil, Text: evil, Next: link{"/" + evil, evil}, Refresh: 2, Status: 400, Reference: evil},
+		"activate":   activatePage{f, evil, evil, evil},
+		"change":     changePage{f, evil, evil, evil},
+		"approve":    asks,
+		"continue":   asks,
+		"number":     asks,
+		"answered":   answeredPage{f, words{evil, evil}, evil, evil, true},
+		"qrlogin":    qrPage{frame: f, Tab: evil, Ref: evil, Steps: []string{evil}, Lasts: evil, Words: words{evil, evil}, Note: evil, QR: "<svg></svg>", UserCode: evil, URI: evil, URIComplete: "javascript:" + evil, TimeLeft: evil, State: evil, Problem: evil},
 	} {
 		w := httptest.NewRecorder()
 		if err := s.render(w, name, data); err != nil {

@@ -41,7 +41,6 @@ type notice struct {
 	Title, Text string
 	Next        link
 	Refresh     int    // seconds, 0: not
-	State       string // of the login that it is about
 	Status      int    // of an error
 	Reference   string // of an error, as in the log
 }
@@ -128,7 +127,7 @@ func (s *Server) showError(w http.ResponseWriter, r *http.Request, err error) {
 func parsePages() (map[string]*template.Template, error) {
 	layout, err := template.New("layout.html").
 		Funcs(template.FuncMap{"asset": static.Path}).
-		ParseFS(templates.Files, "layout.html", "new-devices.html")
+		ParseFS(templates.Files, "layout.html", "drawings.html", "new-devices.html")
 	if err != nil {
 		return nil, err
 	}

@@ -20,17 +20,21 @@ const qrPath = "/logged-out-qr-login"
 // qrPage is the laptop's page.
 type qrPage struct {
 	frame
+	Tab              string // the page's title
 	Words            words
 	Note             string
 	State            devicegrant.State
+	Ref              string // which attempt it is
 	Ended            bool
+	Steps            []string
+	Step             int           // which of them is next
 	QR               template.HTML // empty where the code is of no use any more
 	UserCode         string
 	URI, URIComplete string
 	Number           bool   // the number must be typed
 	Problem          string // with what was typed
-	SecondsLeft      int
-	TimeLeft         string
+	SecondsLeft      int    // until the login is over
+	TimeLeft, Lasts  string // of a code that nobody has opened, to look at and to hear; then there is no hurry
 }
 
 // qrLogin shows this browser's code: the one it has, or a new one if it has
@@ -70,6 +74,10 @@ func (s *Server) qrLogin(w http.ResponseWriter, r *http.Request) error {
 			next:   link{qrPath, "Try again"},
 		}
 	}
+	if isPhone(r) {
+		// A code on the phone that one would scan it with is of no use to most.
+		return s.render(w, "this-phone", frameOf(sess))
+	}
 	return s.startAttempt(w, r, sess)
 }
 
@@ -81,16 +89,23 @@ func (s *Server) showAttempt(w http.ResponseWriter, r *http.Request, a devicegra
 	}
 	left := max(0, time.Until(a.Expires).Round(time.Second))
 	page := qrPage{
+		Tab:         tabTitle(a),
 		Words:       laptopWords(a),
 		Note:        laptopNote(a),
 		State:       a.State,
+		Ref:         a.Ref,
 		Ended:       a.State.Ended(),
+		Steps:       steps,
+		Step:        stepOf(a.State),
 		UserCode:    a.UserCode,
 		URI:         a.URI,
 		URIComplete: a.URIComplete,
 		Number:      a.State == devicegrant.Number,
 		SecondsLeft: int(left.Seconds()),
-		TimeLeft:    fmt.Sprintf("%d:%02d", int(left.Minutes()), int(left.Seconds())%60),
+	}
+	if a.State == devicegrant.Waiting {
+		page.TimeLeft = fmt.Sprintf("%d:%02d", int(left.Minutes()), int(left.Seconds())%60)
+		page.Lasts = "about " + minutes(left)
 	}
 	if a.State == devicegrant.Waiting || a.State == devicegrant.Opened {
 		var err error

@@ -7,6 +7,7 @@ type words struct{ Title, Text string }
 
 // laptopWords are for the screen that wants to be logged in.
 func laptopWords(a devicegrant.Attempt) words {
+	phone := phoneName(a.Phone.Agent)
 	switch a.State {
 	case devicegrant.Waiting:
 		if a.OnTheirPage {
@@ -14,17 +15,17 @@ func laptopWords(a devicegrant.Attempt) words {
 		}
 		return words{"Waiting for your phone", "Scan the code with the camera of the phone that you are logged in on, and say yes there. This page goes on by itself."}
 	case devicegrant.Opened:
-		return words{"Your phone opened it", "Check that it shows the code below, and say yes there."}
+		return words{phone + " opened it", "Say yes there, once you have seen that it shows the code below."}
 	case devicegrant.Number:
-		return words{"Type the number on your phone", "Your phone said yes, and shows four digits. Type them here."}
+		return words{"Type the number on your phone", phone + " said yes, and shows four digits. Type them here."}
 	case devicegrant.Yes:
-		return words{"Your phone said yes", "Logging you in. This takes a moment."}
+		return words{phone + " said yes", "Logging you in. This takes a moment."}
 	case devicegrant.Approved:
 		return words{"Logging you in", "This takes a moment."}
 	case devicegrant.Claimed:
 		return words{"This laptop is logged in", "Go to your account."}
 	case devicegrant.Denied:
-		return words{"Your phone said no", "Nothing was logged in. If that was a mistake, show a new code."}
+		return words{phone + " said no", "Nobody was logged in. If that was a mistake, show a new code."}
 	case devicegrant.Expired:
 		if a.Reason == devicegrant.ReasonUnfinished {
 			return words{"That took too long", "Your phone said yes, but the login was not finished in time. Show a new code and say yes once more."}
@@ -48,6 +49,36 @@ func laptopWords(a devicegrant.Attempt) words {
 		return words{"This login was stopped", "What the login service says about you could not be verified. Please try a new code."}
 	}
 	return words{"The login service said no", "It did not let this laptop in. Please try a new code."}
+}
+
+// tabTitle is for who sees no more of the laptop's page than its tab.
+func tabTitle(a devicegrant.Attempt) string {
+	switch a.State {
+	case devicegrant.Waiting:
+		return "Scan the code with your phone"
+	case devicegrant.Opened:
+		return "Say yes on your phone"
+	case devicegrant.Yes:
+		return "Logging you in"
+	}
+	return laptopWords(a).Title
+}
+
+// steps are the way that a login by phone goes, for the laptop's page.
+var steps = []string{"Scan the code", "Say yes on the phone", "You are in"}
+
+// stepOf returns which of the steps is to be done next; none once the login
+// has ended.
+func stepOf(s devicegrant.State) int {
+	switch s {
+	case devicegrant.Waiting:
+		return 0
+	case devicegrant.Opened, devicegrant.Number:
+		return 1
+	case devicegrant.Yes:
+		return 2
+	}
+	return -1
 }
 
 // laptopNote says what else the person at the laptop should know.

@@ -1,5 +1,5 @@
-// The laptop's page, live. The server draws every state; this script only
-// hears of a change and fetches the page anew. Without it the page refreshes.
+// The laptop's page, live. The server draws every state; this script hears of
+// a change and fetches the page anew. Without it the page refreshes by itself.
 "use strict";
 
 (() => {
@@ -11,10 +11,16 @@
   // page is fetched again and again in its stead.
   const pastNgrok = { "ngrok-skip-browser-warning": "true" };
   const byID = (id) => document.getElementById(id);
-  let stream;
+  let stream; // open, or coming back by itself; undefined: none is wanted
   let deadline; // in this computer's clock, which may be wrong: only differences count
+  let drawing = false;
+  let again; // the timer of the next try
 
+  // redraw shows how things stand now. What is on the screen stays if it is
+  // that already: somebody may be typing into it.
   async function redraw() {
+    if (drawing) return;
+    drawing = true;
     try {
       // A redirect is for the browser to follow, with all that the page at its
       // end has to say: here it would be followed unseen.
@@ -25,18 +31,36 @@
       }
       const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
       if (!fresh.getElementById("stage")) throw new Error("not the page");
-      const focused = byID("stage").contains(document.activeElement);
-      byID("stage").replaceChildren(...fresh.getElementById("stage").childNodes);
-      document.title = fresh.title;
-      // What is said must change inside an element that stays.
-      byID("announce").textContent = byID("login-state").textContent + ". " + byID("login-words").textContent;
-      const field = byID("the-number");
-      if (focused || field) (field ?? byID("stage").querySelector("button"))?.focus();
+      const [now, then] = [fresh, document].map((d) => d.getElementById("login-state").dataset);
+      if (now.state === then.state && now.attempt === then.attempt) {
+        then.seconds = now.seconds;
+        note(fresh.getElementById("login-note").textContent);
+      } else {
+        replace(fresh);
+      }
       begin();
     } catch {
       note(lost);
-      setTimeout(redraw, retry);
+      later();
+    } finally {
+      drawing = false;
     }
+  }
+
+  function later() {
+    clearTimeout(again);
+    again = setTimeout(redraw, retry);
+  }
+
+  function replace(fresh) {
+    const focused = byID("stage").contains(document.activeElement);
+    byID("stage").replaceChildren(...fresh.getElementById("stage").childNodes);
+    document.title = fresh.title;
+    // What is said must change inside an element that stays.
+    byID("announce").textContent = byID("login-state").textContent + ". " + byID("login-words").textContent;
+    const field = byID("the-number");
+    if (field) field.focus();
+    else if (focused) byID("login-state").focus();
   }
 
   function note(text) {
@@ -53,13 +77,9 @@
       note(told.note);
       return;
     }
-    stream.close(); // the new state's page listens again, if there is more to come
-    stream = undefined;
-    if (told.state === "approved") {
-      location.assign("/reload");
-    } else {
-      redraw();
-    }
+    quiet(); // the new state's page listens again, if there is more to come
+    if (told.state === "approved") location.assign("/reload");
+    else redraw();
   }
 
   function listen() {
@@ -68,33 +88,47 @@
     stream.onopen = () => note("");
     stream.onerror = () => {
       // The stream comes back by itself after a break, but not after an error
-      // of the server or of a proxy.
+      // of the server or of a proxy, nor to a browser that has logged in.
       if (stream?.readyState === EventSource.CLOSED) {
-        stream = undefined;
-        setTimeout(redraw, retry);
+        quiet();
+        later();
       }
       note(lost);
     };
   }
 
-  function countdown() {
-    const place = byID("time-left");
-    if (!place) return;
+  function quiet() {
+    stream?.close();
+    stream = undefined;
+  }
+
+  // tick shows the time that is left, and looks at what has become of a login
+  // whose time is over: its stream may be broken.
+  function tick() {
+    if (!stream) return;
     const left = Math.max(0, Math.round((deadline - Date.now()) / 1000));
-    place.textContent = Math.floor(left / 60) + ":" + String(left % 60).padStart(2, "0");
+    const place = byID("time-left");
+    if (place) place.textContent = Math.floor(left / 60) + ":" + String(left % 60).padStart(2, "0");
+    if (left === 0) redraw();
   }
 
   function begin() {
-    deadline = Date.now() + 1000 * Number(byID("time-left")?.dataset.seconds ?? 0);
-    countdown();
-    if (byID("login-state").dataset.ended === "true") {
-      stream?.close();
-      stream = undefined;
-    } else if (!stream) {
-      listen();
-    }
+    const { seconds, ended } = byID("login-state").dataset;
+    deadline = Date.now() + 1000 * Number(seconds);
+    if (ended === "true") quiet();
+    else if (!stream) listen();
+    tick();
   }
 
-  setInterval(countdown, 1000);
+  // After a sleep the stream may be dead without knowing it.
+  function wake() {
+    if (!stream || document.hidden) return;
+    quiet();
+    redraw();
+  }
+  document.addEventListener("visibilitychange", wake);
+  addEventListener("pageshow", (event) => { if (event.persisted) wake(); });
+
+  setInterval(tick, 1000);
   begin();
 })();
