@@ -140,7 +140,7 @@ func (f *front) forgeAuthTime(t *testing.T) *atomic.Pointer[any] {
 		if token == "" || authTime.Load() == nil {
 			return
 		}
-		signed, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
+		signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.RS256})
 		if err != nil {
 			t.Error(err)
 			return

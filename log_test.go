@@ -61,6 +61,9 @@ func TestLogOfALogin(t *testing.T) {
 	laptop.post("/logged-out-qr-login/cancel", nil)
 	b.stop()
 
+	if says(b.log.String(), wrong) || says(b.log.String(), number) {
+		t.Error("a number that was typed is in the log")
+	}
 	var told []string
 	refs := map[string]int{}
 	for _, s := range b.log.steps(t) {
