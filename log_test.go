@@ -51,8 +51,7 @@ func TestLogOfALogin(t *testing.T) {
 		wrong = "1111"
 	}
 	laptop.post("/logged-out-qr-login/confirm", url.Values{"number": {wrong}})
-	laptop.post("/logged-out-qr-login/confirm", url.Values{"number": {number}})
-	laptop.awaitReload()
+	laptop.confirms(number)
 	laptop.submit(laptop.get("/logout"), "logout", nil)
 
 	_, link = laptop.showCode()
@@ -109,8 +108,7 @@ func TestNoSecretOfANumberedLogin(t *testing.T) {
 		number := phone.answer(link, "yes").wantNumber()
 		other.get(link) // is refused
 		laptop.post("/logged-out-qr-login/confirm", url.Values{"number": {"12345"}})
-		laptop.post("/logged-out-qr-login/confirm", url.Values{"number": {number}})
-		laptop.awaitReload()
+		laptop.confirms(number)
 		cookies = append(cookies, laptop.cookie())
 		b.stop()
 
