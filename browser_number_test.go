@@ -55,8 +55,11 @@ func TestNoWhileTyping(t *testing.T) {
 	laptop, phone := twoNetworks(t, chromium, b)
 	laptop.open(b.URL + "/logged-out-qr-login")
 	phone.open(laptop.scan())
+	laptop.await(`#login-state[data-state="opened"]`)
+	laptop.run(`document.querySelector(".who a").focus(), true`) // wherever the cursor is
 	phone.click(`#approve button[value="yes"]`)
 	laptop.await(`#confirm-number`)
+	laptop.wantFocus()
 	laptop.typeNumber("12")
 	phone.click(`#approve button[value="no"]`)
 	phone.await(`#login-state[data-state="denied"]`)

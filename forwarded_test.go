@@ -94,8 +94,7 @@ func TestForgottenProxy(t *testing.T) {
 		laptop := b.resolving(t).at(attackers)
 		_, link := laptop.showCode()
 		number := phone.answer(link, "yes").wantNumber()
-		laptop.post("/logged-out-qr-login/confirm", url.Values{"number": {number}})
-		if got := laptop.awaitReload().text("account-email"); got != richard {
+		if got := laptop.confirms(number).text("account-email"); got != richard {
 			t.Errorf("with the number the laptop is logged in as %q, want %s", got, richard)
 		}
 	}

@@ -146,8 +146,7 @@ func TestOnlyFromCertainNetworks(t *testing.T) {
 	phone.logIn(richard)
 	_, link := inside.showCode()
 	number := phone.answer(link, "yes").wantNumber()
-	inside.post("/logged-out-qr-login/confirm", url.Values{"number": {number}})
-	if got := inside.awaitReload().text("account-email"); got != richard {
+	if got := inside.confirms(number).text("account-email"); got != richard {
 		t.Errorf("the laptop inside is logged in as %q, want %s", got, richard)
 	}
 	b.browser(t).at("2001:db8::7").showCode()
@@ -172,13 +171,14 @@ func TestNumberAlwaysOrNever(t *testing.T) {
 				t.Errorf("the question warns of another network: %t", far)
 			}
 			p := phone.submit(question, "approve", url.Values{"answer": {"yes"}})
+			var account page
 			if setting == "always" {
 				laptop.wantNoWayIn("before the number")
-				laptop.post("/logged-out-qr-login/confirm", url.Values{"number": {p.wantNumber()}})
-			} else if p.text("number") != "" {
-				t.Errorf("the phone shows %s", p.text("main"))
+				account = laptop.confirms(p.wantNumber())
+			} else {
+				account = laptop.awaitReload()
 			}
-			if got := laptop.awaitReload().text("account-email"); got != richard {
+			if got := account.text("account-email"); got != richard {
 				t.Errorf("the laptop is logged in as %q, want %s", got, richard)
 			}
 		})

@@ -527,9 +527,9 @@ func TestNothingInPassing(t *testing.T) {
 	if got := far.get("/logged-out-qr-login").state(); got != "number" {
 		t.Fatalf("a request in passing made the laptop's page %q, want number", got)
 	}
+	far.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	far.post("/logged-out-qr-login/confirm", url.Values{"number": {number}})
 	far.awaitApproved()
-	far.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	far.get("/reload")
 	far.http.CheckRedirect = nil
 	for _, v := range visits {
