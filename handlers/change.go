@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"changebank/internal/change"
+	"changebank/internal/session"
 )
 
 // changePage is the form for an amount, with the answer or what was wrong.
@@ -14,19 +15,12 @@ type changePage struct {
 }
 
 // makeChange is what the bank is there for.
-func (s *Server) makeChange(w http.ResponseWriter, r *http.Request) error {
-	sess, err := s.cfg.Sessions.Load(r)
-	if err != nil {
-		return err
-	}
-	if !sess.LoggedIn() {
-		return seeOther(w, r, "/")
-	}
+func (s *Server) makeChange(w http.ResponseWriter, r *http.Request, sess session.Session) error {
 	page := changePage{frame: frameOf(sess)}
 	if r.Method != http.MethodPost {
 		return s.render(w, "change", page)
 	}
-	err = r.ParseForm()
+	err := r.ParseForm()
 	if _, tooBig := errors.AsType[*http.MaxBytesError](err); tooBig {
 		page.Problem = amountWords(change.ErrNotAmount)
 		return s.renderStatus(w, http.StatusRequestEntityTooLarge, "change", page)

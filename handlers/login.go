@@ -128,14 +128,7 @@ func asAsked(flow idp.Flow, person idp.Person, tokens idp.Tokens) error {
 }
 
 // logoutQuestion asks: a link that somebody sent must not log anybody out.
-func (s *Server) logoutQuestion(w http.ResponseWriter, r *http.Request) error {
-	sess, err := s.cfg.Sessions.Load(r)
-	if err != nil {
-		return err
-	}
-	if !sess.LoggedIn() {
-		return seeOther(w, r, "/")
-	}
+func (s *Server) logoutQuestion(w http.ResponseWriter, r *http.Request, sess session.Session) error {
 	return s.render(w, "logout", frameOf(sess))
 }
 
