@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
+	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/makiuchi-d/gozxing"
 	"github.com/makiuchi-d/gozxing/qrcode"
@@ -126,9 +128,10 @@ func startChromium(t *testing.T, more ...chromedp.ExecAllocatorOption) context.C
 
 // window is one person's browser: its cookies are its own.
 type window struct {
-	t    *testing.T
-	name string
-	ctx  context.Context
+	t             *testing.T
+	name          string
+	ctx           context.Context
+	width, height int64
 
 	mu       sync.Mutex
 	problems []string // what the page reported to the console
@@ -143,13 +146,20 @@ func (w *window) expect(words ...string) { w.expected = append(w.expected, words
 func newWindow(t *testing.T, chromium context.Context, name string, width, height int64) *window {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(chromium, chromedp.WithNewBrowserContext())
-	w := &window{t: t, name: name, ctx: ctx}
-	w.do("set the size", func(ctx context.Context, _ *chromedp.Target) (chromedp.Void, error) {
-		_, err := chromedp.Call(ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
-			Width: width, Height: height, DeviceScaleFactor: 1, Mobile: width < height,
-		})
-		return chromedp.Void{}, err
-	})
+	return openWindow(t, ctx, cancel, name, width, height)
+}
+
+// newTab opens another tab of the same browser, with the same cookies.
+func (w *window) newTab() *window {
+	w.t.Helper()
+	ctx, cancel := chromedp.NewContext(w.ctx)
+	return openWindow(w.t, ctx, cancel, w.name+"'s other tab", w.width, w.height)
+}
+
+func openWindow(t *testing.T, ctx context.Context, cancel context.CancelFunc, name string, width, height int64) *window {
+	t.Helper()
+	w := &window{t: t, name: name, ctx: ctx, width: width, height: height}
+	w.resize(width, height, "light")
 	var reading sync.WaitGroup
 	messages := chromedp.Console(ctx)
 	reading.Go(func() {
@@ -180,6 +190,39 @@ func newWindow(t *testing.T, chromium context.Context, name string, width, heigh
 	return w
 }
 
+// comesFrom makes the window's browser say that it is another one, with
+// another address, as by a proxy.
+func (w *window) comesFrom(agent, addr string) {
+	w.t.Helper()
+	w.do("be another browser", func(ctx context.Context, _ *chromedp.Target) (chromedp.Void, error) {
+		_, err := chromedp.Call(ctx, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{UserAgent: agent})
+		if err != nil {
+			return chromedp.Void{}, err
+		}
+		_, err = chromedp.Call(ctx, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{
+			Headers: network.Headers{"X-Forwarded-For": addr},
+		})
+		return chromedp.Void{}, err
+	})
+}
+
+// resize gives the window another size, and its person's wish for light or dark.
+func (w *window) resize(width, height int64, scheme string) {
+	w.t.Helper()
+	w.do("set the size", func(ctx context.Context, _ *chromedp.Target) (chromedp.Void, error) {
+		_, err := chromedp.Call(ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+			Width: width, Height: height, DeviceScaleFactor: 1, Mobile: width < height,
+		})
+		if err != nil {
+			return chromedp.Void{}, err
+		}
+		_, err = chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}},
+		})
+		return chromedp.Void{}, err
+	})
+}
+
 // do runs one step, with the time that a busy machine needs.
 func (w *window) do(what string, action chromedp.Action[chromedp.Void]) {
 	w.t.Helper()
@@ -206,6 +249,34 @@ func (w *window) open(url string) {
 func (w *window) await(selector string) {
 	w.t.Helper()
 	w.do("wait for "+selector, chromedp.WaitVisible(chromedp.CSS(selector)))
+}
+
+// evaluate returns what an expression comes to in the window's page.
+func evaluate[T any](w *window, expression string) T {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.ctx, 30*time.Second)
+	defer cancel()
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		w.t.Fatalf("%s at %s: %v", w.name, w.at(), err)
+	}
+	return value
+}
+
+// has reports whether the page has such an element now.
+func (w *window) has(selector string) bool {
+	w.t.Helper()
+	return evaluate[int](w, "document.querySelectorAll(`"+selector+"`).length") > 0
+}
+
+// beforeEachPage runs a script in every page that is opened from now on, before
+// its own.
+func (w *window) beforeEachPage(script string) {
+	w.t.Helper()
+	w.do("add a script", func(ctx context.Context, _ *chromedp.Target) (chromedp.Void, error) {
+		_, err := chromedp.Call(ctx, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: script})
+		return chromedp.Void{}, err
+	})
 }
 
 func (w *window) click(selector string) {

@@ -104,6 +104,45 @@ func TestBrowserName(t *testing.T) {
 	}
 }
 
+func TestPhoneName(t *testing.T) {
+	for _, tt := range []struct{ agent, want string }{
+		{"Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1", "Your iPhone"},
+		{"Mozilla/5.0 (iPad; CPU OS 16_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/16.0 Mobile/15E148 Safari/604.1", "Your iPad"},
+		{"Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36", "Your Android phone"},
+		{"Mozilla/5.0 (Android 15; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0", "Your Android phone"},
+		{"Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Windows"},
+		{"", "Your phone"},
+	} {
+		if got := phoneName(tt.agent); got != tt.want {
+			t.Errorf("phoneName(%q) = %q, want %q", tt.agent, got, tt.want)
+		}
+	}
+}
+
+func TestIsPhone(t *testing.T) {
+	for _, tt := range []struct {
+		hint, agent string
+		want        bool
+	}{
+		{"", "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1", true},
+		{"", "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36", true},
+		{"", "Mozilla/5.0 (Android 15; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0", true},
+		{"", "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0", false},
+		{"?1", "", true},
+		{"?0", "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1", false},
+		{"", "", false},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("User-Agent", tt.agent)
+		if tt.hint != "" {
+			r.Header.Set("Sec-CH-UA-Mobile", tt.hint)
+		}
+		if got := isPhone(r); got != tt.want {
+			t.Errorf("isPhone of %q, %q = %v, want %v", tt.hint, tt.agent, got, tt.want)
+		}
+	}
+}
+
 func TestAgo(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		time.Second:                "just now",

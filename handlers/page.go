@@ -7,6 +7,7 @@ import (
 	"errors"
 	"html/template"
 	"io/fs"
+	"log/slog"
 	"math"
 	"net/http"
 	"strconv"
@@ -91,6 +92,7 @@ var errorTitles = map[int]string{
 	http.StatusBadRequest:          "That did not work",
 	http.StatusForbidden:           "Not allowed",
 	http.StatusNotFound:            "There is no such page",
+	http.StatusMethodNotAllowed:    "Not this way",
 	http.StatusMisdirectedRequest:  "Wrong address",
 	http.StatusTooManyRequests:     "Too many tries",
 	http.StatusInternalServerError: "Something went wrong",
@@ -113,7 +115,7 @@ func (s *Server) showError(w http.ResponseWriter, r *http.Request, err error) {
 			err:    err,
 		}
 	}
-	page := notice{Title: e.title, Text: e.text, Next: e.next, Status: e.status}
+	page := notice{Title: e.title, Text: e.text, Next: e.next, Status: e.status, Reference: rand.Text()[:8]}
 	if seconds := int(math.Ceil(e.retry.Seconds())); seconds > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
 		if e.status == http.StatusServiceUnavailable {
@@ -123,12 +125,11 @@ func (s *Server) showError(w http.ResponseWriter, r *http.Request, err error) {
 	if page.Title == "" {
 		page.Title = errorTitles[e.status]
 	}
+	level, message := slog.LevelInfo, "page refused"
 	if e.status >= 500 {
-		page.Reference = rand.Text()[:8]
-		s.log.Error("page failed", "route", r.Pattern, "status", e.status, "reference", page.Reference, "err", e.Error())
-	} else {
-		s.log.Info("page refused", "route", r.Pattern, "status", e.status, "err", e.Error())
+		level, message = slog.LevelError, "page failed"
 	}
+	s.log.Log(r.Context(), level, message, "route", r.Pattern, "status", e.status, "reference", page.Reference, "err", e.Error())
 	if sess, err := s.cfg.Sessions.Load(r); err == nil {
 		page.frame = frameOf(sess)
 	}

@@ -104,5 +104,30 @@ func (s *Server) routes() http.Handler {
 	page("GET /healthz", s.healthz)
 	page("GET /readyz", s.readyz)
 	page("GET /", s.notFound)
-	return mux
+	return s.wrongMethod(mux)
 }
+
+// wrongMethod gives the mux's refusal of a method a page like every other. The
+// mux itself says which methods there are (Allow).
+func (s *Server) wrongMethod(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		refuse, pattern := mux.Handler(r)
+		if pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		refuse.ServeHTTP(headerOnly{w}, r)
+		s.showError(w, r, &httpError{
+			status: http.StatusMethodNotAllowed,
+			text:   "This address does not take what was sent to it, so nothing was done. Open the page from the start.",
+			next:   link{"/", "Home"},
+		})
+	})
+}
+
+// headerOnly keeps the header that a handler sets, and no more of its answer.
+type headerOnly struct{ http.ResponseWriter }
+
+func (headerOnly) WriteHeader(int) {}
+
+func (headerOnly) Write(p []byte) (int, error) { return len(p), nil }
