@@ -97,7 +97,7 @@ func TestByKeyboard(t *testing.T) {
 	phone.await(`input[name="email"]`)
 	phone.press(richard)
 	phone.tabTo(`input[name="password"]`)
-	phone.press("password" + kb.Enter)
+	phone.press(b.password + kb.Enter)
 	phone.await(`#account-email`)
 	phone.tabTo(`main a[href="/activate"]`)
 	phone.press(kb.Enter)
@@ -147,7 +147,7 @@ func TestWithoutJavaScript(t *testing.T) {
 		})
 	}
 	phone.open(b.URL + "/login")
-	phone.logInAtProvider(richard)
+	phone.logInAtProvider(b, richard)
 	laptop.open(b.URL + "/logged-out-qr-login")
 	phone.open(laptop.scan())
 	laptop.await(`[data-state="opened"]`)

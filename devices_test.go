@@ -224,7 +224,7 @@ func TestEndedSessionsTokens(t *testing.T) {
 	b := startRestartable(t, startBank)
 	phone, laptop := b.browser(t), b.browser(t)
 	laptop.logIn(richard)
-	stolen := b.demo.refreshTokens()
+	stolen := b.demo.seen("refresh_token")
 	phone.logIn(richard)
 	if len(stolen) != 1 {
 		t.Fatalf("%d refresh tokens went by, want one", len(stolen))

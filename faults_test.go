@@ -263,7 +263,12 @@ func TestPhoneRefreshes(t *testing.T) {
 	t.Parallel()
 	b := startRestartable(t, startBank)
 	laptop, phone := b.browser(t), b.browser(t)
-	b.demo.expiresIn.Store(5)
+	soonOver := func(answer map[string]any) {
+		if answer["access_token"] != nil {
+			answer["expires_in"] = 5
+		}
+	}
+	b.demo.change.Store(&soonOver)
 	phone.logIn(richard)
 	_, link := laptop.showCode()
 

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,18 +25,18 @@ type front struct {
 	behind atomic.Pointer[url.URL]
 	spoil  atomic.Pointer[func(http.ResponseWriter, *http.Request) bool] // answers in place of the server, or says no
 
-	expiresIn atomic.Int64 // if set, what the provider says of its access tokens' lifetime
+	change atomic.Pointer[func(answer map[string]any)] // what the server answers as JSON
 
 	mu      sync.Mutex
-	secrets []string
-	refresh []string // those of the secrets that are refresh tokens
+	secrets map[string][]string // by their names
 }
 
 func newFront(t testing.TB) *front {
-	f := &front{}
+	f := &front{secrets: make(map[string][]string)}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(f.behind.Load())
+			r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"] // to which it appends
 			r.SetXForwarded()
 		},
 		ModifyResponse: f.remember,
@@ -72,8 +74,8 @@ func (f *front) remember(resp *http.Response) error {
 	if json.Unmarshal(body, &answer) != nil {
 		return nil
 	}
-	if lifetime := f.expiresIn.Load(); lifetime > 0 && answer["access_token"] != nil {
-		answer["expires_in"] = lifetime
+	if change := f.change.Load(); change != nil {
+		(*change)(answer)
 		if body, err = json.Marshal(answer); err != nil {
 			return err
 		}
@@ -85,27 +87,25 @@ func (f *front) remember(resp *http.Response) error {
 	defer f.mu.Unlock()
 	for _, name := range []string{"device_code", "access_token", "refresh_token", "id_token"} {
 		if secret, ok := answer[name].(string); ok && secret != "" {
-			f.secrets = append(f.secrets, secret)
-			if name == "refresh_token" {
-				f.refresh = append(f.refresh, secret)
-			}
+			f.secrets[name] = append(f.secrets[name], secret)
 		}
 	}
 	return nil
 }
 
-// seen returns the secrets that went by.
-func (f *front) seen() []string {
+// seen returns the secrets of these names that went by, or all of them, the
+// newest of each last.
+func (f *front) seen(names ...string) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return append([]string(nil), f.secrets...)
-}
-
-// refreshTokens returns those of them that are refresh tokens.
-func (f *front) refreshTokens() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return append([]string(nil), f.refresh...)
+	if len(names) == 0 {
+		names = slices.Collect(maps.Keys(f.secrets))
+	}
+	var secrets []string
+	for _, name := range names {
+		secrets = append(secrets, f.secrets[name]...)
+	}
+	return secrets
 }
 
 // tee returns a body that is written to w while it is read.

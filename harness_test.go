@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -26,6 +27,8 @@ import (
 const (
 	richard = "richard@example.com"
 	erlich  = "erlich@example.com"
+
+	richardsID = "6c9d1a52-61a5-4d0a-9a55-1f6f1f0b5a02"
 )
 
 // beTheProgram makes the test binary the program itself, for tests that kill it.
@@ -54,21 +57,22 @@ func TestMain(m *testing.M) {
 type bank struct {
 	URL, DemoURL string
 	secret       string // of the client
+	password     string // of the demo provider's people
 	log          *logBuffer
 	shown        logBuffer // every page and every address that its browsers saw
 	stop         func()    // and wait until it has stopped
 }
 
 // startBank runs the program on free ports until the test ends. settings are
-// NAME=VALUE.
+// NAME=VALUE, or flags.
 func startBank(t testing.TB, settings ...string) *bank {
 	t.Helper()
-	return start(t, settings, func(env map[string]string, log io.Writer) (stop func(), done <-chan struct{}) {
+	return start(t, settings, func(args []string, env map[string]string, log io.Writer) (stop func(), done <-chan struct{}) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			if err := run(ctx, nil, func(name string) string { return env[name] }, log); err != nil {
+			if err := run(ctx, args, func(name string) string { return env[name] }, log); err != nil {
 				t.Errorf("run: %v", err)
 			}
 		}()
@@ -80,8 +84,8 @@ func startBank(t testing.TB, settings ...string) *bank {
 // kill -9 and never asked.
 func startProcess(t testing.TB, settings ...string) *bank {
 	t.Helper()
-	return start(t, settings, func(env map[string]string, log io.Writer) (stop func(), done <-chan struct{}) {
-		process := exec.CommandContext(t.Context(), os.Args[0])
+	return start(t, settings, func(args []string, env map[string]string, log io.Writer) (stop func(), done <-chan struct{}) {
+		process := exec.CommandContext(t.Context(), os.Args[0], args...)
 		process.Env = append(os.Environ(), beTheProgram+"=1")
 		for name, value := range env {
 			process.Env = append(process.Env, name+"="+value)
@@ -99,17 +103,22 @@ func startProcess(t testing.TB, settings ...string) *bank {
 	})
 }
 
-type launch func(env map[string]string, log io.Writer) (stop func(), done <-chan struct{})
+type launch func(args []string, env map[string]string, log io.Writer) (stop func(), done <-chan struct{})
 
 func start(t testing.TB, settings []string, launch launch) *bank {
 	t.Helper()
 	env := map[string]string{"PORT": "0", "DEMO_PORT": "0", "DATA_DIR": t.TempDir(), "CLIENT_SECRET": "a test's secret, + and / and %"}
+	var args []string
 	for _, setting := range settings {
+		if strings.HasPrefix(setting, "-") {
+			args = append(args, setting)
+			continue
+		}
 		name, value, _ := strings.Cut(setting, "=")
 		env[name] = value
 	}
-	b := &bank{log: &logBuffer{}, secret: env["CLIENT_SECRET"]}
-	stop, done := launch(env, b.log)
+	b := &bank{log: &logBuffer{}, secret: env["CLIENT_SECRET"], password: cmp.Or(env["USER_PASSWORD"], "password")}
+	stop, done := launch(args, env, b.log)
 	b.stop = func() {
 		stop()
 		<-done
@@ -123,6 +132,9 @@ func start(t testing.TB, settings []string, launch launch) *bank {
 	b.URL = b.log.await(t, `Changebank is at (\S+)`, done)
 	if env["ISSUER"] == "" {
 		b.DemoURL = b.log.await(t, `a demo inside this program, at (\S+)\.`, done)
+		if env["USER_PASSWORD"] == "" {
+			b.password = b.log.await(t, `with the password "(\S+)"`, done)
+		}
 	}
 	if env["ISSUER"] == "" && env["DEMO_URL"] == "" {
 		b.log.await(t, `(identity provider found)`, done)
@@ -173,6 +185,8 @@ type browser struct {
 	bank  *bank
 	http  *http.Client
 	agent string
+	addr  string    // as the proxy before the bank would tell it; empty: this machine's
+	seen  logBuffer // all that it was answered, headers and streams too
 }
 
 const laptopAgent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -185,7 +199,42 @@ func (b *bank) browser(t testing.TB) *browser {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	t.Cleanup(transport.CloseIdleConnections)
-	return &browser{t, b, &http.Client{Jar: jar, Transport: transport, Timeout: 30 * time.Second}, laptopAgent}
+	who := &browser{t: t, bank: b, agent: laptopAgent}
+	who.http = &http.Client{Jar: jar, Transport: wire{who, transport}, Timeout: 30 * time.Second}
+	return who
+}
+
+// at puts the browser at an address.
+func (b *browser) at(addr string) *browser {
+	b.addr = addr
+	return b
+}
+
+// wire is a browser's connection: it says who that is, and keeps what comes.
+type wire struct {
+	*browser
+	http.RoundTripper
+}
+
+func (w wire) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	if req.UserAgent() == "" {
+		req.Header.Set("User-Agent", w.agent)
+	}
+	if w.addr != "" && req.Header.Get("X-Forwarded-For") == "" {
+		req.Header.Set("X-Forwarded-For", w.addr)
+	}
+	resp, err := w.RoundTripper.RoundTrip(req)
+	if err == nil {
+		_, _ = fmt.Fprintf(&w.seen, "%s\n%v\n", resp.Request.URL, resp.Header)
+		resp.Body = tee(resp.Body, &w.seen)
+	}
+	return resp, err
+}
+
+// transport is what the browser's connections are made by.
+func (b *browser) transport() *http.Transport {
+	return b.http.Transport.(wire).RoundTripper.(*http.Transport)
 }
 
 // page is what a browser sees.
@@ -229,9 +278,6 @@ func (b *browser) url(path string) string {
 
 func (b *browser) do(req *http.Request) page {
 	b.t.Helper()
-	if req.UserAgent() == "" {
-		req.Header.Set("User-Agent", b.agent)
-	}
 	resp, err := b.http.Do(req)
 	if err != nil {
 		b.t.Fatal(err)
@@ -259,7 +305,7 @@ func (b *browser) submit(p page, id string, values url.Values) page {
 	}
 	filled := make(url.Values)
 	for input := range form.Descendants() {
-		if input.Data == "input" {
+		if input.Data == "input" && attr(input, "type") != "checkbox" { // none of ours is ticked
 			filled.Set(attr(input, "name"), attr(input, "value"))
 		}
 	}
@@ -288,7 +334,7 @@ func (b *browser) logIn(email string) page {
 // atProvider fills in the demo provider's login page.
 func (b *browser) atProvider(p page, email string) page {
 	b.t.Helper()
-	return b.submit(p, "", url.Values{"email": {email}, "password": {"password"}})
+	return b.submit(p, "", url.Values{"email": {email}, "password": {b.bank.password}})
 }
 
 // person returns whom the bank takes this browser for, "" for nobody.

@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
@@ -22,13 +21,12 @@ import (
 
 	"changebank/handlers"
 	"changebank/internal/config"
-	"changebank/internal/demoidp"
 	"changebank/internal/devicegrant"
 	"changebank/internal/idp"
+	"changebank/internal/reach"
 	"changebank/internal/serve"
 	"changebank/internal/session"
 	"changebank/internal/store"
-	"changebank/kickstart"
 )
 
 func main() {
@@ -50,6 +48,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	flags := flag.NewFlagSet("changebank", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	version := flags.Bool("version", false, "print the version and stop")
+	ngrok := flags.Bool("ngrok", false, "be reached by the tunnels of the ngrok agent that runs here")
+	lan := flags.Bool("lan", false, "be reached by phones in the same network")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
 	} else if err != nil {
@@ -60,7 +60,16 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		return err
 	}
 
-	cfg, err := config.Load(getenv, ".env")
+	var options config.Options
+	switch {
+	case *ngrok && *lan:
+		return errors.New("-ngrok and -lan are two ways to the same place; take one of them")
+	case *ngrok:
+		options.Tunnels = func(api string) (map[int][]string, error) { return reach.Tunnels(ctx, api) }
+	case *lan:
+		options.Addresses = reach.Addresses
+	}
+	cfg, err := config.Load(getenv, ".env", options)
 	if err != nil {
 		return fmt.Errorf("these settings are not right:\n%w", err)
 	}
@@ -81,12 +90,13 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 
 	failed := make(chan error, 2)
 	var people []string
+	var password string
 	if cfg.Demo {
-		demo, err := newDemo(ctx, cfg, store.New(backend, keys, "demo"), log)
+		demo, known, err := newDemo(ctx, cfg, store.New(backend, keys, "demo"), log)
 		if err != nil {
 			return err
 		}
-		people = demo.People()
+		people, password = demo.People(), known
 		defer serve.Start(demo, demoListeners, nil, failed, log)()
 	}
 
@@ -136,7 +146,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	}
 	defer serve.Start(server, appListeners, server.EndStreams, failed, log)()
 
-	greet(stderr, cfg, people)
+	greet(stderr, cfg, people, password)
 	log.Debug("listening", "port", cfg.Port, "demo_port", cfg.DemoPort, "on", cfg.Listen)
 	select {
 	case err := <-failed:
@@ -145,50 +155,6 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		log.Info("stopping", "cause", context.Cause(ctx))
 		return nil
 	}
-}
-
-// greet says where to go next.
-func greet(w io.Writer, cfg *config.Config, people []string) {
-	fmt.Fprintf(w, "Changebank is at %s\n", cfg.AppURL)
-	if !cfg.Demo {
-		fmt.Fprintf(w, "People log in at %s\n", cfg.Issuer)
-		fmt.Fprintf(w, "Data is kept in %s. Stop with Ctrl-C.\n", cfg.DataDir)
-		return
-	}
-	password := "the password in USER_PASSWORD"
-	if cfg.UserPassword == "password" {
-		password = `the password "password"`
-	}
-	fmt.Fprintf(w, "The identity provider is a demo inside this program, at %s. Set ISSUER to use your own.\n", cfg.DemoURL)
-	fmt.Fprintf(w, "Log in as %s with %s.\n", strings.Join(people, " or "), password)
-	if cfg.Exposed() {
-		fmt.Fprintln(w, "Others can reach this, too: whoever can connect to this machine, and knows that password.")
-	} else {
-		fmt.Fprintln(w, "On one computer: log in in one window, show a QR code in a private window, and open the address of the link beside it in the first.")
-	}
-	fmt.Fprintf(w, "Data is kept in %s. Stop with Ctrl-C.\n", cfg.DataDir)
-}
-
-func newDemo(ctx context.Context, cfg *config.Config, s *store.Store, log *slog.Logger) (*demoidp.Provider, error) {
-	if cfg.ClientSecret == "" {
-		// A secret that everybody can read in the repository would be none.
-		cfg.ClientSecret = config.Secret(hex.EncodeToString(s.DeriveKeys("client secret")[0]))
-	}
-	return demoidp.New(ctx, demoidp.Config{
-		Issuer:    cfg.DemoURL,
-		AppURL:    cfg.AppURL,
-		Kickstart: kickstart.JSON,
-		Env: map[string]string{
-			"APP_URL":        cfg.AppURL,
-			"ISSUER":         cfg.DemoURL,
-			"CLIENT_ID":      cfg.ClientID,
-			"CLIENT_SECRET":  string(cfg.ClientSecret),
-			"USER_PASSWORD":  string(cfg.UserPassword),
-			"ADMIN_PASSWORD": string(cfg.AdminPassword),
-		},
-		Store: s,
-		Log:   log,
-	})
 }
 
 // openStore opens what outlives the process, and the keys that seal it.

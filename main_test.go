@@ -20,7 +20,9 @@ func runOnce(t *testing.T, settings map[string]string, args ...string) string {
 	if settings["DATA_DIR"] == "" {
 		settings["DATA_DIR"] = t.TempDir()
 	}
-	err := run(t.Context(), args, func(name string) string { return settings[name] }, io.Discard)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // for a program that starts
+	defer cancel()
+	err := run(ctx, args, func(name string) string { return settings[name] }, io.Discard)
 	if err == nil {
 		t.Fatal("the program started")
 	}

@@ -319,28 +319,6 @@ func TestClaimAnswerLost(t *testing.T) {
 	}
 }
 
-// A laptop that was logged in by a phone cannot say yes for the next one: of one
-// person who was tricked, there would be no end of laptops.
-func TestLaptopsDoNotBreed(t *testing.T) {
-	t.Parallel()
-	b := startBank(t)
-	first, second, phone := b.browser(t), b.browser(t), b.browser(t)
-	phone.logIn(richard)
-	_, link := first.showCode()
-	phone.answer(link, "yes")
-	first.awaitReload()
-
-	p, link := second.showCode()
-	if got := first.get(link); got.find("form", "approve") != nil || "http://"+got.URL.Host != b.DemoURL {
-		t.Errorf("a laptop that a phone has logged in sees %s at %s, want the provider's login page", got.text("main"), got.URL)
-	}
-	form := url.Values{"user_code": {p.text("user-code")}, "answer": {"yes"}}
-	first.post("/activate", form)
-	if got := second.get("/logged-out-qr-login").state(); got != "waiting" {
-		t.Errorf("the second laptop's page is %q, want waiting", got)
-	}
-}
-
 // Where no number is asked for, the first person who opens a code is the only
 // one who can answer.
 func TestSecondPersonIsRefused(t *testing.T) {
@@ -522,6 +500,43 @@ func TestNothingInPassing(t *testing.T) {
 	}
 	if fresh.cookie() != "" {
 		t.Error("a request in passing got a cookie")
+	}
+
+	// A mail scanner or a chat's preview asks as a browser does, but as nobody:
+	// it is sent to log in, and opens nothing.
+	far, scanner := b.browser(t).at(attackers), b.browser(t)
+	_, link = far.showCode()
+	if p := scanner.get(link); p.find("form", "approve") != nil || strings.Contains(p.Body, attackers) {
+		t.Errorf("a scanner is shown %s", p.text("main"))
+	}
+	if got := far.get("/logged-out-qr-login").state(); got != "waiting" {
+		t.Errorf("a scanner made the laptop's page %q, want waiting", got)
+	}
+	// Nor does a request in passing show the number, or count as the laptop
+	// being somewhere else, or use up the greeting.
+	number := phone.answer(link, "yes").wantNumber()
+	for _, v := range visits {
+		if p := passing(phone, v.method, link, v.header, v.value); strings.Contains(p.Body, number) {
+			t.Errorf("%s %s %s shows the number", v.method, v.header, v.value)
+		}
+		moved := b.browser(t).at(elsewhere)
+		moved.setCookie(far.cookie())
+		passing(moved, v.method, "/logged-out-qr-login", v.header, v.value)
+		passing(moved, v.method, "/logged-out-qr-login/events", v.header, v.value)
+	}
+	if got := far.get("/logged-out-qr-login").state(); got != "number" {
+		t.Fatalf("a request in passing made the laptop's page %q, want number", got)
+	}
+	far.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	far.post("/logged-out-qr-login/confirm", url.Values{"number": {number}})
+	far.awaitApproved()
+	far.get("/reload")
+	far.http.CheckRedirect = nil
+	for _, v := range visits {
+		passing(far, v.method, "/account", v.header, v.value)
+	}
+	if far.get("/account").find("", "by-phone") == nil {
+		t.Error("a request in passing used up what is to be said once")
 	}
 }
 

@@ -30,8 +30,8 @@ func (r *restartable) start() {
 	r.t.Helper()
 	// The demo provider must answer by its front before it can be found there.
 	r.bank = r.begin(r.t, "DATA_DIR="+r.dir, "APP_URL="+r.app.URL, "DEMO_URL="+r.demo.URL, "LOG_LEVEL=debug")
-	r.app.toPort(r.bank.log.await(r.t, `msg=listening port=(\d+)`, nil))
-	r.demo.toPort(r.bank.log.await(r.t, `demo_port=(\d+)`, nil))
+	r.app.toPort(r.bank.log.await(r.t, `[ "]port"?[=:](\d+)`, nil))
+	r.demo.toPort(r.bank.log.await(r.t, `demo_port"?[=:](\d+)`, nil))
 	r.bank.log.await(r.t, `(identity provider found)`, nil)
 }
 

@@ -47,7 +47,7 @@ func TestScreenshots(t *testing.T) {
 	}
 
 	phone.open(b.URL + "/login")
-	phone.logInAtProvider(richard)
+	phone.logInAtProvider(b, richard)
 	laptop.open(b.URL + "/logged-out-qr-login")
 	keep(laptop, "laptop", `[data-state="waiting"]`)
 	laptop.resize(1280, 800, "dark")

@@ -31,14 +31,7 @@ type devicesPage struct {
 }
 
 // devices shows the person where they are logged in.
-func (s *Server) devices(w http.ResponseWriter, r *http.Request) error {
-	sess, err := s.cfg.Sessions.Load(r)
-	if err != nil {
-		return err
-	}
-	if !sess.LoggedIn() {
-		return seeOther(w, r, "/")
-	}
+func (s *Server) devices(w http.ResponseWriter, r *http.Request, sess session.Session) error {
 	devices, err := s.devicesOf(r, sess)
 	if err != nil {
 		return err
@@ -103,16 +96,9 @@ func lastSeen(sess session.Session) string {
 }
 
 // endDevice logs one of the person's devices out.
-func (s *Server) endDevice(w http.ResponseWriter, r *http.Request) error {
-	sess, err := s.cfg.Sessions.Load(r)
-	if err != nil {
-		return err
-	}
+func (s *Server) endDevice(w http.ResponseWriter, r *http.Request, sess session.Session) error {
 	ref := r.PathValue("ref")
-	switch {
-	case !sess.LoggedIn():
-		return seeOther(w, r, "/")
-	case ref == sess.Ref:
+	if ref == sess.Ref {
 		return s.logout(w, r)
 	}
 	ended, err := s.cfg.Sessions.End(r.Context(), sess, ref)
@@ -128,14 +114,7 @@ func (s *Server) endDevice(w http.ResponseWriter, r *http.Request) error {
 }
 
 // endOtherDevices logs all of the person's devices out but this one.
-func (s *Server) endOtherDevices(w http.ResponseWriter, r *http.Request) error {
-	sess, err := s.cfg.Sessions.Load(r)
-	if err != nil {
-		return err
-	}
-	if !sess.LoggedIn() {
-		return seeOther(w, r, "/")
-	}
+func (s *Server) endOtherDevices(w http.ResponseWriter, r *http.Request, sess session.Session) error {
 	n, err := s.cfg.Sessions.EndOthers(r.Context(), sess)
 	if err != nil {
 		return err
@@ -152,14 +131,7 @@ func (s *Server) endOtherDevices(w http.ResponseWriter, r *http.Request) error {
 
 // confirmDevice takes the person's word that a device which a phone has logged
 // in is theirs.
-func (s *Server) confirmDevice(w http.ResponseWriter, r *http.Request) error {
-	sess, err := s.cfg.Sessions.Load(r)
-	if err != nil {
-		return err
-	}
-	if !sess.LoggedIn() {
-		return seeOther(w, r, "/")
-	}
+func (s *Server) confirmDevice(w http.ResponseWriter, r *http.Request, sess session.Session) error {
 	if err := s.cfg.Sessions.Confirm(r.Context(), sess, r.PathValue("ref")); err != nil {
 		return s.noDevice(w, sess, err)
 	}

@@ -317,6 +317,7 @@ func TestPagesEscape(t *testing.T) {
 		"this-phone": f,
 		"notice":     notice{frame: f, Title: evil, Text: evil, Next: link{"/" + evil, evil}, Refresh: 2, Status: 400, Reference: evil},
 		"activate":   activatePage{f, evil, evil, evil},
+		"change":     changePage{f, evil, evil, evil},
 		"approve":    asks,
 		"continue":   asks,
 		"number":     asks,

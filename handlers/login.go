@@ -26,6 +26,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return providerError(err)
 	}
+	flow.Afresh = byPhone
 	if byPhone && !again {
 		flow.Subject = sess.Person.Subject
 	}
@@ -84,7 +85,7 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return &httpError{status: http.StatusBadGateway, text: "What it says about you could not be verified, so you are not logged in.", next: again, err: err}
 	}
-	if err := afresh(flow, person, tokens); err != nil {
+	if err := asAsked(flow, person, tokens); err != nil {
 		return err
 	}
 	id, err := s.cfg.Sessions.Create(r, person, tokens, session.ByProvider)
@@ -104,22 +105,19 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) error {
 	return seeOther(w, r, flow.ReturnTo)
 }
 
-// afresh refuses a login that had to be a new one of a certain person and is
-// not. A laptop that somebody was tricked into logging in could otherwise say
+// asAsked refuses a login that had to be a new one, or a certain person's, and
+// is not. A laptop that somebody was tricked into logging in could otherwise say
 // yes for the next one, with nobody having typed a password there.
-func afresh(flow idp.Flow, person idp.Person, tokens idp.Tokens) error {
-	if flow.Subject == "" {
-		return nil
-	}
+func asAsked(flow idp.Flow, person idp.Person, tokens idp.Tokens) error {
 	again := link{"/login?return_to=" + url.QueryEscape(flow.ReturnTo), "Log in again"}
 	switch {
-	case person.Subject != flow.Subject:
+	case flow.Subject != "" && person.Subject != flow.Subject:
 		return &httpError{
 			status: http.StatusForbidden, title: "That was somebody else",
 			text: "This browser is logged in as another person. Log in as that one, or log out first.",
 			next: again, err: errors.New("another person logged in than the one who had to"),
 		}
-	case !flow.Fresh(tokens.ID):
+	case flow.Afresh && !flow.Fresh(tokens.ID):
 		return &httpError{
 			status: http.StatusForbidden, title: "Your password is needed",
 			text: "This browser was logged in by a phone, so it has to log in with a password before it may let others in. The login service did not ask for it, or does not say so.",
@@ -130,14 +128,7 @@ func afresh(flow idp.Flow, person idp.Person, tokens idp.Tokens) error {
 }
 
 // logoutQuestion asks: a link that somebody sent must not log anybody out.
-func (s *Server) logoutQuestion(w http.ResponseWriter, r *http.Request) error {
-	sess, err := s.cfg.Sessions.Load(r)
-	if err != nil {
-		return err
-	}
-	if !sess.LoggedIn() {
-		return seeOther(w, r, "/")
-	}
+func (s *Server) logoutQuestion(w http.ResponseWriter, r *http.Request, sess session.Session) error {
 	return s.render(w, "logout", frameOf(sess))
 }
 

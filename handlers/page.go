@@ -74,6 +74,20 @@ func (s *Server) page(p pageFunc) http.Handler {
 	})
 }
 
+// member makes a page for people who are logged in; who is not goes home.
+func (s *Server) member(p func(http.ResponseWriter, *http.Request, session.Session) error) pageFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		sess, err := s.cfg.Sessions.Load(r)
+		if err != nil {
+			return err
+		}
+		if !sess.LoggedIn() {
+			return seeOther(w, r, "/")
+		}
+		return p(w, r, sess)
+	}
+}
+
 var errorTitles = map[int]string{
 	http.StatusBadRequest:          "That did not work",
 	http.StatusForbidden:           "Not allowed",

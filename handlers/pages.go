@@ -30,14 +30,7 @@ func (s *Server) home(w http.ResponseWriter, r *http.Request) error {
 // errGreeted says that another tab has shown the greeting.
 var errGreeted = errors.New("greeted already")
 
-func (s *Server) account(w http.ResponseWriter, r *http.Request) error {
-	sess, err := s.cfg.Sessions.Load(r)
-	if err != nil {
-		return err
-	}
-	if !sess.LoggedIn() {
-		return seeOther(w, r, "/")
-	}
+func (s *Server) account(w http.ResponseWriter, r *http.Request, sess session.Session) error {
 	devices, err := s.devicesOf(r, sess)
 	if err != nil {
 		return err

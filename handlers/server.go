@@ -78,9 +78,11 @@ func (s *Server) routes() http.Handler {
 	page("GET /{$}", s.home)
 	act("GET /login", s.login)
 	act("GET /callback", s.callback)
-	page("GET /logout", s.logoutQuestion)
+	page("GET /logout", s.member(s.logoutQuestion))
 	page("POST /logout", s.logout)
-	act("GET /account", s.account)
+	act("GET /account", s.member(s.account))
+	page("GET /make-change", s.member(s.makeChange))
+	page("POST /make-change", s.member(s.makeChange))
 
 	act("GET /logged-out-qr-login", s.qrLogin)
 	page("POST /logged-out-qr-login", s.qrLoginNew)
@@ -93,10 +95,10 @@ func (s *Server) routes() http.Handler {
 	act("GET /activate", s.activate)
 	page("POST /activate", s.answer)
 
-	page("GET /devices", s.devices)
-	page("POST /devices/{ref}/end", s.endDevice)
-	page("POST /devices/{ref}/confirm", s.confirmDevice)
-	page("POST /devices/others/end", s.endOtherDevices) // no ref is in small letters
+	page("GET /devices", s.member(s.devices))
+	page("POST /devices/{ref}/end", s.member(s.endDevice))
+	page("POST /devices/{ref}/confirm", s.member(s.confirmDevice))
+	page("POST /devices/others/end", s.member(s.endOtherDevices)) // no ref is in small letters
 
 	page("GET /static/{name}", s.static)
 	page("GET /healthz", s.healthz)

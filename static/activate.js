@@ -4,6 +4,7 @@
 
 (() => {
   const pause = 2000; // milliseconds
+  const pastNgrok = { "ngrok-skip-browser-warning": "true" }; // its own page, before ours
   const state = (d) => d.getElementById("login-state");
 
   async function look() {
@@ -13,7 +14,7 @@
     if (document.hidden) return;
     let fresh;
     try {
-      const response = await fetch(address, { redirect: "manual" });
+      const response = await fetch(address, { redirect: "manual", headers: pastNgrok });
       if (!response.ok) throw new Error(response.type);
       fresh = new DOMParser().parseFromString(await response.text(), "text/html");
     } catch {

@@ -6,6 +6,10 @@
   const page = "/logged-out-qr-login";
   const lost = "The connection to Changebank is lost. Trying again.";
   const retry = 3000; // milliseconds
+  // A free ngrok tunnel puts a page of its own before ours, unless it is asked
+  // not to. An EventSource cannot ask: without ngrok's cookie it fails, and the
+  // page is fetched again and again in its stead.
+  const pastNgrok = { "ngrok-skip-browser-warning": "true" };
   const byID = (id) => document.getElementById(id);
   let stream; // open, or coming back by itself; undefined: none is wanted
   let deadline; // in this computer's clock, which may be wrong: only differences count
@@ -20,7 +24,7 @@
     try {
       // A redirect is for the browser to follow, with all that the page at its
       // end has to say: here it would be followed unseen.
-      const response = await fetch(page, { redirect: "manual" });
+      const response = await fetch(page, { redirect: "manual", headers: pastNgrok });
       if (response.type === "opaqueredirect") {
         location.assign(page);
         return;

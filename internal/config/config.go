@@ -12,12 +12,10 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/joho/godotenv"
 )
@@ -31,11 +29,14 @@ type Config struct {
 	Listen   []string
 	DemoURL  string // the demo provider's issuer
 	DemoPort int    // 0: any free one
+	NgrokAPI string // of the agent that Options.Tunnels asks
+	Ngrok    bool   // AppURL is a tunnel's
+	LAN      bool   // AppURL is an address in a network that others are in
 
 	ClientID      string
 	ClientSecret  Secret // empty with the demo provider: one is derived from the key
 	ClientAuth    string // auto, post, basic or none
-	UserPassword  Secret
+	UserPassword  Secret // of the demo provider's people; empty if others reach it and none is chosen: one is derived from the key
 	AdminPassword Secret
 
 	AppSecretKeys []Secret // newest first; none: one is made and kept in DataDir
@@ -51,6 +52,22 @@ type Config struct {
 	LogLevel  slog.Level
 }
 
+// KnownPassword is that of the demo provider's people where nobody else can
+// reach it, if none is chosen. It stands in the repository, so it is refused
+// elsewhere.
+const KnownPassword = "password"
+
+// Options are what the command line asks for: at most one of them.
+type Options struct {
+	// Tunnels is set by -ngrok. It returns the public URLs of the tunnels of the
+	// agent at the URL api, by the port of this machine that they lead to.
+	Tunnels func(api string) (map[int][]string, error)
+
+	// Addresses is set by -lan. It returns this machine's private IPv4
+	// addresses, each with its interface's name.
+	Addresses func() (map[netip.Addr]string, error)
+}
+
 // Limits say how often things may happen. README.md says what each is about.
 type Limits struct {
 	CodesPerAddress, CodesPerBrowser int // in ten minutes
@@ -61,22 +78,27 @@ type Limits struct {
 
 // Load reads the settings. What getenv knows wins over the file at dotenv,
 // which need not exist. The error names every fault, one a line.
-func Load(getenv func(string) string, dotenv string) (*Config, error) {
+func Load(getenv func(string) string, dotenv string, options Options) (*Config, error) {
 	file, err := readFile(dotenv)
 	if err != nil {
 		return nil, err
 	}
 	p := &parser{get: func(name string) string { return strings.TrimSpace(cmp.Or(getenv(name), file[name])) }}
+	issuer, ngrok := p.get("ISSUER"), options.Tunnels != nil
 	c := &Config{
-		Issuer:        p.get("ISSUER"),
-		Port:          p.port("PORT", 5000),
+		Issuer:        issuer,
+		Demo:          issuer == "",
+		Port:          p.port("PORT", 5000, ngrok),
 		Listen:        p.addresses("LISTEN", "127.0.0.1, ::1"),
-		DemoPort:      p.port("DEMO_PORT", 9011),
+		DemoPort:      p.port("DEMO_PORT", 9011, ngrok && issuer == ""),
+		NgrokAPI:      p.api("NGROK_API", "http://127.0.0.1:4040/api"),
+		Ngrok:         ngrok,
+		LAN:           options.Addresses != nil,
 		ClientID:      cmp.Or(p.get("CLIENT_ID"), "e9fdb985-9173-4e01-9d73-ac2d60d1dc8e"),
 		ClientSecret:  Secret(p.get("CLIENT_SECRET")),
 		ClientAuth:    p.oneOf("CLIENT_AUTH", "auto", "post", "basic", "none"),
-		UserPassword:  Secret(cmp.Or(p.get("USER_PASSWORD"), "password")),
-		AdminPassword: Secret(cmp.Or(p.get("ADMIN_PASSWORD"), "password")),
+		UserPassword:  Secret(p.get("USER_PASSWORD")),
+		AdminPassword: Secret(p.get("ADMIN_PASSWORD")),
 		AppSecretKeys: p.secretKeys("APP_SECRET_KEY"),
 		DataDir:       p.dataDir("DATA_DIR"),
 		ConfirmNumber: p.oneOf("CONFIRM_NUMBER", "auto", "always", "never"),
@@ -94,10 +116,20 @@ func Load(getenv func(string) string, dotenv string) (*Config, error) {
 			WrongNumbers:    p.count("LIMIT_WRONG_NUMBERS", 3),
 		},
 	}
-	c.Demo = c.Issuer == ""
-	c.AppURL = p.origin("APP_URL", "http://localhost:"+strconv.Itoa(c.Port))
-	if c.AppURL != "" || p.get("DEMO_URL") != "" {
-		c.DemoURL = p.origin("DEMO_URL", demoURL(c))
+	switch {
+	case c.Ngrok:
+		p.throughNgrok(c, options.Tunnels)
+	case c.LAN:
+		p.onLAN(c, options.Addresses)
+	default:
+		c.AppURL = p.origin("APP_URL", "http://localhost:"+strconv.Itoa(c.Port))
+		if c.AppURL != "" || p.get("DEMO_URL") != "" {
+			c.DemoURL = p.origin("DEMO_URL", demoURL(c))
+		}
+	}
+	if !c.Exposed() {
+		c.UserPassword = cmp.Or(c.UserPassword, KnownPassword)
+		c.AdminPassword = cmp.Or(c.AdminPassword, KnownPassword)
 	}
 	if err := c.LogLevel.UnmarshalText([]byte(cmp.Or(p.get("LOG_LEVEL"), "info"))); err != nil {
 		p.fault("LOG_LEVEL is %q; use debug, info, warn or error", p.get("LOG_LEVEL"))
@@ -134,37 +166,19 @@ func (c *Config) Bound(port, demoPort int) {
 	}
 }
 
-// Public reports whether AppURL can be reached from outside: its host is
-// neither this machine nor a private address.
-func (c *Config) Public() bool {
-	u, err := url.Parse(c.AppURL)
-	if err != nil || u.Hostname() == "localhost" {
-		return false
-	}
-	addr, err := netip.ParseAddr(u.Hostname())
-	return err != nil || !addr.IsLoopback() && !addr.IsPrivate() && !addr.IsLinkLocalUnicast()
-}
-
 // Local reports whether browsers reach AppURL on this machine, or in a private
 // network by its address there.
 func (c *Config) Local() bool {
-	u, err := url.Parse(c.AppURL)
-	if err != nil {
-		return false
-	}
-	if host := u.Hostname(); host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(u.Hostname())
-	return err == nil && (addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast())
+	host := hostOf(c.AppURL)
+	addr, err := netip.ParseAddr(host)
+	return isLoopback(host) || err == nil && (addr.IsPrivate() || addr.IsLinkLocalUnicast())
 }
 
-// Exposed reports whether the servers listen for other machines.
+// Exposed reports whether other machines can reach the servers: we listen for
+// them, or browsers come by an address that is not this machine's alone.
 func (c *Config) Exposed() bool {
-	return slices.ContainsFunc(c.Listen, func(host string) bool {
-		addr, err := netip.ParseAddr(host)
-		return err != nil || !addr.IsLoopback()
-	})
+	return slices.ContainsFunc(c.Listen, func(host string) bool { return !isLoopback(host) }) ||
+		!isLoopback(hostOf(c.AppURL)) || c.Demo && !isLoopback(hostOf(c.DemoURL))
 }
 
 func withPort(origin string, port int) string {
@@ -172,48 +186,6 @@ func withPort(origin string, port int) string {
 		return rest + ":" + strconv.Itoa(port)
 	}
 	return origin
-}
-
-// parser collects faults while it reads settings.
-type parser struct {
-	get    func(string) string
-	faults []error
-}
-
-func (p *parser) fault(format string, args ...any) {
-	p.faults = append(p.faults, fmt.Errorf(format, args...))
-}
-
-func (p *parser) port(name string, missing int) int {
-	text := p.get(name)
-	if text == "" {
-		return missing
-	}
-	port, err := strconv.ParseUint(text, 10, 16)
-	if err != nil {
-		p.fault("%s is %q; it is a port, 0 to 65535 (0: any free one)", name, text)
-	}
-	return int(port)
-}
-
-// origin reads a URL, or returns "" after a fault. It is a scheme, a host and
-// perhaps a port. A browser leaves the scheme's own port out, and so do we: the
-// two are compared.
-func (p *parser) origin(name, missing string) string {
-	text := strings.TrimSuffix(cmp.Or(p.get(name), missing), "/")
-	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
-		u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		p.fault("%s is %q; it is an address without a path, like https://bank.example.com", name, text)
-		return ""
-	}
-	host := strings.ToLower(u.Host)
-	if u.Scheme == "http" {
-		host = strings.TrimSuffix(host, ":80")
-	} else {
-		host = strings.TrimSuffix(host, ":443")
-	}
-	return u.Scheme + "://" + host
 }
 
 // demoURL is AppURL with the demo provider's port.
@@ -225,122 +197,40 @@ func demoURL(c *Config) string {
 	return u.Scheme + "://" + net.JoinHostPort(u.Hostname(), strconv.Itoa(c.DemoPort))
 }
 
-func (p *parser) addresses(name, missing string) []string {
-	var hosts []string
-	for text := range strings.SplitSeq(cmp.Or(p.get(name), missing), ",") {
-		addr, err := netip.ParseAddr(strings.TrimSpace(text))
-		if err != nil {
-			p.fault("%s has %q; it is a list of IP addresses, like 127.0.0.1, ::1", name, text)
-			continue
-		}
-		hosts = append(hosts, addr.String())
-	}
-	return hosts
-}
-
-func (p *parser) prefixes(name, missing string) []netip.Prefix {
-	var prefixes []netip.Prefix
-	list := cmp.Or(p.get(name), missing)
-	if list == "" {
-		return nil
-	}
-	for text := range strings.SplitSeq(list, ",") {
-		text = strings.TrimSpace(text)
-		prefix, err := netip.ParsePrefix(text)
-		if addr, addrErr := netip.ParseAddr(text); addrErr == nil {
-			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
-		}
-		if err != nil {
-			p.fault("%s has %q; it is a list of addresses or networks, like 10.0.0.0/8", name, text)
-			continue
-		}
-		prefixes = append(prefixes, prefix.Masked())
-	}
-	return prefixes
-}
-
-// count reads a number of times, one or more.
-func (p *parser) count(name string, missing int) int {
-	text := p.get(name)
-	if text == "" {
-		return missing
-	}
-	n, err := strconv.ParseUint(text, 10, 31)
-	if err != nil || n == 0 {
-		p.fault("%s is %q; it is a whole number, 1 or more", name, text)
-	}
-	return int(n)
-}
-
-// oneOf reads one of the given words; the first is the default.
-func (p *parser) oneOf(name string, words ...string) string {
-	text := cmp.Or(p.get(name), words[0])
-	if !slices.Contains(words, text) {
-		p.fault("%s is %q; use %s", name, text, strings.Join(words, " or "))
-	}
-	return text
-}
-
-func (p *parser) duration(name string, missing, least, most time.Duration) time.Duration {
-	text := p.get(name)
-	if text == "" {
-		return missing
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil || d < least || d > most {
-		p.fault("%s is %q; it is a time from %v to %v, like 5m", name, text, least, most)
-	}
-	return d
-}
-
-func (p *parser) secretKeys(name string) []Secret {
-	var keys []Secret
-	for text := range strings.FieldsFuncSeq(p.get(name), func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
-		if len(text) < 32 {
-			p.fault("%s has a key of %d characters; make one of 32 or more, for example with: openssl rand -hex 32", name, len(text))
-		}
-		keys = append(keys, Secret(text))
-	}
-	if len(keys) > 2 {
-		p.fault("%s has %d keys; it is one, or two with the newest first", name, len(keys))
-	}
-	return keys
-}
-
-func (p *parser) dataDir(name string) string {
-	if dir := p.get(name); dir != "" {
-		return dir
-	}
-	base, err := os.UserConfigDir()
-	if err != nil {
-		p.fault("%s is needed here: this user has no folder of its own for data (%v)", name, err)
-	}
-	return filepath.Join(base, "changebank")
-}
-
 func (p *parser) checkProvider(c *Config) {
 	if !c.Demo {
 		p.checkRealProvider(c)
-	}
-	if c.Demo && c.AppURL != "" && c.Public() && p.get("DEMO") != "public" {
-		p.fault("APP_URL is %s, which others can reach, and without ISSUER anybody there could log in with the demo provider's known password; "+
-			"set ISSUER to your provider, or DEMO=public if you mean it", c.AppURL)
-	}
-	if c.Demo && c.Port == c.DemoPort && c.Port != 0 {
-		p.fault("PORT and DEMO_PORT are both %d; they must differ", c.Port)
-	}
-	if c.Demo && c.ClientAuth == "none" {
-		p.fault("CLIENT_AUTH is none, but the demo provider wants the client secret; use auto, post or basic")
+	} else {
+		p.checkDemo(c)
 	}
 	if demo := p.get("DEMO"); demo != "" && demo != "public" {
 		p.fault("DEMO is %q; it is public or not set", demo)
 	}
 }
 
+func (p *parser) checkDemo(c *Config) {
+	if c.AppURL != "" && !c.Local() && p.get("DEMO") != "public" && !c.Ngrok {
+		p.fault("APP_URL is %s, which others can reach, and without ISSUER anybody there may try to log in at the demo provider; "+
+			"set ISSUER to your provider, or DEMO=public if you mean it", c.AppURL)
+	}
+	if c.Port == c.DemoPort && c.Port != 0 {
+		p.fault("PORT and DEMO_PORT are both %d; they must differ", c.Port)
+	}
+	for _, name := range []string{"USER_PASSWORD", "ADMIN_PASSWORD"} {
+		if p.get(name) == KnownPassword && c.AppURL != "" && c.DemoURL != "" && c.Exposed() {
+			p.fault("%s is %q, which everybody knows, and others can reach the demo provider; choose another, or leave it out and one is made", name, KnownPassword)
+		}
+	}
+	if c.ClientAuth == "none" {
+		p.fault("CLIENT_AUTH is none, but the demo provider wants the client secret; use auto, post or basic")
+	}
+}
+
 func (p *parser) checkRealProvider(c *Config) {
-	u, err := url.Parse(c.Issuer)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+	if u, ok := parseURL(c.Issuer); !ok {
 		p.fault("ISSUER is %q; it is your provider's address, exactly as its discovery document says, like https://login.example.com", c.Issuer)
+	} else {
+		p.checkReach(c, u)
 	}
 	if p.get("CLIENT_ID") == "" {
 		p.fault("CLIENT_ID is needed with ISSUER: the application's id at your provider")

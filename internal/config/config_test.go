@@ -40,7 +40,13 @@ func (s settings) with(changes settings) settings {
 // load reads the settings without a .env.
 func load(t *testing.T, env settings) (*config.Config, error) {
 	t.Helper()
-	return config.Load(env.get, filepath.Join(t.TempDir(), ".env"))
+	return loadWith(t, env, config.Options{})
+}
+
+// loadWith does so for a command line.
+func loadWith(t *testing.T, env settings, options config.Options) (*config.Config, error) {
+	t.Helper()
+	return config.Load(env.get, filepath.Join(t.TempDir(), ".env"), options)
 }
 
 func mustLoad(t *testing.T, env settings) *config.Config {
@@ -59,7 +65,7 @@ func loadFile(t *testing.T, env settings, dotenv string) (*config.Config, error)
 	if err := os.WriteFile(path, []byte(dotenv), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return config.Load(env.get, path)
+	return config.Load(env.get, path, config.Options{})
 }
 
 func TestDefaults(t *testing.T) {
@@ -77,6 +83,7 @@ func TestDefaults(t *testing.T) {
 		Listen:        []string{"127.0.0.1", "::1"}, // nobody else, unless asked for
 		DemoURL:       "http://localhost:9011",
 		DemoPort:      9011,
+		NgrokAPI:      "http://127.0.0.1:4040/api",
 		ClientID:      "e9fdb985-9173-4e01-9d73-ac2d60d1dc8e",
 		ClientAuth:    "auto",
 		UserPassword:  "password",
@@ -104,6 +111,7 @@ func TestEverySetting(t *testing.T) {
 		"LISTEN":          "0.0.0.0,::",
 		"DEMO_URL":        "https://demo.example.com",
 		"DEMO_PORT":       "9999",
+		"NGROK_API":       "http://localhost:4041/api",
 		"CLIENT_ID":       "bank",
 		"CLIENT_SECRET":   " client-secret ",
 		"CLIENT_AUTH":     "basic",
@@ -132,6 +140,7 @@ func TestEverySetting(t *testing.T) {
 		Listen:        []string{"0.0.0.0", "::"},
 		DemoURL:       "https://demo.example.com",
 		DemoPort:      9999,
+		NgrokAPI:      "http://localhost:4041/api",
 		ClientID:      "bank",
 		ClientSecret:  "client-secret",
 		ClientAuth:    "basic",
@@ -193,6 +202,11 @@ func TestFaults(t *testing.T) {
 		{"app url of another scheme", settings{"APP_URL": "ftp://localhost"}, []string{"APP_URL is \"ftp://localhost\""}},
 		{"app url that is none", settings{"APP_URL": "http://[::1"}, []string{"APP_URL is \"http://[::1\""}},
 		{"demo url with a path", settings{"DEMO_URL": "http://localhost:9011/idp"}, []string{"DEMO_URL", "/idp"}},
+		{"agent's API without a scheme", settings{"NGROK_API": "localhost:4040"}, []string{"NGROK_API is \"localhost:4040\"", "http://127.0.0.1:4040/api"}},
+		{"agent's API that is none", settings{"NGROK_API": "http://[::1"}, []string{"NGROK_API"}},
+		{"issuer in the clear", provider.with(settings{"ISSUER": "http://login.example.com"}), []string{"ISSUER", "http://login.example.com", "use https"}},
+		{"issuer in the clear, private", provider.with(settings{"ISSUER": "http://192.168.1.20:9011"}), []string{"ISSUER", "use https"}},
+		{"issuer in the clear, nearly ours", provider.with(settings{"ISSUER": "http://localhost.example.com"}), []string{"ISSUER", "use https"}},
 		{"demo in public", settings{"APP_URL": "https://bank.example.com"}, []string{"APP_URL", "https://bank.example.com", "ISSUER", "DEMO=public"}},
 		{"demo in some other way", settings{"DEMO": "yes"}, []string{"DEMO", `"yes"`, "public"}},
 		{"demo in public in some other way", settings{"APP_URL": "https://bank.example.com", "DEMO": "true"}, []string{"APP_URL", "DEMO is \"true\""}},
@@ -226,6 +240,7 @@ func TestFaultsAtOnce(t *testing.T) {
 		"PORT":            "http",
 		"LISTEN":          "localhost",
 		"DEMO_PORT":       "x",
+		"NGROK_API":       "x",
 		"DEMO":            "1",
 		"CLIENT_AUTH":     "both",
 		"APP_SECRET_KEY":  "short",
@@ -246,7 +261,7 @@ func TestFaultsAtOnce(t *testing.T) {
 	slices.Sort(named)
 	want := []string{
 		"APP_SECRET_KEY", "APP_URL", "CLIENT_AUTH", "CLIENT_ID", "CLIENT_SECRET", "CODE_LIFETIME", "DEMO", "DEMO_PORT",
-		"ISSUER", "LISTEN", "LOG_FORMAT", "LOG_LEVEL", "PORT", "TRUSTED_PROXIES",
+		"ISSUER", "LISTEN", "LOG_FORMAT", "LOG_LEVEL", "NGROK_API", "PORT", "TRUSTED_PROXIES",
 	}
 	if !slices.Equal(named, want) {
 		t.Errorf("the lines of the error begin with\n%q, want\n%q\n%v", named, want, err)
@@ -281,6 +296,9 @@ func TestOneMistakeOneLine(t *testing.T) {
 		{"PORT": "70000"},
 		{"PORT": "abc"},
 		{"DEMO_PORT": "abc"},
+		{"LISTEN": "localhost"},
+		{"NGROK_API": "localhost"},
+		provider.with(settings{"ISSUER": "http://login.example.com"}),
 		{"DEMO_URL": "localhost"},
 		{"CLIENT_AUTH": "none"},
 		{"APP_SECRET_KEY": "short"},
@@ -396,6 +414,9 @@ func TestWhoIsDemo(t *testing.T) {
 		{"no provider", nil, true, ""},
 		{"a provider", provider, false, ""},
 		{"a provider in public", provider.with(settings{"APP_URL": "https://bank.example.com"}), false, ""},
+		{"a provider here", provider.with(settings{"ISSUER": "http://127.0.0.2:9011"}), false, ""},
+		{"a provider here by IPv6", provider.with(settings{"ISSUER": "http://[::1]:9011"}), false, ""},
+		{"a provider here by name", provider.with(settings{"ISSUER": "http://auth.localhost:9011"}), false, ""},
 		{"a provider without a secret", provider.with(settings{"CLIENT_SECRET": "", "CLIENT_AUTH": "none"}), false, ""},
 		// A FusionAuth of one's own stands at the very address of the demo.
 		{"a provider at the demo's address", provider.with(settings{"ISSUER": "http://localhost:9011"}), false, ""},
@@ -425,29 +446,30 @@ func TestWhoIsDemo(t *testing.T) {
 	}
 }
 
-func TestPublic(t *testing.T) {
+func TestLocal(t *testing.T) {
 	for origin, want := range map[string]bool{
-		"http://localhost:5000":       false,
-		"http://127.0.0.1:5000":       false,
-		"http://127.8.8.8":            false,
-		"http://[::1]:5000":           false,
-		"http://10.1.2.3":             false,
-		"http://172.16.0.1":           false,
-		"http://172.32.0.1":           true,
-		"http://192.168.1.5:5000":     false,
-		"http://169.254.1.1":          false,
-		"http://[fe80::1]":            false,
-		"http://[fd12:3456::1]":       false,
-		"http://203.0.113.7":          true,
-		"http://[2001:db8::1]":        true,
-		"http://0.0.0.0:5000":         true,
-		"https://bank.example.com":    true,
-		"https://localhost.evil.com":  true,
-		"https://127.0.0.1.evil.com":  true,
-		"https://192.168.1.5.nip.io/": true,
+		"http://localhost:5000":       true,
+		"http://bank.localhost:5000":  true,
+		"http://127.0.0.1:5000":       true,
+		"http://127.8.8.8":            true,
+		"http://[::1]:5000":           true,
+		"http://10.1.2.3":             true,
+		"http://172.16.0.1":           true,
+		"http://172.32.0.1":           false,
+		"http://192.168.1.5:5000":     true,
+		"http://169.254.1.1":          true,
+		"http://[fe80::1]":            true,
+		"http://[fd12:3456::1]":       true,
+		"http://203.0.113.7":          false,
+		"http://[2001:db8::1]":        false,
+		"http://0.0.0.0:5000":         false,
+		"https://bank.example.com":    false,
+		"https://localhost.evil.com":  false,
+		"https://127.0.0.1.evil.com":  false,
+		"https://192.168.1.5.nip.io/": false,
 	} {
-		if got := (&config.Config{AppURL: origin}).Public(); got != want {
-			t.Errorf("with AppURL %q, Public() = %t, want %t", origin, got, want)
+		if got := (&config.Config{AppURL: origin}).Local(); got != want {
+			t.Errorf("with AppURL %q, Local() = %t, want %t", origin, got, want)
 		}
 	}
 }
@@ -541,7 +563,7 @@ LOG_LEVEL=warn
 // one that the file names.
 func TestDotEnvUnreadable(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := config.Load(settings{}.get, dir); err == nil || !strings.Contains(err.Error(), dir) {
+	if _, err := config.Load(settings{}.get, dir, config.Options{}); err == nil || !strings.Contains(err.Error(), dir) {
 		t.Errorf("a folder as .env: %v, want an error that names %s", err, dir)
 	}
 	for name, text := range map[string]string{

@@ -183,7 +183,9 @@ func (m *Manager) find(ctx context.Context, userCode string, phone Browser, pers
 // answer is update for the person with the phone.
 func (m *Manager) answer(ctx context.Context, id string, phone Browser, person idp.Person, change func(*record) error) (Attempt, error) {
 	second := false // this is another person than the one who opened it first
+	ref := ""
 	a, err := m.update(ctx, id, func(r *record) error {
+		ref = r.Ref
 		other := r.Person.Subject != "" && !r.Person.Is(person)
 		second = false
 		switch {
@@ -203,7 +205,7 @@ func (m *Manager) answer(ctx context.Context, id string, phone Browser, person i
 	case errors.Is(err, ErrNone):
 		err = ErrUnknownCode
 	case errors.Is(err, ErrOtherPerson):
-		m.log.Warn("qr login", "step", "refused", "rule", "other person", "phone", phone, "person", person)
+		m.log.Warn("qr login", "step", "refused", "rule", "other person", "attempt", ref, "phone", phone, "person", person)
 	case err == nil && second:
 		m.logStep("opened by a second person", a, "second_phone", phone, "second_person", person)
 	}

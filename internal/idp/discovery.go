@@ -114,6 +114,9 @@ func (c *Client) discover(ctx context.Context) (*provider, error) {
 		RedirectURL:  c.cfg.RedirectURL,
 		Scopes:       supported(scopes, document.Scopes),
 	}
+	if p.approve != "" {
+		p.oauth.Scopes = scopes // FusionAuth has them all, and lists two
+	}
 	return p, nil
 }
 

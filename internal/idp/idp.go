@@ -70,10 +70,9 @@ type DeviceCode struct {
 type Flow struct {
 	State, Nonce, Verifier string
 	ReturnTo               string // a path of ours
-	// Subject, if it is set, is who has to log in afresh: nobody else will do,
-	// and no login of before (see [AuthTime]).
-	Subject string
-	Started time.Time
+	Afresh                 bool   // a login of before will not do; see [Flow.Fresh]
+	Subject                string // who has to log in; empty: anybody
+	Started                time.Time
 }
 
 // ErrNotReady says that the provider's discovery document has not been read yet.
@@ -232,6 +231,12 @@ func (c *Client) discoverUntilFound(ctx context.Context) {
 type bounded struct{ *http.Transport }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	if strings.Contains(r.URL.Hostname(), "ngrok") {
+		// Else a free tunnel may answer with a page that warns of what it leads
+		// to, in place of the provider behind it.
+		r = r.Clone(r.Context())
+		r.Header.Set("ngrok-skip-browser-warning", "true")
+	}
 	resp, err := b.Transport.RoundTrip(r)
 	if err == nil {
 		resp.Body = struct {

@@ -41,20 +41,12 @@ func (c *Client) AuthURL(returnTo string, ask bool) (string, Flow, error) {
 	return p.oauth.AuthCodeURL(flow.State, options...), flow, nil
 }
 
-// AuthTime returns when the person of an ID token typed their password, by a
-// token that [Client.Verify] has verified; the zero time if it does not say.
-func AuthTime(idToken string) time.Time {
-	seconds, ok := claim[float64](idToken, "auth_time")
-	if !ok {
-		return time.Time{}
-	}
-	return time.Unix(int64(seconds), 0)
-}
-
-// Fresh reports whether the person logged in for this flow, and not before it.
-// The clocks need not agree to the second.
+// Fresh reports whether the person typed the password for this flow, and not
+// before it, by the auth_time of an ID token that [Client.Verify] has verified.
+// The clocks need not agree to the second. A token that does not say is not.
 func (f Flow) Fresh(idToken string) bool {
-	return !AuthTime(idToken).Before(f.Started.Add(-skew))
+	seconds, ok := claim[float64](idToken, "auth_time")
+	return ok && !time.Unix(int64(seconds), 0).Before(f.Started.Add(-skew))
 }
 
 // Exchange trades what the provider sent along with the browser for tokens.

@@ -244,3 +244,27 @@ func wantIn(t *testing.T, name string, got, want time.Duration) {
 		t.Errorf("%s in %v, want %v", name, got, want)
 	}
 }
+
+// Whoever is asked for a password again has not typed one if the token is of
+// before, or does not say.
+func TestFresh(t *testing.T) {
+	p := newScripted(t)
+	_, flow, err := p.client(t).AuthURL("/", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		authTime any
+		want     bool
+	}{
+		"now":                {flow.Started.Unix(), true},
+		"a clock behind":     {flow.Started.Add(-20 * time.Second).Unix(), true},
+		"before the request": {flow.Started.Add(-time.Minute).Unix(), false},
+		"as text":            {"2000000000", false},
+		"does not say":       {nil, false},
+	} {
+		if got := flow.Fresh(signer{}.sign(t, p.claims(map[string]any{"auth_time": tt.authTime}))); got != tt.want {
+			t.Errorf("%s: Fresh is %v, want %v", name, got, tt.want)
+		}
+	}
+}

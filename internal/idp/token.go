@@ -23,12 +23,9 @@ func (c *Client) Refresh(ctx context.Context, old Tokens, person Person) (Tokens
 	if err != nil {
 		return Tokens{}, err
 	}
-	fresh, err := c.token(ctx, p, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {old.Refresh}})
+	fresh, err := c.renew(ctx, p, old)
 	if err != nil {
 		return Tokens{}, fmt.Errorf("idp: refresh: %w", err)
-	}
-	if fresh.Refresh == "" {
-		fresh.Refresh, fresh.RefreshID = old.Refresh, old.RefreshID
 	}
 	if fresh.ID == "" {
 		fresh.ID = old.ID
@@ -44,6 +41,15 @@ func (c *Client) Refresh(ctx context.Context, old Tokens, person Person) (Tokens
 		return Tokens{}, fmt.Errorf("idp: refresh: %w: it is another person's", ErrInvalidToken)
 	}
 	return fresh, nil
+}
+
+// renew uses the refresh token. It stays as it was if the answer has no other.
+func (c *Client) renew(ctx context.Context, p *provider, old Tokens) (Tokens, error) {
+	fresh, err := c.token(ctx, p, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {old.Refresh}})
+	if err == nil && fresh.Refresh == "" {
+		fresh.Refresh, fresh.RefreshID = old.Refresh, old.RefreshID
+	}
+	return fresh, err
 }
 
 // Revoke ends tokens that nobody may use any more: by RFC 7009 where the
@@ -64,6 +70,12 @@ func (c *Client) Revoke(ctx context.Context, tokens Tokens) error {
 		}
 	case p.refreshTokens != "" && tokens.Refresh != "":
 		err = c.deleteRefreshToken(ctx, p, tokens)
+		if refused, ok := errors.AsType[*Error](err); ok && refused.Status == http.StatusUnauthorized {
+			// The access token has run out; the refresh token is good for one more.
+			if renewed, renewErr := c.renew(ctx, p, tokens); renewErr == nil {
+				err = c.deleteRefreshToken(ctx, p, renewed)
+			}
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("idp: revoke: %w", err)

@@ -425,6 +425,7 @@ func TestScopes(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := newScripted(t)
 			p.tell("scopes_supported", tt.offered)
+			p.tell("device_authorization_endpoint", p.url+"/device") // not FusionAuth, which has them all
 			c := p.client(t)
 			page, _, err := c.AuthURL("/", false)
 			if err != nil {
@@ -437,11 +438,11 @@ func TestScopes(t *testing.T) {
 			if got := strings.Fields(u.Query().Get("scope")); !slices.Equal(got, tt.want) {
 				t.Errorf("a login asks for %q, want %q", got, tt.want)
 			}
-			p.on("/oauth2/device_authorize", says(200, device(``)))
+			p.on("/device", says(200, device(``)))
 			if _, err := c.StartDevice(t.Context()); err != nil {
 				t.Fatalf("StartDevice: %v", err)
 			}
-			if got := strings.Fields(p.requests("/oauth2/device_authorize")[0].form.Get("scope")); !slices.Equal(got, tt.want) {
+			if got := strings.Fields(p.requests("/device")[0].form.Get("scope")); !slices.Equal(got, tt.want) {
 				t.Errorf("a device asks for %q, want %q", got, tt.want)
 			}
 		})
@@ -498,6 +499,7 @@ func TestOwnsBeforeDiscovery(t *testing.T) {
 func TestOpenIDIsAlwaysAsked(t *testing.T) {
 	p := newScripted(t)
 	p.tell("scopes_supported", []string{"email", "profile"})
+	p.tell("device_authorization_endpoint", p.url+"/device")
 	target, _, err := p.client(t).AuthURL("/account", false)
 	if err != nil || !strings.Contains(target, "scope=openid+profile+email&") {
 		t.Errorf("AuthURL: %s, %v; want openid among the scopes", target, err)

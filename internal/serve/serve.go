@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -17,8 +18,8 @@ import (
 type Listeners []net.Listener
 
 // Listen binds a port on every host. Port 0 is any port that is free on all of
-// them. A host that this machine does not have (::1 without IPv6) is left out,
-// unless none remains.
+// them. An IPv6 host is left out where this machine has none such, as without
+// IPv6, unless none remains.
 func Listen(ctx context.Context, hosts []string, port int) (Listeners, error) {
 	for tries := 1; ; tries++ {
 		l, err := bind(ctx, hosts, port)
@@ -33,7 +34,7 @@ func bind(ctx context.Context, hosts []string, port int) (Listeners, error) {
 	var missing error
 	for _, host := range hosts {
 		l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
-		if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT) {
+		if strings.Contains(host, ":") && (errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)) {
 			missing = err
 			continue
 		}

@@ -1,0 +1,101 @@
+// Package change makes change: it reads an amount as people type it, and says
+// how many nickels and pennies that is. It counts in whole cents, so nothing is
+// ever rounded.
+package change
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Cents is an amount of money.
+type Cents int64
+
+// Max is the largest amount: a trillion dollars.
+const Max Cents = 100_000_000_000_000
+
+// Why a text is not an amount.
+var (
+	ErrEmpty     = errors.New("no amount")
+	ErrNotAmount = errors.New("not an amount")
+	ErrNegative  = errors.New("an amount below zero")
+	ErrDecimals  = errors.New("more than two digits after the point")
+	ErrGrouping  = errors.New("commas or spaces that do not group by thousands")
+	ErrTooLarge  = errors.New("an amount above the largest")
+)
+
+var (
+	// A sign, the dollars with what groups them, the cents.
+	shape   = regexp.MustCompile(`^([-−]?)\$? ?([\d, ]*)(?:\.(\d*))?$`)
+	dollars = regexp.MustCompile(`^(?:\d*|\d{1,3}(?:[, ]\d{3})+)$`)
+)
+
+// Parse returns the amount of dollars that text says, like 1, .5 or $1,234.56.
+// Spaces around it do not matter, and between thousands they do for commas. The
+// error is one of the above.
+func Parse(text string) (Cents, error) {
+	text = strings.Join(strings.Fields(text), " ")
+	if text == "" {
+		return 0, ErrEmpty
+	}
+	match := shape.FindStringSubmatch(text)
+	if match == nil || !strings.ContainsAny(text, "0123456789") {
+		return 0, ErrNotAmount
+	}
+	sign, whole, part := match[1], match[2], match[3]
+	switch {
+	case sign != "":
+		return 0, ErrNegative
+	case !dollars.MatchString(whole):
+		return 0, ErrGrouping // also 1,23: a comma for the point would be a hundred times as much
+	case len(part) > 2:
+		return 0, ErrDecimals
+	}
+	whole = strings.NewReplacer(",", "", " ", "").Replace(whole)
+	cents, err := strconv.ParseInt(whole+(part + "00")[:2], 10, 64)
+	if err != nil || Cents(cents) > Max {
+		return 0, ErrTooLarge
+	}
+	return Cents(cents), nil
+}
+
+// String returns the amount in dollars, like $1,234.56.
+func (c Cents) String() string {
+	return fmt.Sprintf("$%s.%02d", grouped(int64(c/100)), c%100)
+}
+
+// Change is an amount in the fewest nickels and pennies.
+type Change struct {
+	Amount           Cents
+	Nickels, Pennies int64
+}
+
+// Make returns the change for an amount, which is not below zero.
+func Make(amount Cents) Change {
+	return Change{amount, int64(amount / 5), int64(amount % 5)}
+}
+
+// String says it in a sentence.
+func (c Change) String() string {
+	return fmt.Sprintf("We can make change for %s with %s and %s!",
+		c.Amount, count(c.Nickels, "nickel", "nickels"), count(c.Pennies, "penny", "pennies"))
+}
+
+func count(n int64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return grouped(n) + " " + many
+}
+
+// grouped puts a comma between thousands.
+func grouped(n int64) string {
+	text := strconv.FormatInt(n, 10)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}

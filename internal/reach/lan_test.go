@@ -1,0 +1,39 @@
+package reach
+
+import (
+	"net"
+	"testing"
+)
+
+// What a machine has for its containers and its VPN is not where a phone is.
+// Whole machines are tested in the top folder.
+func TestShared(t *testing.T) {
+	const up = net.FlagUp | net.FlagRunning | net.FlagBroadcast | net.FlagMulticast
+	for _, tt := range []struct {
+		name  string
+		flags net.Flags
+		want  bool
+	}{
+		{"eth0", up, true},
+		{"wlp3s0", up, true},
+		{"en0", up, true},
+		{"Wi-Fi", up, true},
+		{"br0", up, true}, // of a machine that hosts virtual ones, and is in the network by it
+		{"lo", net.FlagUp | net.FlagRunning | net.FlagLoopback, false},
+		{"tun0", net.FlagUp | net.FlagRunning | net.FlagPointToPoint, false},
+		{"utun3", up | net.FlagPointToPoint, false},
+		{"eth0", up &^ net.FlagUp, false},
+		{"eth0", up &^ net.FlagRunning, false},
+		{"eth0", up &^ net.FlagBroadcast, false},
+		{"docker0", up, false},
+		{"br-1c2d3e4f5a6b", up, false},
+		{"veth12ab34c", up, false},
+		{"virbr0", up, false},
+		{"vmnet8", up, false},
+		{"vboxnet0", up, false},
+	} {
+		if got := shared(net.Interface{Name: tt.name, Flags: tt.flags}); got != tt.want {
+			t.Errorf("%s with %v: shared is %t, want %t", tt.name, tt.flags, got, tt.want)
+		}
+	}
+}
