@@ -45,7 +45,7 @@ func TestConnectionLost(t *testing.T) {
 	chromium := startChromium(t)
 	b := startRestartable(t, startBank)
 	laptop := newWindow(t, chromium, "laptop", 1280, 800)
-	laptop.expect("Failed to load resource")
+	laptop.expect("Failed to load resource") // while the bank is away
 	phone := b.browser(t)
 	phone.logIn(richard)
 	laptop.open(b.URL + "/logged-out-qr-login")

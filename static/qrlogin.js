@@ -85,7 +85,6 @@
   function listen() {
     stream = new EventSource(page + "/events");
     stream.addEventListener("state", hear);
-    stream.onopen = () => note("");
     stream.onerror = () => {
       // The stream comes back by itself after a break, but not after an error
       // of the server or of a proxy, nor to a browser that has logged in.
