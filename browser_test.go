@@ -319,28 +319,41 @@ func (w *window) logInAtProvider(b *bank, email string) {
 	}
 }
 
-// scan returns what a phone's camera reads off the window's screen.
+// scan returns what a phone's camera reads off the window's screen. A camera
+// looks more than once: the page may just be moving.
 func (w *window) scan() string {
 	w.t.Helper()
 	w.await(`#qr-code`)
+	for tries := 1; ; tries++ {
+		read, err := w.look()
+		if err == nil {
+			return read
+		}
+		if tries == 5 {
+			w.keepScreenshot()
+			w.t.Fatalf("no QR code can be read off %s's screen: %v", w.name, err)
+		}
+	}
+}
+
+func (w *window) look() (string, error) {
 	shot, err := chromedp.Run(w.ctx, chromedp.CaptureScreenshot())
 	if err != nil {
-		w.t.Fatal(err)
+		return "", err
 	}
 	picture, err := png.Decode(bytes.NewReader(shot))
 	if err != nil {
-		w.t.Fatal(err)
+		return "", err
 	}
 	bitmap, err := gozxing.NewBinaryBitmapFromImage(picture)
 	if err != nil {
-		w.t.Fatal(err)
+		return "", err
 	}
 	read, err := qrcode.NewQRCodeReader().Decode(bitmap, nil)
 	if err != nil {
-		w.keepScreenshot()
-		w.t.Fatalf("no QR code can be read off %s's screen: %v", w.name, err)
+		return "", err
 	}
-	return read.GetText()
+	return read.GetText(), nil
 }
 
 // keepScreenshot leaves a picture of the window for whoever looks into a
