@@ -560,3 +560,20 @@ func TestStolenCookieAfterTheClaim(t *testing.T) {
 		t.Errorf("the laptop is logged in as %q, want %s", got, richard)
 	}
 }
+
+// A no that comes after the laptop got through cannot take that back: the
+// person is told so, and where to end it.
+func TestNoTooLate(t *testing.T) {
+	t.Parallel()
+	b := startBank(t)
+	laptop, phone := b.browser(t), b.browser(t)
+	phone.logIn(richard)
+	_, link := laptop.showCode()
+	question := phone.get(link)
+	phone.submit(question, "approve", url.Values{"answer": {"yes"}})
+	laptop.awaitReload()
+	p := phone.submit(question, "approve", url.Values{"answer": {"no"}})
+	if !strings.Contains(p.text("main"), "too late") || !strings.Contains(p.Body, `href="/devices"`) {
+		t.Errorf("a no that is too late is answered with %s", p.text("main"))
+	}
+}

@@ -55,6 +55,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	} else if err != nil {
 		return err
 	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("there is no argument %q; did you mean -%[1]s? The flags are -lan, -ngrok and -version", flags.Arg(0))
+	}
 	if *version {
 		_, err := fmt.Fprintln(stderr, "changebank", buildVersion())
 		return err
@@ -232,6 +235,8 @@ func portFault(err error, setting string, port int) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("this machine does not have all the addresses in LISTEN; leave it out, or name those it has: %w", err)
 	case !errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("cannot listen; do LISTEN and %s suit this machine? %w", setting, err)
 	case port == 5000:

@@ -357,3 +357,11 @@ func TestVersion(t *testing.T) {
 		t.Errorf("-version: %v %q", err, said.String())
 	}
 }
+
+// A flag without its dash would be no flag, and change nothing.
+func TestArgumentsAreNoFlags(t *testing.T) {
+	t.Parallel()
+	if got := runOnce(t, map[string]string{}, "lan"); !strings.Contains(got, "-lan") {
+		t.Errorf("the argument lan is told as %q", got)
+	}
+}

@@ -100,6 +100,14 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) error {
 	default:
 		return &httpError{status: http.StatusBadRequest, text: "Please answer with one of the two buttons.", next: link{activateWith(code), "Back to the question"}}
 	}
+	if err == nil && a.State == devicegrant.Claimed && r.PostFormValue("answer") == "no" {
+		return s.render(w, "notice", notice{
+			frame: frameOf(sess),
+			Title: "It is logged in already",
+			Text:  "Your no came too late: the laptop had got through. If that was not you, end it in the list of your devices.",
+			Next:  link{devicesPath, "Your devices"},
+		})
+	}
 	if err == nil || errors.Is(err, devicegrant.ErrChanged) || errors.Is(err, devicegrant.ErrTheirPage) {
 		return seeOther(w, r, activateWith(code)) // the page tells what has become of it
 	}

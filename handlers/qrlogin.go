@@ -240,7 +240,11 @@ func (s *Server) qrLoginConfirm(w http.ResponseWriter, r *http.Request) error {
 	}
 	a, err = s.cfg.Grants.Confirm(r.Context(), sess.Attempt, number)
 	if errors.Is(err, devicegrant.ErrWrongNumber) {
-		return s.showAttempt(w, r, a, "That is not the number on your phone. Look again: after too many wrong ones this login is stopped.")
+		left := "There is one more try."
+		if n := s.cfg.Grants.TriesLeft(a); n > 1 {
+			left = fmt.Sprintf("There are %d more tries.", n)
+		}
+		return s.showAttempt(w, r, a, "That is not the number on your phone. "+left)
 	}
 	if err != nil && !errors.Is(err, devicegrant.ErrNone) {
 		return err

@@ -3,6 +3,7 @@
 package config
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -83,6 +84,15 @@ func Load(getenv func(string) string, dotenv string, options Options) (*Config, 
 	if err != nil {
 		return nil, err
 	}
+	var onlyComments []error
+	for name, value := range file {
+		if strings.HasPrefix(strings.TrimSpace(value), "#") {
+			onlyComments = append(onlyComments, fmt.Errorf("%s has only a comment in %s; put the value before the #, or the comment on a line of its own", name, dotenv))
+		}
+	}
+	if len(onlyComments) > 0 {
+		return nil, errors.Join(onlyComments...)
+	}
 	p := &parser{get: func(name string) string { return strings.TrimSpace(cmp.Or(getenv(name), file[name])) }}
 	issuer, ngrok := p.get("ISSUER"), options.Tunnels != nil
 	c := &Config{
@@ -147,7 +157,7 @@ func readFile(path string) (map[string]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s cannot be read: %w", path, err)
 	}
-	values, err := godotenv.UnmarshalBytes(text)
+	values, err := godotenv.UnmarshalBytes(bytes.TrimPrefix(text, []byte("\ufeff"))) // which some editors on Windows write first
 	if err != nil {
 		// The parser's error quotes the file, and so its secrets.
 		return nil, fmt.Errorf("%s is not understood; each line is NAME=value, and a value with spaces, $ or # stands in single quotes", path)

@@ -670,3 +670,17 @@ func TestSecretsNotInFaults(t *testing.T) {
 		t.Errorf("the error shows a secret: %v", err)
 	}
 }
+
+// A comment in place of a value, as in a README's block, must not become a
+// secret that everybody can read.
+func TestOnlyComments(t *testing.T) {
+	file := filepath.Join(t.TempDir(), ".env")
+	text := "\ufeffPORT=5001\nCLIENT_SECRET=   # openssl rand -hex 32\nUSER_PASSWORD=\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := config.Load(settings{}.get, file, config.Options{})
+	if err == nil || !strings.Contains(err.Error(), "CLIENT_SECRET has only a comment") || strings.Contains(err.Error(), "USER_PASSWORD") {
+		t.Errorf("Load: %v, want a sentence about CLIENT_SECRET only", err)
+	}
+}

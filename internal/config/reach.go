@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net"
@@ -14,7 +15,7 @@ import (
 const (
 	startAgent = "start it again with: ngrok start --all --config ngrok.yml"
 	// A new address must be told to the provider, whose kickstart runs once.
-	tellProvider = "tell your provider as well: docker compose down -v && docker compose up -d runs the kickstart again"
+	tellProvider = "tell your provider as well: at FusionAuth, docker compose down -v && docker compose up -d --wait runs the kickstart again, and forgets who registered"
 )
 
 // throughNgrok takes AppURL and DemoURL from the tunnels to their ports.
@@ -36,6 +37,9 @@ func (p *parser) throughNgrok(c *Config, ask func(api string) (map[int][]string,
 	if c.Demo {
 		c.DemoURL = p.tunnel("DEMO_URL", "DEMO_PORT", c.DemoPort)
 	}
+	if c.AppURL != "" && c.AppURL == c.DemoURL {
+		p.fault("-ngrok: both tunnels are at %s, so one of the two cannot be reached; give each endpoint in ngrok.yml a url of its own, or none, and %s", c.AppURL, startAgent)
+	}
 }
 
 // tunnel returns the public URL of a port, or "" after a fault.
@@ -47,7 +51,7 @@ func (p *parser) tunnel(name, portName string, port int) string {
 	https := slices.DeleteFunc(slices.Clone(public), func(u string) bool { return !strings.HasPrefix(u, "https:") })
 	switch {
 	case len(public) == 0:
-		p.fault("-ngrok: no tunnel leads to port %d (%s); add {name: port-%[1]d, upstream: {url: %[1]d}} to the endpoints in ngrok.yml, and %s", port, portName, startAgent)
+		p.fault("-ngrok: no tunnel leads to port %d (%s); add {name: port-%[1]d, upstream: {url: %[1]d}} to the endpoints in ngrok.yml, and %[3]s", port, portName, startAgent)
 		return ""
 	case len(https) == 0:
 		p.fault("-ngrok: the tunnel to port %d (%s) is %s, where others on the way could read cookies and codes; give it an https url in ngrok.yml, and %s", port, portName, public[0], startAgent)
@@ -134,7 +138,7 @@ func (p *parser) checkReach(c *Config, issuer *url.URL) {
 		}
 		p.fault("ISSUER is %s, where others on the way could read the client secret and the tokens; use https%s", c.Issuer, or)
 	case c.LAN && ours:
-		p.fault("ISSUER is %s, which a phone would look for on itself; set it to your provider's address in this network, like http://192.168.1.20:9011, and %s", c.Issuer, tellProvider)
+		p.fault("ISSUER is %s, which a phone would look for on itself; set it to your provider's address in this network, like http://%s:9011, and %s", c.Issuer, cmp.Or(hostOf(c.AppURL), "192.168.1.20"), tellProvider)
 	case p.tunnels != nil && (ours || strings.Contains(host, "ngrok")):
 		p.checkIssuerTunnel(c)
 	}

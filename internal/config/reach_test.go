@@ -116,8 +116,9 @@ func TestReachFaults(t *testing.T) {
 	}{
 		{"no agent", ngrok(nil), nil, []string{"-ngrok", "no ngrok agent listens"}},
 		{"no tunnel", ngrok(map[int][]string{}), nil, []string{"no tunnel", "ngrok start --all --config ngrok.yml"}},
-		{"none to the bank", ngrok(map[int][]string{9011: {demoTunnel}}), nil, []string{"port 5000 (PORT)", "upstream: {url: 5000}", "ngrok.yml"}},
-		{"none to the demo", onlyBank, nil, []string{"port 9011 (DEMO_PORT)", "upstream: {url: 9011}", "ngrok.yml"}},
+		{"none to the bank", ngrok(map[int][]string{9011: {demoTunnel}}), nil, []string{"port 5000 (PORT)", "upstream: {url: 5000}", "ngrok start --all --config ngrok.yml"}},
+		{"none to the demo", onlyBank, nil, []string{"port 9011 (DEMO_PORT)", "upstream: {url: 9011}", "ngrok start --all --config ngrok.yml"}},
+		{"both at one address", ngrok(map[int][]string{5000: {bankTunnel}, 9011: {bankTunnel}}), nil, []string{"both tunnels are at " + bankTunnel, "url of its own"}},
 		{"http", ngrok(map[int][]string{5000: {"http://bank.ngrok-free.app"}, 9011: {demoTunnel}}), nil, []string{"port 5000", "http://bank.ngrok-free.app", "https url"}},
 		{"another APP_URL", both, settings{"APP_URL": "https://old.ngrok-free.app"}, []string{"APP_URL is https://old.ngrok-free.app", bankTunnel, "remove APP_URL"}},
 		{"another APP_URL with a provider", both, old.with(settings{"ISSUER": demoTunnel, "APP_URL": "http://localhost:5000"}), []string{"APP_URL is http://localhost:5000", bankTunnel, "docker compose down -v && docker compose up -d"}},

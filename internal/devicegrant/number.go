@@ -94,6 +94,9 @@ func (m *Manager) Confirm(ctx context.Context, id, number string) (Attempt, erro
 	return a, nil
 }
 
+// TriesLeft returns how many numbers may still be typed.
+func (m *Manager) TriesLeft(a Attempt) int { return max(0, m.limits.WrongNumbers-a.Tries) }
+
 // Look is the laptop's browser looking at its attempt. Until the yes it may
 // come from wherever it is now, and the question says from where. After it the
 // answer stands for the network that it was given about: the cookie may have

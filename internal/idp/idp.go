@@ -215,7 +215,7 @@ func (c *Client) discoverUntilFound(ctx context.Context) {
 			return
 		}
 		if last := c.trouble.Swap(&err); last == nil || (*last).Error() != err.Error() {
-			c.cfg.Log.Warn("identity provider not found yet, trying again", "issuer", c.cfg.Issuer, "err", err)
+			c.cfg.Log.Warn("identity provider not found yet, trying again; is it running, and is ISSUER right?", "issuer", c.cfg.Issuer, "err", err)
 		}
 		select {
 		case <-time.After(wait):
