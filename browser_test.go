@@ -98,11 +98,18 @@ func need(t *testing.T, what string, names ...string) string {
 			return path
 		}
 	}
-	if os.Getenv("REQUIRE_ALL") == "1" {
-		t.Fatalf("%s is not installed, and REQUIRE_ALL=1 lets no test be skipped", what)
-	}
-	t.Skipf("%s is not installed, so what happens in a browser is not tested.", what)
+	lack(t, what+" is not installed, so what happens in a browser is not tested.")
 	return ""
+}
+
+// lack skips a test for what this machine lacks, and fails it where everything
+// has to be tested.
+func lack(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("REQUIRE_ALL") == "1" {
+		t.Fatal(what + " REQUIRE_ALL=1 lets no test be skipped.")
+	}
+	t.Skip(what)
 }
 
 // startChromium returns a context with a browser that runs until the test ends.

@@ -324,12 +324,15 @@ func TestDevicesOfOthers(t *testing.T) {
 	mine, theirs, nobody := b.browser(t), b.browser(t), b.browser(t)
 	mine.logIn(richard)
 	theirs.logIn(erlich)
-	said := func(p page) string { return strings.Replace(p.text("main"), p.text("reference"), "…", 1) }
-	unknown := said(mine.post("/devices/NOSUCHRF/end", nil))
+	words := func(p page) string {
+		said, _, _ := strings.Cut(p.text("main"), "say this reference") // each error has its own
+		return said
+	}
+	unknown := words(mine.post("/devices/NOSUCHRF/end", nil))
 	for _, what := range []string{"end", "confirm"} {
 		path := "/devices/" + theirs.ref() + "/" + what
-		if p := mine.post(path, nil); p.Status != http.StatusNotFound || said(p) != unknown {
-			t.Errorf("%s of another person's device is answered with %d: %s; want what an unknown one gets: %s", what, p.Status, said(p), unknown)
+		if p := mine.post(path, nil); p.Status != http.StatusNotFound || words(p) != unknown {
+			t.Errorf("%s of another person's device is answered with %d: %s; want what an unknown one gets: %s", what, p.Status, words(p), unknown)
 		}
 		if p := nobody.post(path, nil); p.URL.Path != "/" || p.Status != http.StatusOK {
 			t.Errorf("%s by nobody leads to %s: %d", what, p.URL, p.Status)

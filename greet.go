@@ -11,29 +11,30 @@ import (
 	"changebank/internal/config"
 )
 
-// greet says where to go next. people are those of the demo provider; password
-// is theirs, unless it was chosen.
+// greet says where to go next: at once, since others write to w as well. people
+// are those of the demo provider; password is theirs, unless it was chosen.
 func greet(w io.Writer, cfg *config.Config, people []string, password string) {
-	fmt.Fprintf(w, "Changebank is at %s\n", cfg.AppURL)
+	var text strings.Builder
+	fmt.Fprintf(&text, "Changebank is at %s\n", cfg.AppURL)
 	if cfg.Demo {
 		with := "the password in USER_PASSWORD"
 		if password != "" {
 			with = fmt.Sprintf("the password %q", password)
 		}
-		fmt.Fprintf(w, "The identity provider is a demo inside this program, at %s. Set ISSUER to use your own.\n", cfg.DemoURL)
-		fmt.Fprintf(w, "Log in as %s with %s.\n", strings.Join(people, " or "), with)
+		fmt.Fprintf(&text, "The identity provider is a demo inside this program, at %s. Set ISSUER to use your own.\n", cfg.DemoURL)
+		fmt.Fprintf(&text, "Log in as %s with %s.\n", strings.Join(people, " or "), with)
 	} else {
-		fmt.Fprintf(w, "People log in at %s\n", cfg.Issuer)
+		fmt.Fprintf(&text, "People log in at %s\n", cfg.Issuer)
 	}
-	fmt.Fprint(w, whoReaches(cfg))
-	fmt.Fprintf(w, "Data is kept in %s. Stop with Ctrl-C.\n", cfg.DataDir)
+	text.WriteString(whoReaches(cfg))
+	fmt.Fprintf(&text, "Data is kept in %s. Stop with Ctrl-C.\n", cfg.DataDir)
 	if cfg.Ngrok || cfg.LAN {
-		code, err := terminalQR(cfg.AppURL, isTerminal(w))
-		if err != nil {
-			return // a URL that is too long for a code is still there to be typed
+		// A URL that is too long for a code is still there to be typed.
+		if code, err := terminalQR(cfg.AppURL, isTerminal(w)); err == nil {
+			text.WriteString("Open it with the phone's camera:\n" + code)
 		}
-		fmt.Fprintf(w, "Open it with the phone's camera:\n%s", code)
 	}
+	_, _ = io.WriteString(w, text.String()) // if nobody can read it, the program runs all the same
 }
 
 // whoReaches says who can come, in a line or none.

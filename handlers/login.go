@@ -96,13 +96,17 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.revoke(r.Context(), old.Tokens)
-	// One browser, one way in: its QR code must not log it in as somebody
-	// else afterwards.
-	if err := s.cfg.Grants.Cancel(r.Context(), old.Attempt); err != nil {
-		return err
+	// One browser, one way in: its QR code must not log it in as somebody else
+	// afterwards. The browser gets its new cookie first: another tab that hears
+	// of the end at once would ask with the old one, and be given a third.
+	http.Redirect(w, r, flow.ReturnTo, http.StatusSeeOther)
+	_ = http.NewResponseController(w).Flush() // else it comes a little later
+	ctx := context.WithoutCancel(r.Context())
+	if err := s.cfg.Grants.Cancel(ctx, old.Attempt); err != nil {
+		s.log.Error("the attempt of a browser that logged in another way is not cancelled; nobody can claim it", "err", err)
 	}
-	return seeOther(w, r, flow.ReturnTo)
+	s.revoke(ctx, old.Tokens)
+	return nil
 }
 
 // asAsked refuses a login that had to be a new one, or a certain person's, and
