@@ -319,28 +319,41 @@ func (w *window) logInAtProvider(b *bank, email string) {
 	}
 }
 
-// scan returns what a phone's camera reads off the window's screen.
+// scan returns what a phone's camera reads off the window's screen. Like a
+// camera it looks more than once.
 func (w *window) scan() string {
 	w.t.Helper()
 	w.await(`#qr-code`)
+	var err error
+	for range 5 {
+		var text string
+		if text, err = w.read(); err == nil {
+			return text
+		}
+	}
+	w.keepScreenshot()
+	w.t.Fatalf("no QR code can be read off %s's screen: %v", w.name, err)
+	return ""
+}
+
+func (w *window) read() (string, error) {
 	shot, err := chromedp.Run(w.ctx, chromedp.CaptureScreenshot())
 	if err != nil {
-		w.t.Fatal(err)
+		return "", err
 	}
 	picture, err := png.Decode(bytes.NewReader(shot))
 	if err != nil {
-		w.t.Fatal(err)
+		return "", err
 	}
 	bitmap, err := gozxing.NewBinaryBitmapFromImage(picture)
 	if err != nil {
-		w.t.Fatal(err)
+		return "", err
 	}
-	read, err := qrcode.NewQRCodeReader().Decode(bitmap, nil)
+	found, err := qrcode.NewQRCodeReader().Decode(bitmap, nil)
 	if err != nil {
-		w.keepScreenshot()
-		w.t.Fatalf("no QR code can be read off %s's screen: %v", w.name, err)
+		return "", err
 	}
-	return read.GetText()
+	return found.GetText(), nil
 }
 
 // keepScreenshot leaves a picture of the window for whoever looks into a
