@@ -536,3 +536,27 @@ func switchLink(question page) string {
 	}
 	return ""
 }
+
+// The claim's answer may get lost, so the old cookie is good for it once more:
+// a thief who has that cookie elsewhere must not get the session.
+func TestStolenCookieAfterTheClaim(t *testing.T) {
+	t.Parallel()
+	b := startBank(t)
+	laptop, phone, thief := b.browser(t).at(victims), b.browser(t).at(victims), b.browser(t).at(attackers)
+	phone.logIn(richard)
+	_, link := laptop.showCode()
+	thief.setCookie(laptop.cookie())
+	phone.answer(link, "yes")
+	laptop.awaitApproved()
+	laptop.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if got := laptop.get("/reload").Header.Get("Location"); got != "/account" { // and nobody has used the session yet
+		t.Fatalf("the claim leads to %q, want /account", got)
+	}
+	thief.get("/reload")
+	if got := thief.person(); got != "" {
+		t.Errorf("the thief is logged in as %s", got)
+	}
+	if got := laptop.person(); got != richard {
+		t.Errorf("the laptop is logged in as %q, want %s", got, richard)
+	}
+}

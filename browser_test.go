@@ -319,24 +319,24 @@ func (w *window) logInAtProvider(b *bank, email string) {
 	}
 }
 
-// scan returns what a phone's camera reads off the window's screen. Like a
-// camera it looks more than once.
+// scan returns what a phone's camera reads off the window's screen. A camera
+// looks more than once: the page may just be moving.
 func (w *window) scan() string {
 	w.t.Helper()
 	w.await(`#qr-code`)
-	var err error
-	for range 5 {
-		var text string
-		if text, err = w.read(); err == nil {
-			return text
+	for tries := 1; ; tries++ {
+		read, err := w.look()
+		if err == nil {
+			return read
+		}
+		if tries == 5 {
+			w.keepScreenshot()
+			w.t.Fatalf("no QR code can be read off %s's screen: %v", w.name, err)
 		}
 	}
-	w.keepScreenshot()
-	w.t.Fatalf("no QR code can be read off %s's screen: %v", w.name, err)
-	return ""
 }
 
-func (w *window) read() (string, error) {
+func (w *window) look() (string, error) {
 	shot, err := chromedp.Run(w.ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		return "", err
@@ -349,11 +349,11 @@ func (w *window) read() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	found, err := qrcode.NewQRCodeReader().Decode(bitmap, nil)
+	read, err := qrcode.NewQRCodeReader().Decode(bitmap, nil)
 	if err != nil {
 		return "", err
 	}
-	return found.GetText(), nil
+	return read.GetText(), nil
 }
 
 // keepScreenshot leaves a picture of the window for whoever looks into a

@@ -51,13 +51,13 @@ func newDemo(ctx context.Context, cfg *config.Config, s *store.Store, log *slog.
 // newPassword returns a password that is the same at every start with the same
 // data, and short, since it is typed on a phone.
 func newPassword(s *store.Store, purpose string) string {
-	// Two groups of four letters, without those that look like others. That is
-	// 36 bits, which a login page does not let anybody try in years.
+	// Three groups of four letters, without those that look like others. That is
+	// 54 bits: too many to try, even at thousands a second.
 	const letters = "abcdefghjkmnpqrstuvwxyz"
 	var password []byte
 	n := binary.BigEndian.Uint64(s.DeriveKeys(purpose)[0])
-	for i := range 8 {
-		if i == 4 {
+	for i := range 12 {
+		if i > 0 && i%4 == 0 {
 			password = append(password, '-')
 		}
 		password = append(password, letters[n%uint64(len(letters))])

@@ -419,3 +419,17 @@ func TestHostileDevice(t *testing.T) {
 		}
 	}
 }
+
+// A laptop in question must not log out the phone that could end it.
+func TestUnconfirmedEndsNobody(t *testing.T) {
+	t.Parallel()
+	b := startBank(t)
+	laptop, phone := b.browser(t), b.browser(t)
+	phone.logIn(richard)
+	laptop.claims(phone)
+	for _, path := range []string{"/devices/others/end", "/devices/" + phone.ref() + "/end"} {
+		if p := laptop.post(path, nil); p.Status != http.StatusForbidden || phone.person() != richard {
+			t.Errorf("%s by a laptop in question: %d, and the phone is %q", path, p.Status, phone.person())
+		}
+	}
+}

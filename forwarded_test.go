@@ -114,3 +114,24 @@ func TestTrustedProxy(t *testing.T) {
 		t.Error("the log warns of a proxy that is named")
 	}
 }
+
+// A proxy with a public address that nobody configured, before one that is
+// trusted: everybody seems to come from it, so nobody is near anybody.
+func TestForgottenPublicProxy(t *testing.T) {
+	t.Parallel()
+	const edge = ", 104.16.0.1"
+	b := startPublic(t)
+	phone, laptop := b.resolving(t).at(victims+edge), b.resolving(t).at(attackers+edge)
+	phone.logIn(richard)
+	_, link := laptop.showCode()
+	question := phone.get(link)
+	if question.find("", "far") == nil {
+		t.Error("the phone's page does not warn")
+	}
+	if p := phone.submit(question, "approve", url.Values{"answer": {"yes"}}); p.find("", "number") == nil {
+		t.Errorf("no number is asked for: %s", p.text("main"))
+	}
+	if got := strings.Count(b.log.String(), "TRUSTED_PROXIES"); got != 1 {
+		t.Errorf("%d warnings of a proxy, want 1", got)
+	}
+}

@@ -132,8 +132,8 @@ func TestPasswordWhereOthersCome(t *testing.T) {
 		return b.password
 	}
 	first := password("DATA_DIR=" + dir)
-	if !regexp.MustCompile(`^[a-hjkmnp-z]{4}-[a-hjkmnp-z]{4}$`).MatchString(first) {
-		t.Errorf("the password is %q, want two groups of four letters that are not mistaken for others", first)
+	if !regexp.MustCompile(`^[a-hjkmnp-z]{4}-[a-hjkmnp-z]{4}-[a-hjkmnp-z]{4}$`).MatchString(first) {
+		t.Errorf("the password is %q, want three groups of four letters that are not mistaken for others", first)
 	}
 	if again := password("DATA_DIR=" + dir); again != first {
 		t.Errorf("after a restart the password is %q, want %q still", again, first)

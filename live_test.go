@@ -126,3 +126,25 @@ func TestQuestionFits(t *testing.T) {
 		t.Error("one of the buttons weighs more than the other")
 	}
 }
+
+// The page of a second person notices that somebody else has answered, and then
+// asks no more: neither the person nor the server.
+func TestSecondPersonsPageStops(t *testing.T) {
+	chromium := startChromium(t)
+	b := startBank(t)
+	laptop, first := b.browser(t), b.browser(t)
+	first.logIn(richard)
+	_, link := laptop.showCode()
+	question := first.get(link)
+	second := newWindow(t, chromium, "second", 390, 844)
+	second.expect("status of 403")
+	second.open(b.URL + "/login")
+	second.logInAtProvider(b, erlich)
+	second.open(link)
+	second.await(`#approve`)
+	first.submit(question, "approve", map[string][]string{"answer": {"yes"}})
+	second.await(`#error`) // by itself
+	if second.has(`script[src*="activate"]`) {
+		t.Error("the page goes on asking")
+	}
+}

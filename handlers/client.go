@@ -31,9 +31,11 @@ func (p Proxies) BrowserOf(r *http.Request) session.Browser {
 		agent = agent[:maxAgent]
 	}
 	b := session.Browser{Agent: strings.ToValidUTF8(agent, "")}
-	if addr := p.clientAddr(r); addr.IsValid() {
+	addr, further := p.clientAddr(r)
+	if addr.IsValid() {
 		b.Addr = addr.String()
 	}
+	b.Relayed = further
 	return b
 }
 
@@ -42,9 +44,11 @@ func (p Proxies) BrowserOf(r *http.Request) session.Browser {
 // count as being in one network, but the limits count them as one.
 func (s *Server) browserOf(r *http.Request) devicegrant.Browser {
 	b := s.cfg.TrustedProxies.BrowserOf(r)
-	if addr, err := netip.ParseAddr(b.Addr); err == nil && s.cfg.Public && (addr.IsPrivate() || addr.IsLoopback()) {
+	addr, err := netip.ParseAddr(b.Addr)
+	inside := err == nil && (addr.IsPrivate() || addr.IsLoopback())
+	if s.cfg.Public && (inside || b.Relayed) {
 		s.proxies.Do(func() {
-			s.log.Warn("browsers seem to come from a private address; if a proxy stands in front, TRUSTED_PROXIES must name it, and it must send X-Forwarded-For", "addr", addr)
+			s.log.Warn("a browser's address may be that of a proxy; if one stands in front, TRUSTED_PROXIES must name it, and it must send X-Forwarded-For", "addr", b.Addr)
 		})
 	}
 	return devicegrant.Browser(b)
@@ -57,18 +61,25 @@ func isAmong(addr netip.Addr, networks []netip.Prefix) bool {
 
 // clientAddr returns the address of the browser: the one that connected, or
 // behind proxies that we trust the right-most one they report that is not one
-// of them. What stands further left could have been sent by anybody.
-func (p Proxies) clientAddr(r *http.Request) netip.Addr {
-	addr := peer(r)
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0 && p.trusted(addr); i-- {
+// of them. What stands further left could have been sent by anybody. further
+// tells that something does: perhaps by a proxy that nobody configured, so the
+// address may be that of very many.
+func (p Proxies) clientAddr(r *http.Request) (addr netip.Addr, further bool) {
+	addr = peer(r)
+	header := strings.Join(r.Header.Values("X-Forwarded-For"), ",")
+	if header == "" {
+		return addr, false
+	}
+	hops := strings.Split(header, ",")
+	i := len(hops) - 1
+	for ; i >= 0 && p.trusted(addr); i-- {
 		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
 		if err != nil {
 			break
 		}
 		addr = hop.Unmap().WithZone("") // which could hold any text
 	}
-	return addr
+	return addr, i >= 0
 }
 
 // peer returns the address that connected to us.

@@ -117,7 +117,7 @@ func (s *Server) endDevice(w http.ResponseWriter, r *http.Request, sess session.
 func (s *Server) endOtherDevices(w http.ResponseWriter, r *http.Request, sess session.Session) error {
 	n, err := s.cfg.Sessions.EndOthers(r.Context(), sess)
 	if err != nil {
-		return err
+		return s.noDevice(w, sess, err)
 	}
 	page := notice{frame: frameOf(sess), Title: "They are logged out", Text: fmt.Sprintf("You were logged in on %d other devices, and are not any more.", n), Next: link{devicesPath, "Your devices"}}
 	switch n {

@@ -72,7 +72,8 @@ func TestClientAddr(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.RemoteAddr = tt.remote
 		r.Header["X-Forwarded-For"] = tt.forwarded
-		if got := proxies.clientAddr(r).String(); got != tt.want {
+		addr, _ := proxies.clientAddr(r)
+		if got := addr.String(); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
 	}

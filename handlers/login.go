@@ -83,9 +83,11 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) error {
 	}
 	person, err := s.cfg.Provider.Verify(r.Context(), tokens, flow.Nonce)
 	if err != nil {
+		s.revoke(r.Context(), tokens)
 		return &httpError{status: http.StatusBadGateway, text: "What it says about you could not be verified, so you are not logged in.", next: again, err: err}
 	}
 	if err := asAsked(flow, person, tokens); err != nil {
+		s.revoke(r.Context(), tokens)
 		return err
 	}
 	id, err := s.cfg.Sessions.Create(r, person, tokens, session.ByProvider)

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -131,7 +132,7 @@ var errOtherTab = errors.New("another tab was quicker")
 
 // startAttempt begins a QR login for the browser and sends it to look at it.
 func (s *Server) startAttempt(w http.ResponseWriter, r *http.Request, sess session.Session) error {
-	if addr := s.cfg.TrustedProxies.clientAddr(r); len(s.cfg.QRAllowFrom) > 0 && !isAmong(addr, s.cfg.QRAllowFrom) {
+	if addr, _ := s.cfg.TrustedProxies.clientAddr(r); len(s.cfg.QRAllowFrom) > 0 && !isAmong(addr, s.cfg.QRAllowFrom) {
 		s.log.Warn("qr login", "step", "refused", "rule", "QR_ALLOW_FROM", "laptop", s.browserOf(r))
 		return &httpError{
 			status: http.StatusForbidden,
@@ -300,6 +301,9 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.cfg.Grants.Look(r.Context(), sess.Attempt, s.browserOf(r)); err != nil && !errors.Is(err, devicegrant.ErrNone) {
 		return err
 	}
+	// What is begun here is brought to its end, even if the browser leaves: two
+	// sessions of one set of tokens would be the alternative.
+	r = r.WithContext(context.WithoutCancel(r.Context()))
 	made := ""
 	id, claimed, err := s.cfg.Grants.Claim(r.Context(), sess.Attempt, func(person idp.Person, tokens idp.Tokens) (string, error) {
 		var err error
@@ -320,7 +324,7 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
 	if !claimed {
 		// Another tab claimed it, or this one did and did not hear of it: good
 		// for as long as nobody has used the session.
-		unused, err := s.cfg.Sessions.Unused(r.Context(), id)
+		unused, err := s.cfg.Sessions.Unused(r, id)
 		if err != nil {
 			return err
 		}

@@ -5,17 +5,23 @@
 (() => {
   const pause = 2000; // milliseconds
   const pastNgrok = { "ngrok-skip-browser-warning": "true" }; // its own page, before ours
+  let timer;
   const state = (d) => d.getElementById("login-state");
 
   async function look() {
     const address = state(document)?.dataset.watch;
     if (!address) return; // it is over
-    setTimeout(look, pause);
+    timer = setTimeout(look, pause);
     if (document.hidden) return;
     let fresh;
     try {
       const response = await fetch(address, { redirect: "manual", headers: pastNgrok });
-      if (!response.ok) throw new Error(response.type);
+      if (response.status < 500 && !response.ok) {
+        clearTimeout(timer);
+        location.reload(); // the page is not about this login any more: whatever it is, it says so once
+        return;
+      }
+      if (!response.ok) throw new Error("not now");
       fresh = new DOMParser().parseFromString(await response.text(), "text/html");
     } catch {
       return; // the buttons will say what is the matter

@@ -33,7 +33,7 @@ func (m *Manager) Open(ctx context.Context, userCode string, phone Browser, pers
 			return nil
 		}
 		r.Phone = phone
-		r.Far = !sameNetwork(r.Laptop.Addr, phone.Addr, m.cfg.Local)
+		r.Far = !near(r.Laptop, phone, m.cfg.Local)
 		return nil
 	})
 	if !errors.Is(err, ErrTheirPage) {
@@ -54,7 +54,7 @@ func (m *Manager) No(ctx context.Context, userCode, shown string, phone Browser,
 		if !r.isAskedBy(shown) {
 			return ErrChanged
 		}
-		if r.State != Opened && r.State != Number && r.State != Yes {
+		if r.State != Opened && !r.saidYes() {
 			return nil
 		}
 		r.Phone, r.Person = phone, person
@@ -100,9 +100,9 @@ func (m *Manager) Yes(ctx context.Context, userCode, shown string, phone Browser
 // takeYes is the step that the first yes takes.
 func (m *Manager) takeYes(r *record, phone Browser, person idp.Person) error {
 	r.Phone, r.Person = phone, person
-	r.Far = !sameNetwork(r.Laptop.Addr, phone.Addr, m.cfg.Local)
+	r.Far = !near(r.Laptop, phone, m.cfg.Local)
 	r.Due = time.Now().Add(turn) // polls wait for the approval
-	if !m.wantsNumber(r, phone) {
+	if !m.wantsNumber(r) {
 		return r.to(Yes)
 	}
 	err := r.to(Number)

@@ -35,7 +35,7 @@ var next = map[State][]State{
 	Opened:   {Number, Yes, Denied, Cancelled, Expired, Failed},
 	Number:   {Yes, Denied, Cancelled, Expired, Failed},
 	Yes:      {Approved, Denied, Cancelled, Expired, Failed},
-	Approved: {Claimed, Cancelled, Expired, Failed},
+	Approved: {Claimed, Denied, Cancelled, Expired, Failed},
 }
 
 // Ended reports whether nothing can follow.
@@ -60,6 +60,9 @@ const (
 type Browser struct {
 	Agent string // the User-Agent header
 	Addr  string // the IP address
+	// Relayed says that the request came further than Addr says: through a proxy
+	// that is not trusted, or with a header that anybody can send.
+	Relayed bool
 }
 
 // Attempt is one QR login, as its pages may see it: without its secrets.

@@ -1,6 +1,7 @@
 package devicegrant
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -65,55 +66,75 @@ func newLimits(l Limits) *limits {
 	}
 }
 
-// start counts a new code for the address and the browser that want one.
-// giveBack undoes that, for a code that was not had.
-func (l *limits) start(addr, browser string) (giveBack func(), err error) {
-	from := networkOf(addr)
-	if rule := l.full(from); rule != "" {
+// start counts a new code for the address and the browser that want one, and
+// reserves its place among the live ones: asking the provider takes a while.
+func (l *limits) start(addr, browser string) (*place, error) {
+	p := &place{l, networkOf(addr), browser, rand.Text()}
+	if rule := l.reserve(p); rule != "" {
 		return nil, &TooManyError{rule, liveWait}
 	}
-	if wait := l.browsers.pay(browser); wait > 0 {
-		return nil, &TooManyError{"new codes for one browser", wait}
-	}
-	if wait := l.addresses.pay(from); wait > 0 {
-		l.browsers.giveBack(browser)
+	if wait := l.addresses.pay(p.from); wait > 0 {
+		p.free()
 		return nil, &TooManyError{"new codes for one address", wait}
 	}
-	return func() {
-		l.browsers.giveBack(browser)
-		l.addresses.giveBack(from)
-	}, nil
+	if wait := l.browsers.pay(browser); wait > 0 {
+		l.addresses.giveBack(p.from)
+		p.free()
+		return nil, &TooManyError{"new codes for one browser", wait}
+	}
+	return p, nil
 }
 
-// full returns which limit of live attempts is reached, "" if none is.
-func (l *limits) full(from string) (rule string) {
+// reserve takes a place, or returns which limit of live attempts is reached.
+func (l *limits) reserve(p *place) (rule string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now, near, all := time.Now(), 0, 0
+	now, near := time.Now(), 0
 	for id, a := range l.live {
 		switch {
 		case now.After(a.expires):
 			delete(l.live, id)
-		case a.from == from:
+		case a.from == p.from:
 			near++
-			fallthrough
-		default:
-			all++
 		}
 	}
 	switch {
 	case near >= l.LivePerAddress:
 		return "live codes for one address"
-	case all >= l.Live:
+	case len(l.live) >= l.Live:
 		return "live codes"
 	}
+	l.live[p.id] = liveAttempt{p.from, now.Add(liveWait)}
 	return ""
 }
 
-func (l *limits) begun(id, addr string, expires time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.live[id] = liveAttempt{networkOf(addr), expires}
+// place is a live attempt's, before it has an ID.
+type place struct {
+	l             *limits
+	from, browser string
+	id            string
+}
+
+// take gives the place to the attempt.
+func (p *place) take(id string, expires time.Time) {
+	p.l.mu.Lock()
+	defer p.l.mu.Unlock()
+	delete(p.l.live, p.id)
+	p.l.live[id] = liveAttempt{p.from, expires}
+}
+
+// free gives the place up.
+func (p *place) free() {
+	p.l.mu.Lock()
+	defer p.l.mu.Unlock()
+	delete(p.l.live, p.id)
+}
+
+// giveBack makes it as if nobody had asked for a code.
+func (p *place) giveBack() {
+	p.free()
+	p.l.browsers.giveBack(p.browser)
+	p.l.addresses.giveBack(p.from)
 }
 
 // moved follows an attempt that took a step: it has ended, or lives longer.
@@ -185,8 +206,10 @@ func (w *window[K]) pay(key K) (wait time.Duration) {
 func (w *window[K]) giveBack(key K) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if n := len(w.when[key]); n > 0 {
+	if n := len(w.when[key]); n > 1 {
 		w.when[key] = w.when[key][:n-1]
+	} else {
+		delete(w.when, key)
 	}
 }
 

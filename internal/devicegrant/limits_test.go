@@ -1,9 +1,15 @@
 package devicegrant
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"changebank/internal/idp"
 )
 
 func (w *world) wantLimit(laptop Browser, session, rule string, wait time.Duration) {
@@ -39,8 +45,8 @@ func TestNewCodesPerBrowserAndAddress(t *testing.T) {
 		time.Sleep(9 * time.Minute)
 		w.startFrom(v6("2001:db8::4"), "four")
 
-		// A code that the provider did not give costs nothing.
-		w.provider.startErr = errors.New("away")
+		// What was not even asked of the provider costs nothing.
+		w.provider.startErr = idp.ErrNotReady
 		for range 5 {
 			if _, err := w.bank.Start(w.Context(), laptop, "five"); !errors.Is(err, w.provider.startErr) {
 				w.Errorf("Start: %v, want %v", err, w.provider.startErr)
@@ -67,5 +73,52 @@ func TestLiveCodes(t *testing.T) {
 		w.wantLimit(tablet, "five", "live codes", time.Minute)
 		time.Sleep(codeLifetime + time.Second) // nobody need look for them to end
 		w.startFrom(tablet, "five")
+	})
+}
+
+// Asking the provider takes a while: who asks meanwhile must be counted.
+func TestLiveCodesAtOnce(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.limits.LivePerAddress, w.limits.Live = 2, 2
+		w.bank = w.process()
+		w.bank.cfg.Provider = slowStart{w.provider}
+		var live atomic.Int32
+		var wg sync.WaitGroup
+		for i := range 50 {
+			wg.Go(func() {
+				if _, err := w.bank.Start(w.Context(), laptop, fmt.Sprint(i)); err == nil {
+					live.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if live.Load() != 2 {
+			t.Errorf("%d live attempts, want 2", live.Load())
+		}
+	})
+}
+
+type slowStart struct{ Provider }
+
+func (s slowStart) StartDevice(ctx context.Context) (idp.DeviceCode, error) {
+	time.Sleep(time.Second)
+	return s.Provider.StartDevice(ctx)
+}
+
+// A provider that refuses must not be asked without end either.
+func TestRefusedStartsCount(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.limits.CodesPerBrowser, w.limits.LivePerAddress = 5, 1
+		w.bank = w.process()
+		w.provider.startErr = &idp.Error{Status: 429}
+		for range 5 {
+			if _, err := w.bank.Start(w.Context(), laptop, "one"); !errors.Is(err, w.provider.startErr) {
+				w.Errorf("Start: %v, want %v", err, w.provider.startErr)
+			}
+		}
+		w.wantLimit(laptop, "one", "new codes for one browser", 10*time.Minute)
+		if n := len(w.bank.limits.live); n != 0 {
+			w.Errorf("%d live attempts, want none", n)
+		}
 	})
 }

@@ -129,7 +129,7 @@ func (m *Manager) Close() {
 // session: who knows it can claim the login. session names that browser to the
 // limits; a [TooManyError] says that one is reached.
 func (m *Manager) Start(ctx context.Context, laptop Browser, session string) (Attempt, error) {
-	giveBack, err := m.limits.start(laptop.Addr, session)
+	place, err := m.limits.start(laptop.Addr, session)
 	if tooMany, ok := errors.AsType[*TooManyError](err); ok {
 		m.log.Warn("qr login", "step", "refused", "rule", tooMany.Rule, "laptop", laptop, "wait", tooMany.Wait)
 		return Attempt{}, err
@@ -139,12 +139,15 @@ func (m *Manager) Start(ctx context.Context, laptop Browser, session string) (At
 	for tries := 0; errors.Is(err, store.ErrExists) && tries < 5; tries++ {
 		a, err = m.start(ctx, laptop) // again if its user code is that of another attempt
 	}
-	if err != nil {
-		giveBack()
-		return Attempt{}, err
+	switch {
+	case errors.Is(err, idp.ErrNotReady):
+		place.giveBack() // the provider was not even asked
+	case err != nil:
+		place.free()
+	default:
+		place.take(a.ID, a.Expires)
 	}
-	m.limits.begun(a.ID, laptop.Addr, a.Expires)
-	return a, nil
+	return a, err
 }
 
 func (m *Manager) start(ctx context.Context, laptop Browser) (Attempt, error) {

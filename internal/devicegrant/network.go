@@ -1,9 +1,28 @@
 package devicegrant
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
-// carrierNAT is what many networks share (RFC 6598).
-var carrierNAT = netip.MustParsePrefix("100.64.0.0/10")
+// shared are addresses that many networks have, or that name none: of carriers'
+// NAT (RFC 6598), of IPv4 within IPv6 and the like (RFC 6052, 4380, 7335), of
+// measurements (RFC 2544), and those that are reserved.
+var shared = []netip.Prefix{
+	netip.MustParsePrefix("100.64.0.0/10"),
+	netip.MustParsePrefix("192.0.0.0/24"),
+	netip.MustParsePrefix("198.18.0.0/15"),
+	netip.MustParsePrefix("240.0.0.0/4"),
+	netip.MustParsePrefix("64:ff9b::/32"),
+	netip.MustParsePrefix("2001::/32"),
+	netip.MustParsePrefix("2002::/16"),
+	netip.MustParsePrefix("fec0::/10"),
+}
+
+// near reports whether two browsers are known to be in one network.
+func near(a, b Browser, local bool) bool {
+	return !a.Relayed && !b.Relayed && sameNetwork(a.Addr, b.Addr, local)
+}
 
 // sameNetwork reports whether two addresses are known to be in one network: the
 // same public IPv4 address, the same /64 of IPv6. Where the application itself
@@ -34,7 +53,7 @@ func sameNetwork(a, b string, local bool) bool {
 }
 
 func isPublic(a netip.Addr) bool {
-	return a.IsGlobalUnicast() && !a.IsPrivate() && !carrierNAT.Contains(a)
+	return a.IsGlobalUnicast() && !a.IsPrivate() && !slices.ContainsFunc(shared, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // inOne reports whether both are in one network, of so many bits if it is IPv4.

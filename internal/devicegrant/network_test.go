@@ -27,6 +27,12 @@ func TestSameNetwork(t *testing.T) {
 		{"169.254.1.1", "169.254.1.1", false, false},
 		{"fe80::1%eth0", "fe80::1%eth0", false, false},
 		{"0.0.0.0", "0.0.0.0", false, false},
+		{"64:ff9b::203.0.113.7", "64:ff9b::198.51.100.66", false, false},
+		{"2001:0:4136:e378:8000:63bf:3fff:fdd2", "2001:0:4136:e378:1234:63bf:2222:1111", false, false},
+		{"192.0.0.2", "192.0.0.2", false, false},
+		{"240.0.0.5", "240.0.0.5", false, false},
+		{"198.18.0.1", "198.18.0.1", false, false},
+		{"fec0::1", "fec0::2", false, false},
 		{"", "", false, false},
 		{"unknown", "unknown", false, false},
 	} {

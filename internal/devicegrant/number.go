@@ -32,14 +32,14 @@ var (
 
 // wantsNumber decides, at the yes, whether the laptop must type a number. Two
 // people who opened one code are never in the same place for sure.
-func (m *Manager) wantsNumber(r *record, phone Browser) bool {
+func (m *Manager) wantsNumber(r *record) bool {
 	switch m.cfg.ConfirmNumber {
 	case NumberAlways:
 		return true
 	case NumberNever:
 		return false
 	}
-	return r.Second || !sameNetwork(r.Laptop.Addr, phone.Addr, m.cfg.Local)
+	return r.Second || r.Far
 }
 
 func newNumber() string {
@@ -108,7 +108,7 @@ func (m *Manager) Look(ctx context.Context, id string, laptop Browser) (Attempt,
 		case r.State.Ended():
 		case !r.saidYes():
 			r.Laptop = laptop
-		case !r.OnTheirPage && !sameNetwork(r.Laptop.Addr, laptop.Addr, m.cfg.Local):
+		case !r.OnTheirPage && !near(r.Laptop, laptop, m.cfg.Local):
 			r.Laptop = laptop // for the log
 			return r.fail(ReasonMoved)
 		}

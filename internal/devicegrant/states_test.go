@@ -20,7 +20,7 @@ func TestOnlyTheseSteps(t *testing.T) {
 		Opened:   {Number, Yes, Denied, Cancelled, Expired, Failed},
 		Number:   {Yes, Denied, Cancelled, Expired, Failed},
 		Yes:      {Approved, Denied, Cancelled, Expired, Failed},
-		Approved: {Claimed, Cancelled, Expired, Failed},
+		Approved: {Claimed, Denied, Cancelled, Expired, Failed},
 	}
 	ends := []State{Claimed, Denied, Expired, Cancelled, Failed}
 	for _, from := range states {
@@ -98,7 +98,7 @@ func TestWhatCanBeDoneInEachState(t *testing.T) {
 		{Waiting, map[string]State{"open": Opened, "cancel": Cancelled, "time": Expired}},
 		{Opened, map[string]State{"yes": Yes, "no": Denied, "cancel": Cancelled, "time": Expired}},
 		{Yes, map[string]State{"no": Denied, "cancel": Cancelled, "time": Expired}},
-		{Approved, map[string]State{"claim": Claimed, "cancel": Cancelled, "time": Expired}},
+		{Approved, map[string]State{"no": Denied, "claim": Claimed, "cancel": Cancelled, "time": Expired}},
 		{Claimed, nil},
 		{Denied, nil},
 		{Expired, nil},

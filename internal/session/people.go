@@ -82,8 +82,12 @@ func (m *Manager) Of(ctx context.Context, person idp.Person) ([]Session, error) 
 // End ends the session that is called ref, in the name of the session by of
 // the same person, and returns what it was. Its browser is logged out at its
 // next request, and its tokens are revoked. It returns [ErrUnknown] or
-// [ErrOver] if there is nothing to end.
+// [ErrOver] if there is nothing to end, and [ErrUnconfirmed] to a session that
+// is itself in question: whoever tricked a phone would log out that phone first.
 func (m *Manager) End(ctx context.Context, by Session, ref string) (Session, error) {
+	if by.Unconfirmed() {
+		return Session{}, ErrUnconfirmed
+	}
 	e, err := m.entry(ctx, by, ref)
 	if err != nil {
 		return Session{}, err
@@ -99,8 +103,11 @@ func (m *Manager) End(ctx context.Context, by Session, ref string) (Session, err
 }
 
 // EndOthers ends all sessions of by's person but by itself, and returns how
-// many there were.
+// many there were. It returns [ErrUnconfirmed] as End does.
 func (m *Manager) EndOthers(ctx context.Context, by Session) (int, error) {
+	if by.Unconfirmed() {
+		return 0, ErrUnconfirmed
+	}
 	entries, err := m.entries(ctx, *by.Person)
 	if err != nil {
 		return 0, err
@@ -187,6 +194,32 @@ func (m *Manager) enlist(ctx context.Context, person idp.Person, e entry) (list,
 			return l, err
 		}
 	}
+}
+
+// makeRoom strikes off a list that is too long what is over. If too much lives,
+// the oldest end, as if by had ended them.
+func (m *Manager) makeRoom(ctx context.Context, by Session, l list) error {
+	var over []string
+	var live []entry
+	for _, e := range l.Sessions {
+		s, err := m.table.Get(ctx, e.ID)
+		switch {
+		case errors.Is(err, store.ErrNotFound) && time.Since(e.Began) < time.Minute:
+			live = append(live, e) // its login may be between the list and the session
+		case errors.Is(err, store.ErrNotFound), err == nil && !s.live(time.Now()):
+			over = append(over, e.ID)
+		case err != nil:
+			return err
+		default:
+			live = append(live, e)
+		}
+	}
+	m.strike(ctx, *by.Person, over...)
+	if extra := len(live) - maxSessions; extra > 0 {
+		_, err := m.end(ctx, by, live[:extra])
+		return err
+	}
+	return nil
 }
 
 // strike marks sessions as ended in their person's list. The sessions are gone

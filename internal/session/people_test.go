@@ -185,7 +185,7 @@ func TestEnd(t *testing.T) {
 			laptop.wantWasEnded(b.Manager, true, "after End")
 			phone.wantWasEnded(b.Manager, false, "in the session that ended the other")
 			phone.wantPerson(b.Manager, richard, "who ended another session")
-			if unused, err := b.Unused(t.Context(), id); err != nil || unused {
+			if unused, err := b.Unused(newBrowser(t).request(), id); err != nil || unused {
 				t.Errorf("Unused of an ended session = %t, %v", unused, err)
 			}
 			if laptop.thief().reenter(b.Manager) {
@@ -551,4 +551,19 @@ func (b *browser) wantWasEnded(m *session.Manager, want bool, when string) {
 	if got, err := m.WasEnded(b.request()); got != want || err != nil {
 		b.t.Errorf("%s: WasEnded = %t, %v; want %t", when, got, err, want)
 	}
+}
+
+// What is over must not push out what lives.
+func TestTheDeadDoNotCount(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bank) {
+		phone := newBrowser(t)
+		phone.login(b.Manager, richard)
+		for range 130 { // of each of which, after a day, nothing is left
+			time.Sleep(72 * time.Minute)
+			newBrowser(t).create(b.Manager, richard, session.ByPhone)
+			if !phone.load(b.Manager).LoggedIn() {
+				t.Fatalf("the phone is logged out, with %d live sessions", len(b.sessionsOf(richard)))
+			}
+		}
+	})
 }

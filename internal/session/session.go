@@ -40,6 +40,9 @@ const (
 type Browser struct {
 	Agent string // the User-Agent header
 	Addr  string // the IP address, empty if it is not known
+	// Relayed says that the request came further than Addr says: through a proxy
+	// that is not trusted, or with a header that anybody can send.
+	Relayed bool
 }
 
 // Session is what is known of one browser. The zero Session is a browser that
@@ -252,8 +255,8 @@ func (m *Manager) Create(r *http.Request, person idp.Person, tokens idp.Tokens, 
 	if err := m.table.CreateAs(ctx, id, s); err != nil {
 		return "", err
 	}
-	if extra := len(l.Sessions) - maxSessions; extra > 0 {
-		_, err = m.end(ctx, s, l.Sessions[:extra])
+	if len(l.Sessions) > maxSessions {
+		err = m.makeRoom(ctx, s, l)
 	}
 	return id, err
 }
@@ -288,8 +291,8 @@ func (m *Manager) Enter(w http.ResponseWriter, r *http.Request, id string) (old 
 }
 
 // EnterClaimed is Enter for a login by phone, whose claim cannot be repeated:
-// for a minute the old identifier is good for [Manager.Reenter]. That opens
-// nothing to whoever planted it: they could have claimed the login themselves.
+// for a minute the old identifier is good for [Manager.Reenter], where the
+// login was claimed.
 func (m *Manager) EnterClaimed(w http.ResponseWriter, r *http.Request, id string) error {
 	if old := m.cookie.id(r); old != "" && old != id {
 		_, err := m.table.Update(r.Context(), old, func(s *Session) error {
@@ -310,21 +313,23 @@ func (m *Manager) Reenter(w http.ResponseWriter, r *http.Request) (bool, error) 
 	if err != nil || old.Successor == "" || time.Now().After(old.KeepUntil()) {
 		return false, err
 	}
-	unused, err := m.Unused(r.Context(), old.Successor)
+	unused, err := m.Unused(r, old.Successor)
 	if err != nil || !unused {
 		return false, err
 	}
 	return true, m.cookie.set(w, r, old.Successor)
 }
 
-// Unused reports whether the session exists and no browser has shown its
-// cookie yet.
-func (m *Manager) Unused(ctx context.Context, id string) (bool, error) {
-	s, err := m.table.Get(ctx, id)
+// Unused reports whether the session exists, no browser has shown its cookie
+// yet, and r comes from the address that it was made for: a stolen cookie of
+// before must not get it elsewhere.
+func (m *Manager) Unused(r *http.Request, id string) (bool, error) {
+	s, err := m.table.Get(r.Context(), id)
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil
 	}
-	return err == nil && s.Seen.IsZero() && s.live(time.Now()), err
+	here := s.Browser.Addr == m.browserOf(r).Addr
+	return err == nil && here && s.Seen.IsZero() && s.live(time.Now()), err
 }
 
 // Logout ends the browser's session and returns what it was.

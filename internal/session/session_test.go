@@ -288,7 +288,7 @@ func TestLoginLeavesNothing(t *testing.T) {
 		id := victim.login(b.Manager, richard)
 		if when == "when it is used" {
 			victim.wantPerson(b.Manager, richard, "after the login")
-		} else if unused, err := b.Unused(t.Context(), id); err != nil || !unused {
+		} else if unused, err := b.Unused(newBrowser(t).request(), id); err != nil || !unused {
 			t.Errorf("after the login Unused = %t, %v; want true", unused, err)
 		}
 		if attacker.thief().reenter(b.Manager) {
@@ -466,7 +466,7 @@ func TestLogout(t *testing.T) {
 	}
 	laptop.wantNone(b.Manager, "after the logout")
 	thief.wantNone(b.Manager, "with the old cookie after the logout")
-	if unused, err := b.Unused(t.Context(), id); err != nil || unused {
+	if unused, err := b.Unused(newBrowser(t).request(), id); err != nil || unused {
 		t.Errorf("after the logout Unused = %t, %v; want false", unused, err)
 	}
 	if s, set := thief.logout(b.Manager); !isZero(s) || set == nil {
@@ -873,7 +873,7 @@ func TestUnusedAndDiscard(t *testing.T) {
 	b := newBank(t)
 	wantUnused := func(id string, want bool, when string) {
 		t.Helper()
-		if got, err := b.Unused(ctx, id); err != nil || got != want {
+		if got, err := b.Unused(newBrowser(t).request(), id); err != nil || got != want {
 			t.Errorf("%s: Unused = %t, %v; want %t", when, got, err, want)
 		}
 	}
@@ -916,7 +916,7 @@ func TestUnusedEnds(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bank) {
 		id := create(t, b.Manager, richard, session.ByPhone)
 		b.sleep(24 * time.Hour)
-		if got, err := b.Unused(t.Context(), id); err != nil || got {
+		if got, err := b.Unused(newBrowser(t).request(), id); err != nil || got {
 			t.Errorf("Unused of a session that is over = %t, %v; want false", got, err)
 		}
 	})
@@ -965,7 +965,7 @@ func TestStoreAway(t *testing.T) {
 			return err
 		}, false},
 		"Unused": {laptop, func(_ http.ResponseWriter, r *http.Request) error {
-			_, err := b.Unused(r.Context(), id)
+			_, err := b.Unused(r, id)
 			return err
 		}, false},
 		"Discard": {laptop, func(_ http.ResponseWriter, r *http.Request) error { return b.Discard(r.Context(), id) }, false},
