@@ -147,6 +147,34 @@ func TestLaptopNamesThePhone(t *testing.T) {
 	}
 }
 
+// A tab's script that asks with the cookie from before another tab's login gets
+// none: it would arrive after the login's own, and replace it.
+func TestScriptGetsNoCookie(t *testing.T) {
+	t.Parallel()
+	b := startBank(t)
+	laptop := b.browser(t)
+	laptop.showCode()
+	before := laptop.cookie()
+	laptop.logIn(erlich)
+	after := laptop.cookie()
+
+	laptop.setCookie(before)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.URL+"/logged-out-qr-login", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Requested-With", "qrlogin.js")
+	laptop.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if p := laptop.do(req); p.Header.Get("Set-Cookie") != "" || p.Header.Get("Location") != "/logged-out-qr-login" {
+		t.Errorf("the script gets the cookie %q and is sent to %q", p.Header.Get("Set-Cookie"), p.Header.Get("Location"))
+	}
+	laptop.setCookie(after)
+	laptop.http.CheckRedirect = nil
+	if got := laptop.get("/logged-out-qr-login").text("account-email"); got != erlich {
+		t.Errorf("the tab then shows the account of %q, want %s", got, erlich)
+	}
+}
+
 // maxWeight is what a page may weigh on a first visit, in bytes.
 const maxWeight = 60_000
 

@@ -62,6 +62,11 @@ func (s *Server) qrLogin(w http.ResponseWriter, r *http.Request) error {
 	// for a code: what keeps none, as crawlers do, starts nothing.
 	sentBack := r.URL.Query().Get("again") == "1"
 	switch {
+	case sess.ID == "" && r.Header.Get("X-Requested-With") != "":
+		// The script of a tab whose session is over, mostly since another tab
+		// has logged in: its new cookie may be on the way right now, and one
+		// from here would replace it. The script has the tab open the page anew.
+		return seeOther(w, r, qrPath)
 	case sess.ID == "" && !sentBack:
 		if _, err := s.cfg.Sessions.Update(w, r, func(*session.Session) error { return nil }); err != nil {
 			return err

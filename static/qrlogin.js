@@ -9,7 +9,7 @@
   // A free ngrok tunnel puts a page of its own before ours, unless it is asked
   // not to. An EventSource cannot ask: without ngrok's cookie it fails, and the
   // page is fetched again and again in its stead.
-  const pastNgrok = { "ngrok-skip-browser-warning": "true" };
+  const headers = { "ngrok-skip-browser-warning": "true", "X-Requested-With": "qrlogin.js" };
   const byID = (id) => document.getElementById(id);
   let stream; // open, or coming back by itself; undefined: none is wanted
   let deadline; // in this computer's clock, which may be wrong: only differences count
@@ -24,7 +24,7 @@
     try {
       // A redirect is for the browser to follow, with all that the page at its
       // end has to say: here it would be followed unseen.
-      const response = await fetch(page, { redirect: "manual", headers: pastNgrok });
+      const response = await fetch(page, { redirect: "manual", headers });
       if (response.type === "opaqueredirect") {
         location.assign(page);
         return;
