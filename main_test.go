@@ -289,6 +289,19 @@ func TestRefusedLogin(t *testing.T) {
 		t.Fatal(err, p.Status)
 	}
 	refused := visitor.get("/callback?error=access_denied&error_description=%3Cscript%3E&state=" + state.Query().Get("state"))
+	for query, want := range map[string]string{
+		"error=server_error": "in trouble",
+		"error=access_denied&error_reason=registration_required": "create one there",
+		"error=something_new&error_reason=another":               "did not let you in",
+	} {
+		to, err := url.Parse(visitor.get("/login").Header.Get("Location"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := visitor.get("/callback?" + query + "&state=" + to.Query().Get("state")); p.Status != http.StatusForbidden || !strings.Contains(p.text("error"), want) {
+			t.Errorf("%s is told with %d: %s; want %q", query, p.Status, p.text("main"), want)
+		}
+	}
 	if refused.Status != http.StatusForbidden || !strings.Contains(refused.Body, "/login?return_to=%2Factivate") || strings.Contains(refused.Body, "<script>") {
 		t.Errorf("a refusal shows %d:\n%s", refused.Status, refused.Body)
 	}

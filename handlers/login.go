@@ -77,7 +77,7 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) error {
 	case ok && refused.OfClient():
 		return providerError(err)
 	case ok && refused.Status == 0:
-		return &httpError{status: http.StatusForbidden, title: "You are not logged in", text: "The login service did not let you in, or you turned back.", next: again, err: err}
+		return &httpError{status: http.StatusForbidden, title: "You are not logged in", text: refusalWords(refused), next: again, err: err}
 	case err != nil:
 		return &httpError{status: http.StatusBadGateway, text: "It did not finish your login. Please try again.", next: again, err: err}
 	}

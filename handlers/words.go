@@ -1,6 +1,11 @@
 package handlers
 
-import "changebank/internal/devicegrant"
+import (
+	"cmp"
+
+	"changebank/internal/devicegrant"
+	"changebank/internal/idp"
+)
 
 // words say where a login stands: a title, and what to do next.
 type words struct{ Title, Text string }
@@ -115,4 +120,29 @@ func phoneWords(a devicegrant.Attempt) words {
 		return words{"Stopped", "The laptop changed its network after you said yes, so it was not logged in. If it is yours, have it show a new code."}
 	}
 	return words{"That did not work", "The laptop was not logged in. Its screen says why; have it show a new code."}
+}
+
+// refusals are sentences for why a provider let nobody in: for OAuth's error
+// codes (RFC 6749, section 4.1.2.1, and OpenID Connect Core, section 3.1.2.6)
+// and for FusionAuth's reasons, which say more.
+var refusals = map[string]string{
+	"access_denied":                      "The login service did not let you in, or you turned back.",
+	"login_required":                     "The login service wants you to log in anew.",
+	"interaction_required":               "The login service wants to ask you something. Please log in again.",
+	"consent_required":                   "The login service needs your consent. Please log in again.",
+	"account_selection_required":         "The login service needs to know which account you mean. Please log in again.",
+	"server_error":                       "The login service is in trouble. Please try again in a moment.",
+	"temporarily_unavailable":            "The login service is busy. Please try again in a moment.",
+	"change_password_required":           "The login service wants you to choose a new password. Please log in again and follow its page.",
+	"two_factor_required":                "The login service wants a second proof of who you are. Please log in again and follow its page.",
+	"registration_required":              "You have no account at Changebank yet. Log in again and create one there.",
+	"registration_verification_required": "Your account at Changebank is not confirmed yet. Look for the login service's mail.",
+	"email_verification_required":        "Your e-mail address is not confirmed yet. Look for the login service's mail.",
+	"user_locked":                        "Your account is locked at the login service. Please ask those who run it.",
+	"user_expired":                       "Your account at the login service has expired. Please ask those who run it.",
+	"login_prevented":                    "The login service does not let you in at present. Please ask those who run it.",
+}
+
+func refusalWords(e *idp.Error) string {
+	return cmp.Or(refusals[e.Reason], refusals[e.Code], refusals["access_denied"])
 }
