@@ -86,9 +86,9 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) error {
 	if !mayAnswer(sess) {
 		return s.loginFirst(w, r, code)
 	}
-	phone := s.browserOf(r)
+	phone, answer := s.browserOf(r), r.PostFormValue("answer")
 	var a devicegrant.Attempt
-	switch r.PostFormValue("answer") {
+	switch answer {
 	case "yes":
 		access, tokenErr := s.cfg.Sessions.Token(r.Context(), sess)
 		if tokenErr != nil {
@@ -100,7 +100,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) error {
 	default:
 		return &httpError{status: http.StatusBadRequest, text: "Please answer with one of the two buttons.", next: link{activateWith(code), "Back to the question"}}
 	}
-	if err == nil && a.State == devicegrant.Claimed && r.PostFormValue("answer") == "no" {
+	if err == nil && a.State == devicegrant.Claimed && answer == "no" {
 		return s.render(w, "notice", notice{
 			frame: frameOf(sess),
 			Title: "It is logged in already",

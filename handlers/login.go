@@ -86,7 +86,7 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) error {
 		s.revoke(r.Context(), tokens)
 		return &httpError{status: http.StatusBadGateway, text: "What it says about you could not be verified, so you are not logged in.", next: again, err: err}
 	}
-	if err := asAsked(flow, person, tokens); err != nil {
+	if err := asAsked(flow, person, tokens, again); err != nil {
 		s.revoke(r.Context(), tokens)
 		return err
 	}
@@ -114,8 +114,7 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) error {
 // asAsked refuses a login that had to be a new one, or a certain person's, and
 // is not. A laptop that somebody was tricked into logging in could otherwise say
 // yes for the next one, with nobody having typed a password there.
-func asAsked(flow idp.Flow, person idp.Person, tokens idp.Tokens) error {
-	again := link{"/login?return_to=" + url.QueryEscape(flow.ReturnTo), "Log in again"}
+func asAsked(flow idp.Flow, person idp.Person, tokens idp.Tokens, again link) error {
 	switch {
 	case flow.Subject != "" && person.Subject != flow.Subject:
 		return &httpError{

@@ -132,8 +132,9 @@ var errOtherTab = errors.New("another tab was quicker")
 
 // startAttempt begins a QR login for the browser and sends it to look at it.
 func (s *Server) startAttempt(w http.ResponseWriter, r *http.Request, sess session.Session) error {
+	laptop := s.browserOf(r)
 	if addr, _ := s.cfg.TrustedProxies.clientAddr(r); len(s.cfg.QRAllowFrom) > 0 && !isAmong(addr, s.cfg.QRAllowFrom) {
-		s.log.Warn("qr login", "step", "refused", "rule", "QR_ALLOW_FROM", "laptop", s.browserOf(r))
+		s.log.Warn("qr login", "step", "refused", "rule", "QR_ALLOW_FROM", "laptop", laptop)
 		return &httpError{
 			status: http.StatusForbidden,
 			title:  "Not from here",
@@ -141,7 +142,7 @@ func (s *Server) startAttempt(w http.ResponseWriter, r *http.Request, sess sessi
 			next:   link{"/login", "Log in here"},
 		}
 	}
-	a, err := s.cfg.Grants.Start(r.Context(), s.browserOf(r), sess.ID)
+	a, err := s.cfg.Grants.Start(r.Context(), laptop, sess.ID)
 	if tooMany, ok := errors.AsType[*devicegrant.TooManyError](err); ok {
 		return &httpError{
 			status: http.StatusTooManyRequests,

@@ -100,8 +100,6 @@ func laptopNote(a devicegrant.Attempt) string {
 // phoneWords are for the phone, once there is nothing left to ask.
 func phoneWords(a devicegrant.Attempt) words {
 	switch a.State {
-	case devicegrant.Number:
-		return words{"One more step", "Type this number on the laptop."}
 	case devicegrant.Yes, devicegrant.Approved:
 		return words{"You said yes", "Your laptop is being logged in. Look at its screen; if nothing moves there, open its page again."}
 	case devicegrant.Claimed:

@@ -68,7 +68,7 @@ func newLimits(l Limits) *limits {
 
 // start counts a new code for the address and the browser that want one, and
 // reserves its place among the live ones: asking the provider takes a while.
-func (l *limits) start(addr, browser string) (*place, error) {
+func (l *limits) start(addr, browser string) (*place, *TooManyError) {
 	p := &place{l, networkOf(addr), browser, rand.Text()}
 	if rule := l.reserve(p); rule != "" {
 		return nil, &TooManyError{rule, liveWait}

@@ -129,13 +129,13 @@ func (m *Manager) Close() {
 // session: who knows it can claim the login. session names that browser to the
 // limits; a [TooManyError] says that one is reached.
 func (m *Manager) Start(ctx context.Context, laptop Browser, session string) (Attempt, error) {
-	place, err := m.limits.start(laptop.Addr, session)
-	if tooMany, ok := errors.AsType[*TooManyError](err); ok {
+	place, tooMany := m.limits.start(laptop.Addr, session)
+	if tooMany != nil {
 		m.log.Warn("qr login", "step", "refused", "rule", tooMany.Rule, "laptop", laptop, "wait", tooMany.Wait)
-		return Attempt{}, err
+		return Attempt{}, tooMany
 	}
 	var a Attempt
-	err = store.ErrExists
+	err := store.ErrExists
 	for tries := 0; errors.Is(err, store.ErrExists) && tries < 5; tries++ {
 		a, err = m.start(ctx, laptop) // again if its user code is that of another attempt
 	}

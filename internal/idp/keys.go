@@ -82,30 +82,28 @@ func (s sparing) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // algorithm returns what a JWT says it is signed with, "" if it says nothing.
 func algorithm(token string) string {
-	header, _, _ := strings.Cut(token, ".")
-	text, err := base64.RawURLEncoding.DecodeString(header)
-	if err != nil {
-		return ""
-	}
-	var said struct {
-		Algorithm string `json:"alg"`
-	}
-	_ = json.Unmarshal(text, &said) // what is no JSON says nothing
-	return said.Algorithm
+	used, _ := part(token, 0)["alg"].(string)
+	return used
 }
 
 // claim returns a claim of a JWT, at whose signature it does not look.
 func claim[T any](token, name string) (value T, ok bool) {
+	value, ok = part(token, 1)[name].(T)
+	return value, ok
+}
+
+// part decodes a JWT's header, which is its part 0, or its claims, which are
+// part 1. What is no JWT has nothing in it.
+func part(token string, n int) map[string]any {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
-		return value, false
+		return nil
 	}
-	text, err := base64.RawURLEncoding.DecodeString(parts[1])
+	text, err := base64.RawURLEncoding.DecodeString(parts[n])
 	if err != nil {
-		return value, false
+		return nil
 	}
-	var claims map[string]any
-	_ = json.Unmarshal(text, &claims) // what is no JSON has no claims
-	value, ok = claims[name].(T)
-	return value, ok
+	var members map[string]any
+	_ = json.Unmarshal(text, &members) // what is no JSON has no members
+	return members
 }
