@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"changebank/handlers"
+	clients "changebank/internal/browser"
 	"changebank/internal/config"
 	"changebank/internal/devicegrant"
 	"changebank/internal/idp"
@@ -90,12 +91,16 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		return err
 	}
 	defer func() { err = errors.Join(err, backend.Close()) }()
+	kept, err := store.New(ctx, backend, keys)
+	if err != nil {
+		return err
+	}
 
 	failed := make(chan error, 2)
 	var people []string
 	var password string
 	if cfg.Demo {
-		demo, known, err := newDemo(ctx, cfg, store.New(backend, keys, "demo"), log)
+		demo, known, err := newDemo(ctx, cfg, kept.Namespace("demo"), log)
 		if err != nil {
 			return err
 		}
@@ -103,7 +108,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		defer serve.Start(demo, demoListeners, nil, failed, log)()
 	}
 
-	bank := store.New(backend, keys, strings.Join([]string{cfg.Issuer, cfg.ClientID, cfg.AppURL}, " "))
+	bank := kept.Namespace(strings.Join([]string{cfg.Issuer, cfg.ClientID, cfg.AppURL}, " "))
 	provider := idp.New(idp.Config{
 		Issuer:       cfg.Issuer,
 		ClientID:     cfg.ClientID,
@@ -117,7 +122,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	sessions := session.New(session.Config{
 		Store:     bank,
 		Secure:    strings.HasPrefix(cfg.AppURL, "https:"),
-		BrowserOf: handlers.Proxies(cfg.TrustedProxies).BrowserOf,
+		BrowserOf: clients.Proxies(cfg.TrustedProxies).Of,
 		Refresh:   provider.Refresh,
 		Revoke:    provider.Revoke,
 		Log:       log,

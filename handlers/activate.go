@@ -176,7 +176,7 @@ func (s *Server) showQuestion(w http.ResponseWriter, r *http.Request, sess sessi
 		State:    a.State,
 		UserCode: a.UserCode,
 		Shown:    a.Shown(),
-		Browser:  browserName(a.Laptop.Agent),
+		Browser:  a.Laptop.Name(),
 		Addr:     a.Laptop.Addr,
 		Ago:      ago(a.Started),
 		Far:      a.Far,

@@ -49,7 +49,7 @@ func (s *Server) devicesOf(r *http.Request, sess session.Session) ([]device, err
 	for i, other := range sessions {
 		devices[i] = device{
 			Ref:     other.Ref,
-			Browser: browserName(other.Browser.Agent),
+			Browser: other.Browser.Name(),
 			Began:   ago(other.Began),
 			Addr:    other.Browser.Addr,
 			Seen:    lastSeen(other),
@@ -86,7 +86,7 @@ func lastSeen(sess session.Session) string {
 	if time.Since(sess.Seen) > 6*time.Minute {
 		text = ago(sess.Seen)
 	}
-	if name := browserName(sess.Latest.Agent); name != browserName(sess.Browser.Agent) {
+	if name := sess.Latest.Name(); name != sess.Browser.Name() {
 		text += ", as " + name
 	}
 	if addr := sess.Latest.Addr; addr != "" && addr != sess.Browser.Addr {
@@ -108,7 +108,7 @@ func (s *Server) endDevice(w http.ResponseWriter, r *http.Request, sess session.
 	return s.render(w, "notice", notice{
 		frame: frameOf(sess),
 		Title: "It is logged out",
-		Text:  browserName(ended.Browser.Agent) + " can do nothing in your name any more.",
+		Text:  ended.Browser.Name() + " can do nothing in your name any more.",
 		Next:  link{devicesPath, "Your devices"},
 	})
 }

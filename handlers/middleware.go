@@ -102,7 +102,7 @@ func (s *Server) ownHost(next http.Handler) http.Handler {
 // askedFor reports whether the browser asked for AppURL's host and scheme.
 func (s *Server) askedFor(r *http.Request) bool {
 	host, scheme := r.Host, ""
-	if s.cfg.TrustedProxies.trusted(peer(r)) {
+	if s.cfg.TrustedProxies.Trusts(r) {
 		if forwarded := r.Header.Get("X-Forwarded-Host"); forwarded != "" {
 			host = forwarded
 		}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"changebank/internal/browser"
 	"changebank/internal/devicegrant"
 	"changebank/internal/idp"
 	"changebank/internal/session"
@@ -80,7 +81,7 @@ func (s *Server) qrLogin(w http.ResponseWriter, r *http.Request) error {
 			next:   link{qrPath, "Try again"},
 		}
 	}
-	if isPhone(r) {
+	if browser.IsPhone(r) {
 		// A code on the phone that one would scan it with is of no use to most.
 		return s.render(w, "this-phone", frameOf(sess))
 	}
@@ -133,7 +134,7 @@ var errOtherTab = errors.New("another tab was quicker")
 // startAttempt begins a QR login for the browser and sends it to look at it.
 func (s *Server) startAttempt(w http.ResponseWriter, r *http.Request, sess session.Session) error {
 	laptop := s.browserOf(r)
-	if addr, _ := s.cfg.TrustedProxies.clientAddr(r); len(s.cfg.QRAllowFrom) > 0 && !isAmong(addr, s.cfg.QRAllowFrom) {
+	if addr, _ := s.cfg.TrustedProxies.Addr(r); len(s.cfg.QRAllowFrom) > 0 && !browser.Contain(s.cfg.QRAllowFrom, addr) {
 		s.log.Warn("qr login", "step", "refused", "rule", "QR_ALLOW_FROM", "laptop", laptop)
 		return &httpError{
 			status: http.StatusForbidden,

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"sync"
 
+	"changebank/internal/browser"
 	"changebank/internal/devicegrant"
 	"changebank/internal/idp"
 	"changebank/internal/session"
@@ -22,7 +23,7 @@ type Config struct {
 	Sessions       *session.Manager
 	Grants         *devicegrant.Manager
 	People         []string // who can log in at the demo provider; none with a real one
-	TrustedProxies Proxies
+	TrustedProxies browser.Proxies
 	QRAllowFrom    []netip.Prefix // who may start a QR login; none: everybody
 	Public         bool           // browsers come from elsewhere, so none has a private address
 	Log            *slog.Logger

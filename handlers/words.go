@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"cmp"
+	"strings"
 
 	"changebank/internal/devicegrant"
 	"changebank/internal/idp"
@@ -12,7 +13,7 @@ type words struct{ Title, Text string }
 
 // laptopWords are for the screen that wants to be logged in.
 func laptopWords(a devicegrant.Attempt) words {
-	phone := phoneName(a.Phone.Agent)
+	phone := capital(a.Phone.OwnersName())
 	switch a.State {
 	case devicegrant.Waiting:
 		if a.OnTheirPage {
@@ -144,3 +145,6 @@ var refusals = map[string]string{
 func refusalWords(e *idp.Error) string {
 	return cmp.Or(refusals[e.Reason], refusals[e.Code], refusals["access_denied"])
 }
+
+// capital returns text with its first letter in upper case.
+func capital(text string) string { return strings.ToUpper(text[:1]) + text[1:] }

@@ -116,7 +116,11 @@ func (w *world) open() {
 	}
 	w.t.Cleanup(func() { file.Close() })
 	w.file = file
-	w.kept = store.New(file, [][]byte{[]byte("0123456789abcdef0123456789abcdef")}, "test")
+	kept, err := store.New(w.t.Context(), file, [][]byte{[]byte("0123456789abcdef0123456789abcdef")})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.kept = kept.Namespace("test")
 	if key, err := sharedKey(); err == nil {
 		err = store.NewTable[keyRecord](w.kept, "demo key").CreateAs(w.t.Context(), "0b1c2a6e-5f2d-4c6b-9d0c-6f6f1d3a7e55", key)
 		if err != nil && !errors.Is(err, store.ErrExists) {

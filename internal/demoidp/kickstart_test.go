@@ -61,7 +61,7 @@ func TestKickstartFaults(t *testing.T) {
 			}
 			_, err := New(t.Context(), Config{
 				Issuer: "https://idp.example", AppURL: appURL, Kickstart: []byte(broken), Env: env("https://idp.example"),
-				Store: store.New(nil, nil, ""), // not reached
+				Store: new(store.Store), // not reached
 			})
 			if err == nil {
 				t.Fatal("no error")

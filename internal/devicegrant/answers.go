@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"changebank/internal/browser"
 	"changebank/internal/idp"
 	"changebank/internal/store"
 )
@@ -15,7 +16,7 @@ import (
 // that the person is asked about, or whatever has become of it since. Several
 // people may open one code; the first yes owns it. With [ErrTheirPage] comes
 // the attempt, whose URIComplete is where to go.
-func (m *Manager) Open(ctx context.Context, userCode string, phone Browser, person idp.Person) (Attempt, error) {
+func (m *Manager) Open(ctx context.Context, userCode string, phone browser.Browser, person idp.Person) (Attempt, error) {
 	id, err := m.find(ctx, userCode, phone, person)
 	if err != nil {
 		return Attempt{}, err
@@ -33,7 +34,7 @@ func (m *Manager) Open(ctx context.Context, userCode string, phone Browser, pers
 			return nil
 		}
 		r.Phone = phone
-		r.Far = !near(r.Laptop, phone, m.cfg.Local)
+		r.Far = !browser.Near(r.Laptop, phone, m.cfg.Local)
 		return nil
 	})
 	if !errors.Is(err, ErrTheirPage) {
@@ -45,7 +46,7 @@ func (m *Manager) Open(ctx context.Context, userCode string, phone Browser, pers
 
 // No is the person's refusal: it ends the attempt, even after a yes that has
 // not got through. shown is the [Attempt.Shown] of the question.
-func (m *Manager) No(ctx context.Context, userCode, shown string, phone Browser, person idp.Person) (Attempt, error) {
+func (m *Manager) No(ctx context.Context, userCode, shown string, phone browser.Browser, person idp.Person) (Attempt, error) {
 	id, err := m.find(ctx, userCode, phone, person)
 	if err != nil {
 		return Attempt{}, err
@@ -66,7 +67,7 @@ func (m *Manager) No(ctx context.Context, userCode, shown string, phone Browser,
 // approve the device with the phone's access token. Then the tokens are
 // fetched, or first the laptop must type the number (see [Manager.NumberFor]).
 // [ErrSilent] means that the person should say it again.
-func (m *Manager) Yes(ctx context.Context, userCode, shown string, phone Browser, person idp.Person, access string) (Attempt, error) {
+func (m *Manager) Yes(ctx context.Context, userCode, shown string, phone browser.Browser, person idp.Person, access string) (Attempt, error) {
 	id, err := m.find(ctx, userCode, phone, person)
 	if err != nil {
 		return Attempt{}, err
@@ -98,9 +99,9 @@ func (m *Manager) Yes(ctx context.Context, userCode, shown string, phone Browser
 }
 
 // takeYes is the step that the first yes takes.
-func (m *Manager) takeYes(r *record, phone Browser, person idp.Person) error {
+func (m *Manager) takeYes(r *record, phone browser.Browser, person idp.Person) error {
 	r.Phone, r.Person = phone, person
-	r.Far = !near(r.Laptop, phone, m.cfg.Local)
+	r.Far = !browser.Near(r.Laptop, phone, m.cfg.Local)
 	r.Due = time.Now().Add(turn) // polls wait for the approval
 	if !m.wantsNumber(r) {
 		return r.to(Yes)
@@ -164,7 +165,7 @@ func refusalOf(err error) *idp.Error {
 }
 
 // find returns the ID of the attempt with that user code.
-func (m *Manager) find(ctx context.Context, userCode string, phone Browser, person idp.Person) (string, error) {
+func (m *Manager) find(ctx context.Context, userCode string, phone browser.Browser, person idp.Person) (string, error) {
 	id, err := m.limits.guess(person, func() (string, error) {
 		code, err := m.codes.Get(ctx, Fold(userCode))
 		if errors.Is(err, store.ErrNotFound) {
@@ -181,7 +182,7 @@ func (m *Manager) find(ctx context.Context, userCode string, phone Browser, pers
 }
 
 // answer is update for the person with the phone.
-func (m *Manager) answer(ctx context.Context, id string, phone Browser, person idp.Person, change func(*record) error) (Attempt, error) {
+func (m *Manager) answer(ctx context.Context, id string, phone browser.Browser, person idp.Person, change func(*record) error) (Attempt, error) {
 	second := false // this is another person than the one who opened it first
 	ref := ""
 	a, err := m.update(ctx, id, func(r *record) error {

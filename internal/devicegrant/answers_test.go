@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"changebank/internal/browser"
 	"changebank/internal/idp"
 )
 
@@ -484,7 +485,7 @@ func TestYesOnTwoPhonesOfOnePerson(t *testing.T) {
 			polls := len(w.provider.pollTimes())
 			a := w.open(w.start())
 			var wg sync.WaitGroup
-			for _, from := range []Browser{phone, tablet} {
+			for _, from := range []browser.Browser{phone, tablet} {
 				wg.Go(func() {
 					got, err := w.bank.Yes(w.Context(), a.UserCode, a.Shown(), from, richard, phoneToken)
 					if err != nil || got.State != Yes {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"changebank/internal/browser"
 	"changebank/internal/idp"
 )
 
@@ -55,16 +56,6 @@ const (
 	ReasonUnfinished  Reason = "unfinished"   // of Expired: the person had said yes in time
 )
 
-// Browser is what is known of a browser that takes part. Both are what it
-// sent of itself, or what lies in between: not to be trusted.
-type Browser struct {
-	Agent string // the User-Agent header
-	Addr  string // the IP address
-	// Relayed says that the request came further than Addr says: through a proxy
-	// that is not trusted, or with a header that anybody can send.
-	Relayed bool
-}
-
 // Attempt is one QR login, as its pages may see it: without its secrets.
 type Attempt struct {
 	ID  string `json:"-"` // known to the laptop's session only
@@ -84,8 +75,8 @@ type Attempt struct {
 	URI, URIComplete string
 	OnTheirPage      bool // the provider's own page asks the person: we hear of the end only
 
-	Laptop Browser
-	Phone  Browser
+	Laptop browser.Browser
+	Phone  browser.Browser
 	Person idp.Person // who opened it first, and from the yes on who said yes
 	Second bool       // another person opened it, too
 	Far    bool       // laptop and phone are not known to be in the same network

@@ -9,10 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"changebank/internal/browser"
 	"changebank/internal/idp"
 )
 
-func (w *world) wantLimit(laptop Browser, session, rule string, wait time.Duration) {
+func (w *world) wantLimit(laptop browser.Browser, session, rule string, wait time.Duration) {
 	w.Helper()
 	_, err := w.bank.Start(w.Context(), laptop, session)
 	tooMany, ok := errors.AsType[*TooManyError](err)
@@ -21,7 +22,7 @@ func (w *world) wantLimit(laptop Browser, session, rule string, wait time.Durati
 	}
 }
 
-func (w *world) startFrom(laptop Browser, session string) Attempt {
+func (w *world) startFrom(laptop browser.Browser, session string) Attempt {
 	w.Helper()
 	a, err := w.bank.Start(w.Context(), laptop, session)
 	if err != nil {
@@ -34,7 +35,7 @@ func TestNewCodesPerBrowserAndAddress(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.limits.CodesPerAddress, w.limits.CodesPerBrowser = 3, 2
 		w.bank = w.process()
-		v6 := func(addr string) Browser { return Browser{Addr: addr} }
+		v6 := func(addr string) browser.Browser { return browser.Browser{Addr: addr} }
 		w.startFrom(v6("2001:db8::1"), "one")
 		time.Sleep(time.Minute)
 		w.startFrom(v6("2001:db8::2"), "one")

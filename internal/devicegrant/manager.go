@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"changebank/internal/browser"
 	"changebank/internal/idp"
 	"changebank/internal/store"
 )
@@ -128,7 +129,7 @@ func (m *Manager) Close() {
 // Start begins an attempt for a laptop. Its ID belongs into the laptop's
 // session: who knows it can claim the login. session names that browser to the
 // limits; a [TooManyError] says that one is reached.
-func (m *Manager) Start(ctx context.Context, laptop Browser, session string) (Attempt, error) {
+func (m *Manager) Start(ctx context.Context, laptop browser.Browser, session string) (Attempt, error) {
 	place, tooMany := m.limits.start(laptop.Addr, session)
 	if tooMany != nil {
 		m.log.Warn("qr login", "step", "refused", "rule", tooMany.Rule, "laptop", laptop, "wait", tooMany.Wait)
@@ -150,7 +151,7 @@ func (m *Manager) Start(ctx context.Context, laptop Browser, session string) (At
 	return a, err
 }
 
-func (m *Manager) start(ctx context.Context, laptop Browser) (Attempt, error) {
+func (m *Manager) start(ctx context.Context, laptop browser.Browser) (Attempt, error) {
 	device, err := m.cfg.Provider.StartDevice(ctx)
 	if err != nil {
 		return Attempt{}, err
@@ -321,7 +322,7 @@ var stepNames = map[State]string{
 // tokens never get here.
 func (m *Manager) logStep(step string, a Attempt, more ...any) {
 	args := []any{"step", step, "attempt", a.Ref, "laptop", a.Laptop}
-	if a.Phone != (Browser{}) {
+	if a.Phone != (browser.Browser{}) {
 		args = append(args, "phone", a.Phone)
 	}
 	if a.Person.Subject != "" {
@@ -336,11 +337,6 @@ func (m *Manager) logStep(step string, a Attempt, more ...any) {
 func (r record) seen(id string) Attempt {
 	r.ID = id
 	return r.Attempt
-}
-
-// LogValue logs a browser as a group.
-func (b Browser) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("addr", b.Addr), slog.String("agent", b.Agent))
 }
 
 func earlier(a, b time.Time) time.Time {

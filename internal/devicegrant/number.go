@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/big"
 
+	"changebank/internal/browser"
 	"changebank/internal/idp"
 	"changebank/internal/store"
 )
@@ -101,7 +102,7 @@ func (m *Manager) TriesLeft(a Attempt) int { return max(0, m.limits.WrongNumbers
 // come from wherever it is now, and the question says from where. After it the
 // answer stands for the network that it was given about: the cookie may have
 // been stolen, so who comes from another one ends the attempt.
-func (m *Manager) Look(ctx context.Context, id string, laptop Browser) (Attempt, error) {
+func (m *Manager) Look(ctx context.Context, id string, laptop browser.Browser) (Attempt, error) {
 	a, err := m.Get(ctx, id)
 	if err != nil || a.Laptop.Addr == laptop.Addr || a.State.Ended() {
 		return a, err
@@ -111,7 +112,7 @@ func (m *Manager) Look(ctx context.Context, id string, laptop Browser) (Attempt,
 		case r.State.Ended():
 		case !r.saidYes():
 			r.Laptop = laptop
-		case !r.OnTheirPage && !near(r.Laptop, laptop, m.cfg.Local):
+		case !r.OnTheirPage && !browser.Near(r.Laptop, laptop, m.cfg.Local):
 			r.Laptop = laptop // for the log
 			return r.fail(ReasonMoved)
 		}

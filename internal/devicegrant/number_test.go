@@ -7,12 +7,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"changebank/internal/browser"
 	"changebank/internal/idp"
 )
 
 var (
-	nearPhone = Browser{Agent: phone.Agent, Addr: laptop.Addr}
-	elsewhere = Browser{Agent: laptop.Agent, Addr: "198.51.100.9"}
+	nearPhone = browser.Browser{Agent: phone.Agent, Addr: laptop.Addr}
+	elsewhere = browser.Browser{Agent: laptop.Agent, Addr: "198.51.100.9"}
 )
 
 // asked is an attempt to which Richard said yes, and whose laptop must type the
@@ -98,19 +99,19 @@ func TestWhenANumberIsAsked(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		confirm string
-		phone   Browser
+		phone   browser.Browser
 		before  func(*world, Attempt)
 		want    State
 	}{
 		{NumberAuto, nearPhone, nil, Yes},
 		{NumberAuto, phone, nil, Number},
-		{NumberAuto, Browser{}, nil, Number},
+		{NumberAuto, browser.Browser{}, nil, Number},
 		{NumberAuto, nearPhone, open(richard), Yes},
 		// The second phone: two people had the code.
 		{NumberAuto, nearPhone, open(mallory), Number},
 		// The laptop has moved since it began: what counts is where it is now.
 		{NumberAuto, nearPhone, func(w *world, a Attempt) { w.noError(w.bank.Look(w.Context(), a.ID, elsewhere)) }, Number},
-		{NumberAuto, Browser{Addr: elsewhere.Addr}, func(w *world, a Attempt) { w.noError(w.bank.Look(w.Context(), a.ID, elsewhere)) }, Yes},
+		{NumberAuto, browser.Browser{Addr: elsewhere.Addr}, func(w *world, a Attempt) { w.noError(w.bank.Look(w.Context(), a.ID, elsewhere)) }, Yes},
 		{NumberAlways, nearPhone, nil, Number},
 		{NumberNever, phone, nil, Yes},
 	} {
@@ -209,7 +210,7 @@ func TestTheLaptopMovesAfterTheYes(t *testing.T) {
 				case Approved:
 					a = w.approved()
 				}
-				if got, err := w.bank.Look(w.Context(), a.ID, Browser{Agent: "Chrome", Addr: laptop.Addr}); err != nil || got.State != state {
+				if got, err := w.bank.Look(w.Context(), a.ID, browser.Browser{Agent: "Chrome", Addr: laptop.Addr}); err != nil || got.State != state {
 					w.Errorf("Look from the same address: %s, %v, want %s", got.State, err, state)
 				}
 				if got, err := w.bank.Look(w.Context(), a.ID, elsewhere); err != nil || got.State != Failed || got.Reason != ReasonMoved {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"changebank/internal/browser"
 	"changebank/internal/idp"
 	"changebank/internal/store"
 )
@@ -136,7 +137,7 @@ func TestUserCodeOfAnEndedAttempt(t *testing.T) {
 			w.Fatalf("Cancel: %v", err)
 		}
 		got, err := w.bank.Open(w.Context(), a.UserCode, phone, richard)
-		if err != nil || got.ID != a.ID || got.State != Cancelled || got.Phone != (Browser{}) {
+		if err != nil || got.ID != a.ID || got.State != Cancelled || got.Phone != (browser.Browser{}) {
 			w.Errorf("Open: %+v, %v, want the cancelled attempt as it was", got, err)
 		}
 		if b := w.start(); b.UserCode != "CCCC-DDDD" {

@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"changebank/internal/browser"
 	"changebank/internal/idp"
 	"changebank/internal/store"
 )
@@ -25,9 +26,9 @@ const (
 )
 
 var (
-	laptop = Browser{Agent: "Firefox on Windows", Addr: "203.0.113.7"}
-	phone  = Browser{Agent: "Safari on iPhone", Addr: "203.0.113.8"}
-	tablet = Browser{Agent: "Chrome on Android", Addr: "203.0.113.9"}
+	laptop = browser.Browser{Agent: "Firefox on Windows", Addr: "203.0.113.7"}
+	phone  = browser.Browser{Agent: "Safari on iPhone", Addr: "203.0.113.8"}
+	tablet = browser.Browser{Agent: "Chrome on Android", Addr: "203.0.113.9"}
 )
 
 // world is a bank with a scripted provider and a real store, in a bubble: its
@@ -63,7 +64,7 @@ func inBubble(t *testing.T, test func(w *world)) {
 			backend:  backend,
 			limits:   Limits{CodesPerAddress: 1000, CodesPerBrowser: 1000, LivePerAddress: 1000, Live: 1000, WrongCodes: 10, WrongNumbers: 3},
 			confirm:  NumberNever,
-			store:    store.New(backend, [][]byte{[]byte("0123456789abcdef")}, "test"),
+			store:    open(t, backend),
 			log: slog.New(slog.NewTextHandler(io.MultiWriter(&log, t.Output()), &slog.HandlerOptions{
 				Level: slog.LevelDebug,
 			})),
@@ -289,4 +290,14 @@ func (v *watcher) saw() (seen []sight, over bool, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return append([]sight(nil), v.seen...), v.over, v.err
+}
+
+// open returns the store in a backend.
+func open(t *testing.T, backend store.Backend) *store.Store {
+	t.Helper()
+	s, err := store.New(t.Context(), backend, [][]byte{[]byte("0123456789abcdef")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Namespace("test")
 }

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	clients "changebank/internal/browser"
 	"changebank/internal/idp"
 	"changebank/internal/session"
 	"changebank/internal/store"
@@ -82,10 +83,10 @@ func (b *bank) with(secure bool, keys ...[]byte) *session.Manager {
 // of returns a Manager of another realm.
 func (b *bank) of(realm string, secure bool, keys ...[]byte) *session.Manager {
 	return session.New(session.Config{
-		Store:  store.New(b.backend, keys, realm),
+		Store:  namespace(b.t, b.backend, realm, keys...),
 		Secure: secure,
-		BrowserOf: func(r *http.Request) session.Browser {
-			return session.Browser{Agent: r.UserAgent(), Addr: r.RemoteAddr}
+		BrowserOf: func(r *http.Request) clients.Browser {
+			return clients.Browser{Agent: r.UserAgent(), Addr: r.RemoteAddr}
 		},
 		Refresh: func(ctx context.Context, old idp.Tokens, person idp.Person) (idp.Tokens, error) {
 			if b.refresh == nil {
@@ -344,6 +345,16 @@ func (b *browser) wantPerson(m *session.Manager, want idp.Person, when string) s
 
 func isZero(s session.Session) bool {
 	return s.ID == "" && s.Attempt == "" && s.Person == nil && s.Tokens == (idp.Tokens{}) && s.By == "" && !s.Greeted &&
-		s.Ref == "" && !s.Confirmed && s.Browser == (session.Browser{}) && s.Latest == (session.Browser{}) && !s.Ended &&
+		s.Ref == "" && !s.Confirmed && s.Browser == (clients.Browser{}) && s.Latest == (clients.Browser{}) && !s.Ended &&
 		len(s.Flows) == 0 && s.Began.IsZero() && s.Seen.IsZero() && s.Successor == "" && s.Lease.IsZero() && s.Turn == 0
+}
+
+// namespace returns a part of the store in a backend.
+func namespace(t testing.TB, backend store.Backend, name string, keys ...[]byte) *store.Store {
+	t.Helper()
+	s, err := store.New(context.Background(), backend, keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Namespace(name)
 }

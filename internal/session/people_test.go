@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	clients "changebank/internal/browser"
 	"changebank/internal/idp"
 	"changebank/internal/session"
 	"changebank/internal/store"
@@ -34,8 +35,8 @@ func TestOf(t *testing.T) {
 			t.Fatalf("Of = %+v, want two sessions", sessions)
 		}
 		for i, want := range []session.Session{
-			{By: session.ByPhone, Browser: session.Browser{Agent: "a laptop", Addr: "192.0.2.1:1234"}, Began: time.Now()},
-			{By: session.ByProvider, Browser: session.Browser{Agent: "a phone", Addr: "192.0.2.1:1234"}, Began: time.Now().Add(-2 * time.Second)},
+			{By: session.ByPhone, Browser: clients.Browser{Agent: "a laptop", Addr: "192.0.2.1:1234"}, Began: time.Now()},
+			{By: session.ByProvider, Browser: clients.Browser{Agent: "a phone", Addr: "192.0.2.1:1234"}, Began: time.Now().Add(-2 * time.Second)},
 		} {
 			s := sessions[i]
 			if s.By != want.By || s.Browser != want.Browser || !s.Began.Equal(want.Began) || len(s.Ref) < 8 || !s.Seen.IsZero() {
@@ -391,8 +392,8 @@ func TestListFirst(t *testing.T) {
 	for writes := range 2 { // that succeed
 		f := &failing{Backend: b.file, after: writes}
 		m := session.New(session.Config{
-			Store:     store.New(f, [][]byte{key}, "test"),
-			BrowserOf: func(*http.Request) session.Browser { return session.Browser{} },
+			Store:     namespace(t, f, "test", key),
+			BrowserOf: func(*http.Request) clients.Browser { return clients.Browser{} },
 			Log:       b.log,
 		})
 		if _, err := m.Create(mine.request(), richard, idp.Tokens{}, session.ByPhone); !errors.Is(err, errDisk) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gorilla/sessions"
 
+	"changebank/internal/browser"
 	"changebank/internal/idp"
 	"changebank/internal/store"
 )
@@ -35,16 +36,6 @@ const (
 	maxFlows     = 8                  // logins on their way at a time, the oldest go
 )
 
-// Browser is what a request tells of the browser that sent it. Both are what it
-// says of itself, or what lies in between: not to be trusted.
-type Browser struct {
-	Agent string // the User-Agent header
-	Addr  string // the IP address, empty if it is not known
-	// Relayed says that the request came further than Addr says: through a proxy
-	// that is not trusted, or with a header that anybody can send.
-	Relayed bool
-}
-
 // Session is what is known of one browser. The zero Session is a browser that
 // nothing is known of.
 type Session struct {
@@ -59,8 +50,8 @@ type Session struct {
 	Confirmed bool   // another session of the person said that this one is theirs
 	Flows     []idp.Flow
 
-	Began, Seen     time.Time // Seen is zero until the browser first shows the cookie
-	Browser, Latest Browser   // at Began, and at Seen
+	Began, Seen     time.Time       // Seen is zero until the browser first shows the cookie
+	Browser, Latest browser.Browser // at Began, and at Seen
 
 	Successor string // this is a tombstone: the login gave the browser this session
 	Ended     bool   // this is a tombstone: another session of the person ended this one
@@ -92,7 +83,7 @@ func (s Session) live(now time.Time) bool {
 	return s.Successor == "" && !s.Ended && now.Before(s.KeepUntil())
 }
 
-func (s *Session) see(now time.Time, browser Browser) { s.Seen, s.Latest = now, browser }
+func (s *Session) see(now time.Time, b browser.Browser) { s.Seen, s.Latest = now, b }
 
 // LoggedIn reports whether the browser belongs to a person.
 func (s Session) LoggedIn() bool { return s.Person != nil }
@@ -129,7 +120,7 @@ type Manager struct {
 	table     *store.Table[Session]
 	people    *store.Table[list]
 	cookie    *cookie
-	browserOf func(*http.Request) Browser
+	browserOf func(*http.Request) browser.Browser
 	refresh   RefreshFunc
 	revoke    func(context.Context, idp.Tokens) error
 	log       *slog.Logger
@@ -139,7 +130,7 @@ type Manager struct {
 type Config struct {
 	Store     *store.Store
 	Secure    bool // cookies are for https only, and bound to this host
-	BrowserOf func(*http.Request) Browser
+	BrowserOf func(*http.Request) browser.Browser
 	Refresh   RefreshFunc // [idp.Client.Refresh]
 	// Revoke, if there is one, ends tokens that a person took away by ending a
 	// session, and refreshed ones whose session is over.

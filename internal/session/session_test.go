@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	clients "changebank/internal/browser"
 	"changebank/internal/idp"
 	"changebank/internal/session"
 	"changebank/internal/store"
@@ -1014,7 +1015,7 @@ func BenchmarkLoad(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer file.Close()
-	m := session.New(session.Config{Store: store.New(file, [][]byte{key}, "test"), Secure: true, BrowserOf: func(*http.Request) session.Browser { return session.Browser{} }})
+	m := session.New(session.Config{Store: namespace(b, file, "test", key), Secure: true, BrowserOf: func(*http.Request) clients.Browser { return clients.Browser{} }})
 	r, w := httptest.NewRequest(http.MethodGet, "https://bank.example.com/", nil), httptest.NewRecorder()
 	if _, err := m.Enter(w, r, create(b, m, richard, session.ByProvider)); err != nil {
 		b.Fatal(err)

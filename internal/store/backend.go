@@ -16,6 +16,8 @@ var (
 	ErrNotFound = errors.New("store: no such record")
 	// ErrExists says that the identifier is taken.
 	ErrExists = errors.New("store: the record exists")
+	// ErrConflict says that somebody else changed the record at the same moment.
+	ErrConflict = errors.New("store: the record was changed at the same moment")
 	// ErrClosed says that the store was closed.
 	ErrClosed = errors.New("store: closed")
 )

@@ -10,26 +10,33 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
 
 // A Store is a [Backend] and the keys that seal what is in it.
 type Store struct {
-	backend Backend
-	keys    [][]byte
-	realm   string
+	backend   Backend
+	keys      [][]byte
+	namespace string
 }
 
 // New returns a Store that seals new records with the first of keys and opens
 // old ones with any of them, so that a key can be replaced without logging
 // everybody out. Each key needs 16 bytes of randomness or more.
-//
-// Records of another realm do not exist for this Store. The realm of the
-// application is its issuer, client and URL: a session of the demo provider
-// is none once a real provider is configured.
-func New(backend Backend, keys [][]byte, realm string) *Store {
-	return &Store{backend, keys, realm}
+func New(_ context.Context, backend Backend, keys [][]byte) (*Store, error) {
+	return &Store{backend: backend, keys: keys}, nil
+}
+
+// Namespace returns the part of the Store with that name. Records in another
+// namespace do not exist there. The application's is named for its issuer,
+// client and URL: a session from the demo provider does not exist once a real
+// provider is configured.
+func (s *Store) Namespace(name string) *Store {
+	part := *s
+	part.namespace = name
+	return &part
 }
 
 // DeriveKeys returns a 32-byte key for one purpose from each of the Store's
@@ -67,7 +74,7 @@ type Table[T Record] struct {
 
 // NewTable returns the table of that name.
 func NewTable[T Record](s *Store, name string) *Table[T] {
-	t := &Table[T]{backend: s.backend, name: name, prefix: []byte(s.realm + "\x00" + name + "\x00")}
+	t := &Table[T]{backend: s.backend, name: name, prefix: []byte(s.namespace + "\x00" + name + "\x00")}
 	for _, key := range s.DeriveKeys("table " + name) {
 		block, err := aes.NewCipher(key)
 		if err != nil {
@@ -121,31 +128,40 @@ func (t *Table[T]) Get(ctx context.Context, id string) (T, error) {
 // error of change is returned as it is, and nothing is written. change only
 // computes: it runs again when somebody else was quicker.
 func (t *Table[T]) Update(ctx context.Context, id string, change func(*T) error) (T, error) {
-	var none T
-	key := t.key(id)
 	for {
-		stored, before, record, err := t.read(ctx, key)
-		if err != nil {
-			return none, err
-		}
-		if err := change(&record); err != nil {
-			return none, err
-		}
-		after, err := json.Marshal(record)
-		if err != nil {
-			return none, fmt.Errorf("store: %s: %w", t.name, err)
-		}
-		if bytes.Equal(before, after) {
-			return record, nil
-		}
-		ok, err := t.backend.Swap(ctx, key, stored, t.seal(key, after), record.KeepUntil())
-		if err != nil {
-			return none, err
-		}
-		if ok {
-			return record, nil
+		record, err := t.TryUpdate(ctx, id, change)
+		if !errors.Is(err, ErrConflict) {
+			return record, err
 		}
 	}
+}
+
+// TryUpdate is Update that gives up with [ErrConflict] when somebody else
+// changed the record at the same moment.
+func (t *Table[T]) TryUpdate(ctx context.Context, id string, change func(*T) error) (T, error) {
+	var none T
+	key := t.key(id)
+	stored, before, record, err := t.read(ctx, key)
+	if err != nil {
+		return none, err
+	}
+	if err := change(&record); err != nil {
+		return none, err
+	}
+	after, err := json.Marshal(record)
+	if err != nil {
+		return none, fmt.Errorf("store: %s: %w", t.name, err)
+	}
+	if bytes.Equal(before, after) {
+		return record, nil
+	}
+	switch ok, err := t.backend.Swap(ctx, key, stored, t.seal(key, after), record.KeepUntil()); {
+	case err != nil:
+		return none, err
+	case !ok:
+		return none, ErrConflict
+	}
+	return record, nil
 }
 
 // Delete removes a record and returns what it was, or [ErrNotFound]. Of

@@ -33,7 +33,7 @@ const realm = "https://idp.example\x00client\x00https://bank.example"
 
 func TestTable(t *testing.T) {
 	ctx := t.Context()
-	table := newNotes(openFile(t, newPath(t)), "notes")
+	table := newNotes(t, openFile(t, newPath(t)), "notes")
 	want := note{"first", 1, later().UTC().Round(0)}
 	id, err := table.Create(ctx, want)
 	if err != nil {
@@ -73,7 +73,7 @@ func TestTable(t *testing.T) {
 
 func TestTableCreateAs(t *testing.T) {
 	ctx := t.Context()
-	table := newNotes(openFile(t, newPath(t)), "notes")
+	table := newNotes(t, openFile(t, newPath(t)), "notes")
 	first := note{Text: "first", Until: later().UTC().Round(0)}
 	if err := table.CreateAs(ctx, "WDJB-MJHT", first); err != nil {
 		t.Fatalf("CreateAs: %v", err)
@@ -95,7 +95,7 @@ func TestTableCreateAs(t *testing.T) {
 }
 
 func TestTableCreateAsOnce(t *testing.T) {
-	table := newNotes(openFile(t, newPath(t)), "notes")
+	table := newNotes(t, openFile(t, newPath(t)), "notes")
 	got := errorsOf(20, func(int) error {
 		return table.CreateAs(t.Context(), "WDJB-MJHT", note{Until: later()})
 	})
@@ -103,7 +103,7 @@ func TestTableCreateAsOnce(t *testing.T) {
 }
 
 func TestTableDeleteOnce(t *testing.T) {
-	table := newNotes(openFile(t, newPath(t)), "notes")
+	table := newNotes(t, openFile(t, newPath(t)), "notes")
 	id := mustCreate(t, table, "taken once")
 	got := errorsOf(20, func(int) error {
 		n, err := table.Delete(t.Context(), id)
@@ -117,7 +117,7 @@ func TestTableDeleteOnce(t *testing.T) {
 
 func TestTableConcurrentUpdates(t *testing.T) {
 	const writers = 50
-	table := newNotes(openFile(t, newPath(t)), "notes")
+	table := newNotes(t, openFile(t, newPath(t)), "notes")
 	id := mustCreate(t, table, "")
 	for _, err := range errorsOf(writers, func(int) error {
 		_, err := table.Update(t.Context(), id, func(n *note) error {
@@ -139,7 +139,7 @@ func TestTableConcurrentUpdates(t *testing.T) {
 // TestTableUpdateRepeats has somebody else write between an Update's reading
 // and its writing. Neither may lose its change.
 func TestTableUpdateRepeats(t *testing.T) {
-	table := newNotes(openFile(t, newPath(t)), "notes")
+	table := newNotes(t, openFile(t, newPath(t)), "notes")
 	id := mustCreate(t, table, "")
 	runs := 0
 	got, err := table.Update(t.Context(), id, func(n *note) error {
@@ -177,7 +177,7 @@ func TestTableGoneStaysGone(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			table := newNotes(openFile(t, newPath(t)), "notes")
+			table := newNotes(t, openFile(t, newPath(t)), "notes")
 			id := mustCreate(t, table, "alive")
 			runs := 0
 			got, err := table.Update(t.Context(), id, func(n *note) error {
@@ -204,7 +204,7 @@ func TestTableGoneStaysGone(t *testing.T) {
 func TestTableKeepUntil(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
-		table := newNotes(openFile(t, newPath(t)), "notes")
+		table := newNotes(t, openFile(t, newPath(t)), "notes")
 		if err := table.CreateAs(ctx, "id", note{Text: "short", Until: time.Now().Add(10 * time.Second)}); err != nil {
 			t.Fatalf("CreateAs: %v", err)
 		}
@@ -224,7 +224,7 @@ func TestTableKeepUntil(t *testing.T) {
 
 func TestTableWritesNothing(t *testing.T) {
 	backend := &counting{Backend: openFile(t, newPath(t))}
-	table := newNotes(backend, "notes")
+	table := newNotes(t, backend, "notes")
 	id := mustCreate(t, table, "as it was")
 	before := mustGet(t, backend, table.key(id))
 	swaps := backend.swaps.Load()
@@ -264,7 +264,7 @@ func (c *counting) Swap(ctx context.Context, key string, old, new []byte, until 
 func TestTableSealed(t *testing.T) {
 	path := newPath(t)
 	f := openFile(t, path)
-	table := newNotes(f, "notes")
+	table := newNotes(t, f, "notes")
 	created := mustCreate(t, table, "PLAINTEXT-created")
 	if err := table.CreateAs(t.Context(), "USER-CODE", note{Text: "PLAINTEXT-as", Until: later()}); err != nil {
 		t.Fatalf("CreateAs: %v", err)
@@ -288,7 +288,7 @@ func TestTableSealed(t *testing.T) {
 // which sessions are one person's.
 func TestTableSealedApart(t *testing.T) {
 	f := openFile(t, newPath(t))
-	table := newNotes(f, "notes")
+	table := newNotes(t, f, "notes")
 	until := later()
 	var stored [][]byte
 	for _, text := range []string{"v", "w", "v"} {
@@ -309,9 +309,9 @@ func TestTableSealedApart(t *testing.T) {
 // not be able to put his own session in the place of another's.
 func TestTableBound(t *testing.T) {
 	backend := openFile(t, newPath(t))
-	s := New(backend, [][]byte{newKey}, realm)
+	s := namespace(t, backend, realm, newKey)
 	table, other := NewTable[note](s, "notes"), NewTable[note](s, "other")
-	foreign := NewTable[note](New(backend, [][]byte{newKey}, "elsewhere"), "notes")
+	foreign := NewTable[note](namespace(t, backend, "elsewhere", newKey), "notes")
 	id := mustCreate(t, table, "mine")
 	stored := mustGet(t, backend, table.key(id))
 
@@ -352,7 +352,9 @@ func TestTableBound(t *testing.T) {
 func TestTableKeyRotation(t *testing.T) {
 	ctx := t.Context()
 	backend := openFile(t, newPath(t))
-	with := func(keys ...[]byte) *Table[note] { return NewTable[note](New(backend, keys, realm), "notes") }
+	with := func(keys ...[]byte) *Table[note] {
+		return NewTable[note](namespace(t, backend, realm, keys...), "notes")
+	}
 	before, during, after := with(oldKey), with(newKey, oldKey), with(newKey)
 
 	id := mustCreate(t, before, "old")
@@ -394,8 +396,8 @@ func TestTableKeyRotation(t *testing.T) {
 func TestTableRealms(t *testing.T) {
 	backend := openFile(t, newPath(t))
 	keys := [][]byte{newKey}
-	demo := NewTable[note](New(backend, keys, "http://localhost:9011"), "notes")
-	bank := NewTable[note](New(backend, keys, "https://login.example.com"), "notes")
+	demo := NewTable[note](namespace(t, backend, "http://localhost:9011", keys...), "notes")
+	bank := NewTable[note](namespace(t, backend, "https://login.example.com", keys...), "notes")
 	id := mustCreate(t, demo, "demo")
 	wantNoNote(t, bank, id)
 	want := note{Text: "real", Until: later().UTC().Round(0)}
@@ -409,7 +411,7 @@ func TestTableRealms(t *testing.T) {
 }
 
 func TestTableWatch(t *testing.T) {
-	table := newNotes(openFile(t, newPath(t)), "notes")
+	table := newNotes(t, openFile(t, newPath(t)), "notes")
 	id := mustCreate(t, table, "")
 	ch := table.Watch(t.Context(), id)
 	wantTick(t, ch, "at the start")
@@ -430,7 +432,7 @@ func TestTableWatch(t *testing.T) {
 func TestTableBackendErrors(t *testing.T) {
 	ctx := t.Context()
 	f := openFile(t, newPath(t))
-	table := newNotes(f, "notes")
+	table := newNotes(t, f, "notes")
 	id := mustCreate(t, table, "")
 	if err := f.Close(); err != nil {
 		t.Fatalf("Close: %v", err)
@@ -456,7 +458,7 @@ func (strange) KeepUntil() time.Time { return later() }
 func TestTableJSONErrors(t *testing.T) {
 	ctx := t.Context()
 	backend := &counting{Backend: openFile(t, newPath(t))}
-	s := New(backend, [][]byte{newKey}, realm)
+	s := namespace(t, backend, realm, newKey)
 	table := NewTable[strange](s, "notes")
 	if err := table.CreateAs(ctx, "id", strange{func() {}}); err == nil {
 		t.Error("CreateAs of what is no JSON: no error")
@@ -486,7 +488,7 @@ type shaped struct{ Any int }
 func (shaped) KeepUntil() time.Time { return later() }
 
 func TestDeriveKeys(t *testing.T) {
-	s := New(nil, [][]byte{newKey, oldKey}, realm)
+	s := namespace(t, nil, realm, newKey, oldKey)
 	cookie, again, other := s.DeriveKeys("cookie"), s.DeriveKeys("cookie"), s.DeriveKeys("other")
 	if len(cookie) != 2 || len(cookie[0]) != 32 || len(cookie[1]) != 32 {
 		t.Fatalf("DeriveKeys = %x, want two keys of 32 bytes", cookie)
@@ -494,7 +496,7 @@ func TestDeriveKeys(t *testing.T) {
 	if !slices.EqualFunc(cookie, again, bytes.Equal) {
 		t.Errorf("DeriveKeys = %x, then %x; want the same: a restart must log nobody out", cookie, again)
 	}
-	if rotated := New(nil, [][]byte{oldKey}, realm).DeriveKeys("cookie"); !bytes.Equal(cookie[1], rotated[0]) {
+	if rotated := namespace(t, nil, realm, oldKey).DeriveKeys("cookie"); !bytes.Equal(cookie[1], rotated[0]) {
 		t.Error("the keys are not in the order of the Store's")
 	}
 	all := append(slices.Clone(cookie), other...)
@@ -508,8 +510,8 @@ func TestDeriveKeys(t *testing.T) {
 	}
 }
 
-func newNotes(b Backend, name string) *Table[note] {
-	return NewTable[note](New(b, [][]byte{newKey}, realm), name)
+func newNotes(t testing.TB, b Backend, name string) *Table[note] {
+	return NewTable[note](namespace(t, b, realm, newKey), name)
 }
 
 func mustCreate(t testing.TB, table *Table[note], text string) (id string) {
@@ -575,7 +577,7 @@ func wantOneWinner(t *testing.T, errs []error, loser error) {
 }
 
 func BenchmarkTableGet(b *testing.B) {
-	table := newNotes(openFile(b, newPath(b)), "notes")
+	table := newNotes(b, openFile(b, newPath(b)), "notes")
 	id := mustCreate(b, table, strings.Repeat("x", 512))
 	for b.Loop() {
 		if _, err := table.Get(b.Context(), id); err != nil {
@@ -588,11 +590,21 @@ func BenchmarkTableGet(b *testing.B) {
 func BenchmarkTableUpdate(b *testing.B) {
 	for _, writers := range []int{1, 128} {
 		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
-			table := newNotes(openFile(b, newPath(b)), "notes")
+			table := newNotes(b, openFile(b, newPath(b)), "notes")
 			runParallel(b, writers, func(int) func() {
 				id := mustCreate(b, table, strings.Repeat("x", 512))
 				return func() { mustUpdate(b, table, id, func(n *note) { n.Count++ }) }
 			})
 		})
 	}
+}
+
+// namespace returns a part of the store in a backend.
+func namespace(t testing.TB, backend Backend, name string, keys ...[]byte) *Store {
+	t.Helper()
+	s, err := New(context.Background(), backend, keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Namespace(name)
 }

@@ -1,4 +1,4 @@
-package devicegrant
+package browser
 
 import "testing"
 

@@ -1,0 +1,44 @@
+// Package browser says what an HTTP request tells about the browser that sent
+// it: its name, its address behind trusted proxies, and whether two browsers
+// are on the same network.
+package browser
+
+import (
+	"log/slog"
+	"net/http"
+	"strings"
+)
+
+// maxAgent is how many bytes of a User-Agent header are kept. Real ones are
+// shorter.
+const maxAgent = 400
+
+// Browser describes the browser that sent a request. All of it is claimed by
+// the browser or by whatever lies between it and us, so none of it is proof.
+type Browser struct {
+	Agent string // the User-Agent header, at most 400 bytes
+	Addr  string // the IP address, empty if unknown
+	// Relayed reports that the request passed through more hops than Addr
+	// accounts for: an untrusted proxy, or a header that anyone can send. Many
+	// browsers may share such an address.
+	Relayed bool
+}
+
+// Of returns the browser that sent r.
+func (p Proxies) Of(r *http.Request) Browser {
+	agent := r.UserAgent()
+	if len(agent) > maxAgent {
+		agent = agent[:maxAgent]
+	}
+	addr, relayed := p.Addr(r)
+	b := Browser{Agent: strings.ToValidUTF8(agent, ""), Relayed: relayed}
+	if addr.IsValid() {
+		b.Addr = addr.String()
+	}
+	return b
+}
+
+// LogValue implements [slog.LogValuer].
+func (b Browser) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("addr", b.Addr), slog.String("agent", b.Agent))
+}
