@@ -5,32 +5,32 @@ import (
 	"encoding/hex"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"changebank/internal/browser"
 	"changebank/internal/idp"
+	"changebank/internal/store"
 )
 
-// State is how far an [Attempt] has come. The words are part of the pages and
-// of the event stream.
+// State is how far an [Attempt] has come. Pages and event streams use these
+// words.
 type State string
 
 const (
-	Waiting   State = "waiting"   // for a phone to open the code
+	Waiting   State = "waiting"   // no phone has opened the code yet
 	Opened    State = "opened"    // a person is looking at the question
-	Number    State = "number"    // the person said yes; the laptop must type the number that the phone shows
-	Yes       State = "yes"       // the person said yes, and the number was right if one was asked: tokens may be fetched
-	Approved  State = "approved"  // the tokens are here and are that person's
+	Number    State = "number"    // the person approved; the laptop must type the number that the phone shows
+	Yes       State = "yes"       // the person approved, and the number was right if one was asked for: redemption may begin
+	Approved  State = "approved"  // the tokens are that person's, and a pending session waits for the laptop
 	Claimed   State = "claimed"   // the laptop has its session
-	Denied    State = "denied"    // the person said no
-	Expired   State = "expired"   // nobody was quick enough
-	Cancelled State = "cancelled" // the laptop gave up, or logged in another way
+	Denied    State = "denied"    // the person, or the provider's page, denied
+	Expired   State = "expired"   // time ran out
+	Cancelled State = "cancelled" // the laptop cancelled, or logged in another way
 	Failed    State = "failed"    // Attempt.Reason says why
 )
 
-// next is every step that an attempt can take. From Waiting straight to
-// Approved or Denied goes only an attempt that is OnTheirPage.
+// next has every transition. Waiting leads straight to Approved or Denied only
+// with a ProviderPage.
 var next = map[State][]State{
 	Waiting:  {Opened, Approved, Denied, Cancelled, Expired, Failed},
 	Opened:   {Number, Yes, Denied, Cancelled, Expired, Failed},
@@ -39,91 +39,95 @@ var next = map[State][]State{
 	Approved: {Claimed, Denied, Cancelled, Expired, Failed},
 }
 
-// Ended reports whether nothing can follow.
+// Ended reports whether no transition leads on.
 func (s State) Ended() bool { return len(next[s]) == 0 }
 
-// Reason says why an attempt failed, or what it lacked when it expired.
+// Answered reports whether the person approved on our page and the attempt has
+// not ended.
+func (s State) Answered() bool { return s == Number || s == Yes || s == Approved }
+
+// Reason says why an attempt failed, or what was missing when it expired.
 type Reason string
 
 const (
-	ReasonRefused     Reason = "refused"      // the provider would not let the laptop in
-	ReasonClient      Reason = "client"       // the provider refused this application: its settings do not fit
-	ReasonGone        Reason = "code gone"    // the provider no longer knew the code
-	ReasonOtherPerson Reason = "other person" // the tokens are not those of the person who said yes
-	ReasonUnverified  Reason = "unverified"   // the tokens are nobody's that we can tell
-	ReasonNumber      Reason = "wrong number" // the laptop typed another number than the phone showed, too often
-	ReasonMoved       Reason = "moved"        // the laptop's page came from another network after the yes
-	ReasonUnfinished  Reason = "unfinished"   // of Expired: the person had said yes in time
+	ReasonRefused      Reason = "refused"       // the provider refused the tokens
+	ReasonClient       Reason = "client"        // the provider refused this application: its settings are wrong
+	ReasonCodeGone     Reason = "code gone"     // the provider no longer knows the code
+	ReasonOtherPerson  Reason = "other person"  // the tokens belong to someone other than the approver
+	ReasonUnverified   Reason = "unverified"    // the tokens could not be verified
+	ReasonNumber       Reason = "wrong number"  // the laptop typed a wrong number too often
+	ReasonMoved        Reason = "moved"         // another browser, or another network, showed the laptop's cookie after the approval
+	ReasonLoggedOut    Reason = "logged out"    // the session that approved was logged out
+	ReasonSessionEnded Reason = "session ended" // the pending session was ended before the claim
+	ReasonUnfinished   Reason = "unfinished"    // with Expired: the person had approved in time
 )
 
-// Attempt is one QR login, as its pages may see it: without its secrets.
+// Approval is what became of the call that passes an approval on to the
+// provider.
+type Approval string
+
+const (
+	ApprovalSent      Approval = "sent"       // on its way, or lost in a crash
+	ApprovalSentAgain Approval = "sent again" // more than once: a refusal may mean that an earlier one got through
+	ApprovalConfirmed Approval = "confirmed"
+	ApprovalRefused   Approval = "refused" // FallbackURL is the only way on
+	ApprovalUnknown   Approval = "unknown" // the provider did not answer; it may have heard
+)
+
+// Answered reports whether the provider has answered, so that sending the
+// approval again is pointless.
+func (a Approval) Answered() bool { return a == ApprovalConfirmed || a == ApprovalRefused }
+
+// Attempt is one QR login as its pages may see it: without its secrets.
 type Attempt struct {
-	ID  string `json:"-"` // known to the laptop's session only
-	Ref string // a name for it in logs and forms; no secret
+	ID  string `json:"-"` // secret: its holder is treated as the laptop
+	Ref string // public name in forms and logs
 
 	State  State
 	Reason Reason // of Failed, and of Expired if there is one
-	Silent bool   // the provider did not answer when it was asked last
-	Heard  bool   // of Number and Yes: the provider has answered the yes
-	// Continue, of Number and Yes, is the provider's own page for the code, where the
-	// person can go on after a yes that the provider did not take: if Heard it
-	// has refused it, and this is the only way on. What is approved there
-	// counts for nobody but the person who said yes here.
-	Continue string
 
-	UserCode         string // exactly as the provider wrote it
+	Approval Approval // empty before the person approved
+	// FallbackURL is the provider's own page for the code, where the person can
+	// continue when the provider has not taken the approval. What is approved
+	// there still counts only for the person who approved here.
+	FallbackURL  string
+	ProviderDown bool // the last poll failed or had no usable answer
+
+	UserCode         string // exactly as the provider issued it
 	URI, URIComplete string
-	OnTheirPage      bool // the provider's own page asks the person: we hear of the end only
+	ProviderPage     bool // the provider's own page asks the person, and we learn of the end only
 
-	Laptop browser.Browser
-	Phone  browser.Browser
-	Person idp.Person // who opened it first, and from the yes on who said yes
-	Second bool       // another person opened it, too
-	Far    bool       // laptop and phone are not known to be in the same network
-	Tries  int        // wrong numbers typed
+	Laptop           browser.Browser // until the approval: as last seen; then: as shown to the person
+	Phone            browser.Browser
+	Person           idp.Person // who opened it first, and from the approval on who approved
+	OpenedByOthers   bool       // more than one person opened it
+	DifferentNetwork bool       // the laptop and the phone are not known to be on the same network
+	Tries            int        // wrong numbers typed
 
 	Started, Expires time.Time
+}
+
+// Fingerprint names the question that is asked about the attempt: the attempt,
+// and the laptop as shown. An approval counts only for what was shown.
+func (a Attempt) Fingerprint() string {
+	sum := sha256.Sum256([]byte(a.Laptop.Agent + "\n" + a.Laptop.Addr))
+	return a.Ref + "-" + hex.EncodeToString(sum[:6])
 }
 
 // record is an Attempt as it is stored.
 type record struct {
 	Attempt
-	Number string // of State Number: four digits, for the phone's screen and the laptop's keyboard only
-	Device idp.DeviceCode
-	Tokens idp.Tokens // from their redemption to the claim
+	Shown   []browser.Browser // the laptop's earlier addresses, before the approval; see moveLaptop
+	Voucher string            // the session that approved; see [Sessions]
+	Number  string            // in State Number: four digits
+	Device  idp.DeviceCode
+	Tokens  idp.Tokens // from the redemption until Approved, when the session has them
+	Session string     // the ID of the laptop's session, chosen at the redemption
 
-	// Who may ask the token endpoint is decided by compare-and-set: nobody does
-	// before Due or while the Lease of another lasts, and whoever does takes
-	// the next Turn. An answer that comes back in a later turn counts for nothing.
-	Yeses      int // how often the person said it
-	Due, Lease time.Time
-	Turn       int
-	Polled     time.Time
-	Backoff    time.Duration // the last wait, while the provider is in trouble
-
-	Session string // the session that claimed it
+	Lease   store.Lease   // of the poller
+	Due     time.Time     // the earliest time of the next poll
+	Backoff time.Duration // the last wait, while the provider is in trouble
 }
-
-// pollable reports whether the token endpoint may be asked: on our page once
-// the person has said yes there, since no other approval counts; on the
-// provider's page all the time.
-func (r *record) pollable() bool {
-	return r.State == Yes || r.OnTheirPage && r.State == Waiting
-}
-
-// saidYes reports whether the person has said yes and the laptop is not through.
-func (r *record) saidYes() bool { return r.State == Number || r.State == Yes || r.State == Approved }
-
-// Shown names the question that is asked about the attempt: which attempt it
-// is, and what is said of the laptop. A yes counts only for what was shown.
-func (a Attempt) Shown() string {
-	sum := sha256.Sum256([]byte(a.Laptop.Agent + "\n" + a.Laptop.Addr))
-	return a.Ref + "-" + hex.EncodeToString(sum[:6])
-}
-
-// refused reports whether the provider did not take the yes, so that the person
-// has to go on at its own page: that may take long, or never happen.
-func (r *record) refused() bool { return r.Heard && r.Continue != "" }
 
 // keepEnded is how long the laptop's page can tell how the last attempt ended.
 const keepEnded = time.Hour
@@ -131,57 +135,99 @@ const keepEnded = time.Hour
 // KeepUntil implements [store.Record].
 func (r record) KeepUntil() time.Time { return r.Expires.Add(keepEnded) }
 
-// errStep says that the attempt is not where this step begins.
-var errStep = errors.New("devicegrant: no such step from here")
+// seen returns what pages may see.
+func (r record) seen(id string) Attempt {
+	r.ID = id
+	return r.Attempt
+}
 
-// to takes a step, and forgets the secrets that are of no use after it.
+// errTransition says that the attempt is not in a state where this begins.
+var errTransition = errors.New("devicegrant: no such transition")
+
+// to moves the attempt to a state, and drops the secrets that nothing needs
+// there.
 func (r *record) to(s State) error {
 	if !slices.Contains(next[r.State], s) {
-		return errStep
+		return errTransition
 	}
 	r.State = s
-	r.Silent = false
+	r.ProviderDown = false
 	if s != Number {
 		r.Number = ""
 	}
-	if s.Ended() {
+	if s == Approved || s.Ended() {
 		r.Tokens = idp.Tokens{}
 		r.Device.Device = ""
 	}
 	return nil
 }
 
-// expire ends r if its time is over: our own clock does that, whatever the
+func (r *record) fail(reason Reason) error {
+	err := r.to(Failed)
+	if err == nil {
+		r.Reason = reason
+	}
+	return err
+}
+
+// expire ends the attempt if its time is over by our own clock, whatever the
 // provider says later.
 func (r *record) expire(now time.Time) {
 	if r.State.Ended() || now.Before(r.Expires) {
 		return
 	}
-	if r.saidYes() {
+	if r.State.Answered() {
 		r.Reason = ReasonUnfinished
 	}
-	_ = r.to(Expired) // possible from every state that is not an end
+	_ = r.to(Expired) // allowed from every state that is not an end
 }
 
-// codeRecord finds an attempt by its user code.
-type codeRecord struct {
-	Attempt string
-	Until   time.Time
+// pollable reports whether the token endpoint may be asked: with our page after
+// the approval there, since no other counts; with the provider's page always.
+func (r *record) pollable() bool {
+	return r.State == Yes || r.ProviderPage && r.State == Waiting
 }
 
-// KeepUntil implements [store.Record].
-func (c codeRecord) KeepUntil() time.Time { return c.Until }
+// maxShown is how many of the laptop's earlier addresses are remembered.
+const maxShown = 4
 
-// Fold returns a user code as people may type it: in any case, with dashes or
-// spaces or without (RFC 8628, section 6.1).
-func Fold(userCode string) string {
-	return strings.Map(func(c rune) rune {
-		switch {
-		case 'a' <= c && c <= 'z':
-			return c - 'a' + 'A'
-		case 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-			return c
+// moveLaptop notes that the laptop's cookie came from another browser or
+// address before the approval. Each address was, or may have been, on the
+// question, so each of them must be near the phone.
+func (r *record) moveLaptop(laptop browser.Browser) {
+	seen := slices.ContainsFunc(r.Shown, func(b browser.Browser) bool { return b.Addr == r.Laptop.Addr })
+	if r.Laptop.Addr != laptop.Addr && !seen {
+		r.Shown = append(r.Shown, browser.Browser{Addr: r.Laptop.Addr, Relayed: r.Laptop.Relayed})
+	}
+	if len(r.Shown) > maxShown {
+		// An address that was dropped counts as one that is near to nothing.
+		r.Shown = append([]browser.Browser{{}}, r.Shown[len(r.Shown)-maxShown+1:]...)
+	}
+	r.Laptop = laptop
+}
+
+// near reports whether the phone is known to be on the same network as every
+// address that the laptop has had.
+func (r *record) near(phone browser.Browser, local bool) bool {
+	for _, laptop := range append(slices.Clone(r.Shown), r.Laptop) {
+		if !browser.Near(laptop, phone, local) {
+			return false
 		}
-		return -1
-	}, userCode)
+	}
+	return true
+}
+
+// isLaptop reports whether b may be the laptop that the approval was given
+// about: it has the same User-Agent, and one of the addresses that were shown
+// or one on their networks.
+func (r *record) isLaptop(b browser.Browser, local bool) bool {
+	if b.Agent != r.Laptop.Agent {
+		return false
+	}
+	if b.Addr == r.Laptop.Addr {
+		return true
+	}
+	return slices.ContainsFunc(append(slices.Clone(r.Shown), r.Laptop), func(shown browser.Browser) bool {
+		return shown.Addr != "" && shown.Addr == b.Addr || browser.Near(shown, b, local)
+	})
 }

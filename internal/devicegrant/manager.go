@@ -1,24 +1,15 @@
-// Package devicegrant is the QR login: who started an attempt, who opened it,
-// who said what, who may ask the provider for the tokens, and who gets them.
-//
-// It stands on RFC 8628 and adds what that leaves open: the verification page
-// is ours, so only a person who said yes there lets a laptop in, and only as
-// that person.
 package devicegrant
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"iter"
 	"log/slog"
-	"net/url"
-	"strings"
 	"sync"
 	"time"
 
 	"changebank/internal/browser"
 	"changebank/internal/idp"
+	"changebank/internal/limit"
 	"changebank/internal/store"
 )
 
@@ -26,80 +17,126 @@ var (
 	// ErrNone says that there is no such attempt.
 	ErrNone = errors.New("devicegrant: no such attempt")
 	// ErrUnknownCode says that no attempt of ours has this user code. The
-	// provider may know it nevertheless: its device endpoint lets anybody
-	// start a code in our name, and such a code is not to be approved.
+	// provider may know it all the same, because anyone can start a code at its
+	// device endpoint in our name. Such a code must not be approved.
 	ErrUnknownCode = errors.New("devicegrant: unknown user code")
-	// ErrOtherPerson says that another person has opened this attempt.
-	ErrOtherPerson = errors.New("devicegrant: another person has opened this attempt")
-	// ErrChanged says that the answer was given to another attempt than the one
-	// that this user code now stands for.
-	ErrChanged = errors.New("devicegrant: the code stands for another attempt")
-	// ErrSilent says that the provider did not take the yes; it may have
-	// heard it, and saying yes again does no harm.
-	ErrSilent = errors.New("devicegrant: the provider did not answer")
-	// ErrTheirPage says that the provider's own page asks about this code.
-	ErrTheirPage = errors.New("devicegrant: the code is answered at the provider's page")
-	// ErrStrayPage says that the provider sends phones to a page that looks like
-	// ours, but at another address than ours.
-	ErrStrayPage = errors.New("devicegrant: the verification URI is ours at another address")
+	// ErrOtherPerson says that the attempt belongs to another person.
+	ErrOtherPerson = errors.New("devicegrant: another person has this attempt")
+	// ErrTooLate says that the code has expired for people who had not opened it
+	// in time.
+	ErrTooLate = errors.New("devicegrant: the code was not opened in time")
+	// ErrChanged says that the person answered another question than the one
+	// that this user code asks now.
+	ErrChanged = errors.New("devicegrant: the question has changed")
+	// ErrNoAnswer says that the provider did not answer the approval. It may
+	// have heard, and approving again does no harm.
+	ErrNoAnswer = errors.New("devicegrant: the provider did not answer the approval")
+	// ErrProviderPage says that the provider's own page asks about this code.
+	ErrProviderPage = errors.New("devicegrant: the provider's own page asks about the code")
+	// ErrStrayPage says that the verification URI looks like our page, but at
+	// another address.
+	ErrStrayPage = errors.New("devicegrant: the verification URI is our page at another address")
 	// ErrNotApproved says that there is nothing to claim.
 	ErrNotApproved = errors.New("devicegrant: not approved")
+	// ErrClaimed says that the session was claimed and used before.
+	ErrClaimed = errors.New("devicegrant: claimed already")
+	// ErrWrongNumber says that the number is not the one on the phone, and that
+	// the laptop may try again.
+	ErrWrongNumber = errors.New("devicegrant: wrong number")
+	// ErrNoNumber says that a number is always required, but the provider's own
+	// page, which shows none, asks the person.
+	ErrNoNumber = errors.New("devicegrant: the provider's own page shows no number")
 )
 
-// claimWindow is how long an approved attempt waits for its laptop.
-const claimWindow = 2 * time.Minute
+// When the laptop must type a number that the phone shows (RFC 10027, section
+// 6.1.16). It makes a QR code that was mailed to a victim worthless to a sender
+// who cannot also get the number from the victim.
+const (
+	NumberAuto   = "auto" // unless both are known to be on the same network
+	NumberAlways = "always"
+	NumberNever  = "never"
+)
 
-// Provider is what an attempt needs of the identity provider. *[idp.Client] is
-// one.
+// Provider is what an attempt needs of the identity provider. *[idp.Client]
+// implements it.
 type Provider interface {
 	StartDevice(context.Context) (idp.DeviceCode, error)
 	ApproveDevice(ctx context.Context, userCode, access string) error
 	PollDevice(ctx context.Context, deviceCode string) (idp.Tokens, error)
 	Verify(ctx context.Context, tokens idp.Tokens, nonce string) (idp.Person, error)
-	Revoke(context.Context, idp.Tokens) error
+	Revoke(idp.Tokens) // returns at once
 	// DevicePage returns the provider's own page for a user code, or "".
 	DevicePage(userCode, access string) string
 	// Owns reports whether a page is the provider's.
 	Owns(uri string) bool
 }
 
-var _ Provider = (*idp.Client)(nil)
+// Sessions is what an attempt needs of the sessions. *session.Manager
+// implements it.
+type Sessions interface {
+	// Vouched reports whether the session that voucher names is still logged in
+	// as person, and that nobody has logged out all the person's other sessions
+	// since the voucher was made.
+	Vouched(ctx context.Context, person idp.Person, voucher string) (bool, error)
+	// CreatePending makes the session that the laptop will claim. It can be
+	// repeated with the same id. False: the voucher no longer holds, or the
+	// session was ended before; then none is left. An empty voucher always holds.
+	CreatePending(ctx context.Context, id string, person idp.Person, tokens idp.Tokens, laptop browser.Browser, voucher string) (bool, error)
+	// Activate makes the pending session live. It is true again, for a moment
+	// and for the same browser, as long as the session is unused. False: it was
+	// ended, or used.
+	Activate(ctx context.Context, id string, laptop browser.Browser) (bool, error)
+	// Discard ends a session that no browser has used, if there is one, and
+	// revokes its tokens.
+	Discard(ctx context.Context, id string) error
+}
+
+// Limits say how often things may happen (RFC 10027, section 6.1.11).
+type Limits struct {
+	CodesPerAddress int // new codes in ten minutes, from one IPv4 address or IPv6 /64
+	Live            int // attempts of this process that have not ended
+	WrongCodes      int // unknown user codes, by one person in ten minutes
+	WrongNumbers    int // for one attempt
+}
 
 // Config is what a [Manager] needs.
 type Config struct {
 	Provider Provider
+	Sessions Sessions
 	Store    *store.Store
-	// VerificationURI is our page for phones: what a provider that lets an
-	// application have one gives out as its verification URI.
+	// VerificationURI is our page for phones, which a provider that lets an
+	// application choose gives out as its verification URI.
 	VerificationURI string
 	// Local says that browsers reach the application on this machine or in a
-	// private network, so that private addresses tell who is near whom.
+	// private network, so that private addresses show who is near whom.
 	Local bool
 	// ConfirmNumber is [NumberAuto], [NumberAlways] or [NumberNever].
 	ConfirmNumber string
 	Limits        Limits
-	// CodeLifetime is how long a code waits to be opened. Who has opened it may
-	// read and answer until the provider's own time is up.
+	// CodeLifetime is how long a code waits to be opened. The person who opened
+	// it in time may answer until it expires at the provider.
 	CodeLifetime time.Duration
 	Log          *slog.Logger
 }
 
-// Manager has the attempts.
+// Manager runs the attempts of one process. Any number of processes may share
+// a store.
 type Manager struct {
 	cfg      Config
 	log      *slog.Logger
 	attempts *store.Table[record]
 	codes    *store.Table[codeRecord] // by folded user code
-	limits   *limits
+	limiter  *limit.Limiter
+	live     *liveAttempts
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 
 	mu      sync.Mutex
-	pollers map[string]time.Time // attempts that a goroutine here redeems, and when somebody last looked
+	pollers map[string]time.Time // attempts with a goroutine here, and when somebody last looked
 
-	warnOnce sync.Once // that phishing has it easier on the provider's page
+	warnOnce sync.Once // about the provider's own page
 }
 
 // New returns a Manager. Its owner must Close it.
@@ -107,18 +144,19 @@ func New(cfg Config) *Manager {
 	ctx, stop := context.WithCancel(context.Background())
 	return &Manager{
 		cfg:      cfg,
-		limits:   newLimits(cfg.Limits),
 		log:      cfg.Log,
 		attempts: store.NewTable[record](cfg.Store, "attempts"),
 		codes:    store.NewTable[codeRecord](cfg.Store, "user codes"),
+		limiter:  limit.New(cfg.Store),
+		live:     &liveAttempts{most: cfg.Limits.Live, until: make(map[string]time.Time)},
 		ctx:      ctx,
 		stop:     stop,
 		pollers:  make(map[string]time.Time),
 	}
 }
 
-// Close ends the polling and waits for it. An attempt that is not through goes
-// on with the next watcher, in this process's successor for example.
+// Close ends the polling and waits for polls in flight. Another process, or the
+// next one, continues with each attempt when its laptop looks again.
 func (m *Manager) Close() {
 	m.mu.Lock()
 	m.stop() // from here on nothing new is started
@@ -126,169 +164,50 @@ func (m *Manager) Close() {
 	m.wg.Wait()
 }
 
-// Start begins an attempt for a laptop. Its ID belongs into the laptop's
-// session: who knows it can claim the login. session names that browser to the
-// limits; a [TooManyError] says that one is reached.
-func (m *Manager) Start(ctx context.Context, laptop browser.Browser, session string) (Attempt, error) {
-	place, tooMany := m.limits.start(laptop.Addr, session)
-	if tooMany != nil {
-		m.log.Warn("qr login", "step", "refused", "rule", tooMany.Rule, "laptop", laptop, "wait", tooMany.Wait)
-		return Attempt{}, tooMany
-	}
-	var a Attempt
-	err := store.ErrExists
-	for tries := 0; errors.Is(err, store.ErrExists) && tries < 5; tries++ {
-		a, err = m.start(ctx, laptop) // again if its user code is that of another attempt
-	}
-	switch {
-	case errors.Is(err, idp.ErrNotReady):
-		place.giveBack() // the provider was not even asked
-	case err != nil:
-		place.free()
-	default:
-		place.take(a.ID, a.Expires)
-	}
-	return a, err
-}
-
-func (m *Manager) start(ctx context.Context, laptop browser.Browser) (Attempt, error) {
-	device, err := m.cfg.Provider.StartDevice(ctx)
-	if err != nil {
-		return Attempt{}, err
-	}
-	if Fold(device.User) == "" {
-		return Attempt{}, errors.New("devicegrant: nobody could type the user code that the provider gave")
-	}
-	onTheirPage, err := m.onTheirPage(device.URI)
-	if err != nil {
-		return Attempt{}, err
-	}
-	if onTheirPage && m.cfg.ConfirmNumber == NumberAlways {
-		return Attempt{}, ErrNoNumber
-	}
-	now := time.Now()
-	r := record{
-		Attempt: Attempt{
-			Ref:         rand.Text()[:8],
-			State:       Waiting,
-			UserCode:    device.User,
-			URI:         device.URI,
-			URIComplete: device.URIComplete,
-			OnTheirPage: onTheirPage,
-			Laptop:      laptop,
-			Started:     now,
-			Expires:     earlier(now.Add(m.cfg.CodeLifetime), device.Expires),
-		},
-		Device: device,
-	}
-	if onTheirPage {
-		r.Expires = device.Expires // nobody tells us when it is opened
-		r.Polled = now             // the first poll comes after one interval
-		r.Due = r.earliest()
-	}
-	id, err := m.attempts.Create(ctx, r)
-	if err != nil {
-		return Attempt{}, err
-	}
-	err = m.codes.CreateAs(ctx, Fold(device.User), codeRecord{id, device.Expires.Add(keepEnded)})
-	if err != nil {
-		_, _ = m.attempts.Delete(ctx, id) // nobody knows it yet; if it stays, it is forgotten in time
-		return Attempt{}, err
-	}
-	m.logStep("started", r.Attempt)
-	return r.seen(id), nil
-}
-
-// onTheirPage reports whether the verification URI is the provider's own page.
-// Ours at another address is an error: a tunnel that has changed its name,
-// where the phone would find nobody, or a slip in the provider's settings.
-func (m *Manager) onTheirPage(uri string) (bool, error) {
-	if uri == m.cfg.VerificationURI {
-		return false, nil
-	}
-	theirs, err := url.Parse(uri)
-	if err != nil {
-		return false, ErrStrayPage
-	}
-	ours, err := url.Parse(m.cfg.VerificationURI)
-	if err != nil {
-		return false, err
-	}
-	looksLikeOurs := strings.EqualFold(theirs.Hostname(), ours.Hostname()) ||
-		strings.EqualFold(strings.TrimRight(theirs.Path, "/"), ours.Path)
-	if looksLikeOurs && !m.cfg.Provider.Owns(uri) {
-		return false, ErrStrayPage
-	}
-	m.warnOnce.Do(func() {
-		m.log.Warn("people say yes on the provider's own page, which shows them nothing of the laptop that asks; "+
-			"if the provider allows it, have its verification URI be ours", "theirs", uri, "ours", m.cfg.VerificationURI)
-	})
-	return true, nil
-}
-
-// Get returns an attempt as it is now, or [ErrNone].
-func (m *Manager) Get(ctx context.Context, id string) (Attempt, error) {
-	r, err := m.attempts.Get(ctx, id)
-	if errors.Is(err, store.ErrNotFound) {
-		return Attempt{}, ErrNone
-	}
+// Refresh returns the attempt as it is now, or [ErrNone]. It ends the attempt
+// if its time is over, and makes sure that a goroutine here continues with it.
+func (m *Manager) Refresh(ctx context.Context, id string) (Attempt, error) {
+	r, err := m.get(ctx, id)
 	if err != nil {
 		return Attempt{}, err
 	}
 	if !r.State.Ended() && !time.Now().Before(r.Expires) {
-		// Written down, so that everybody hears of it, and logged once.
 		return m.update(ctx, id, func(*record) error { return nil })
 	}
 	if r.pollable() || r.State == Approved {
-		m.redeem(id) // in place of a process that died, too
+		m.redeem(id)
 	}
 	return r.seen(id), nil
 }
 
-// Watch yields the attempt as it is now, and again whenever that changes,
-// until it has ended or ctx does.
-func (m *Manager) Watch(ctx context.Context, id string) iter.Seq2[Attempt, error] {
-	return func(yield func(Attempt, error) bool) {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		ticks := m.attempts.Watch(ctx, id)
-		over := time.NewTimer(0)
-		defer over.Stop()
-		var last Attempt
-		for {
-			select {
-			case _, open := <-ticks:
-				if !open {
-					return
-				}
-			case <-over.C:
-			}
-			a, err := m.Get(ctx, id)
-			if ctx.Err() != nil {
-				return
-			}
-			if err != nil {
-				yield(Attempt{}, err)
-				return
-			}
-			if a.State != last.State || a.Silent != last.Silent || a.Continue != last.Continue || !a.Expires.Equal(last.Expires) {
-				if !yield(a, nil) || a.State.Ended() {
-					return
-				}
-				last = a
-			}
-			wait := time.Until(a.Expires)
-			if a.OnTheirPage || a.Continue != "" {
-				wait = min(wait, lookEvery) // to be seen looking
-			}
-			over.Reset(wait)
-		}
-	}
+// Watch returns a channel that ticks at once, and whenever the attempt may have
+// changed; [Manager.Refresh] tells. Ticks that nobody has taken yet are merged.
+// The channel is closed when ctx ends.
+func (m *Manager) Watch(ctx context.Context, id string) <-chan struct{} {
+	return m.attempts.Watch(ctx, id)
 }
 
-// update changes an attempt whose time, if over, has been called first. It
-// logs the step that the attempt took, and revokes its tokens if it ended
-// without being claimed.
+// RefreshWithin returns how long an open page may rely on [Manager.Watch]
+// before it must refresh: until the attempt expires, or shorter where polling
+// depends on somebody looking.
+func (a Attempt) RefreshWithin() time.Duration {
+	wait := time.Until(a.Expires)
+	if a.ProviderPage || a.FallbackURL != "" {
+		wait = min(wait, lookEvery)
+	}
+	return max(wait, 0)
+}
+
+func (m *Manager) get(ctx context.Context, id string) (record, error) {
+	r, err := m.attempts.Get(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		err = ErrNone
+	}
+	return r, err
+}
+
+// update changes an attempt after expiring it if its time is over. It logs the
+// transition, and cleans up after an attempt that ended unclaimed.
 func (m *Manager) update(ctx context.Context, id string, change func(*record) error) (Attempt, error) {
 	var before record
 	r, err := m.attempts.Update(ctx, id, func(r *record) error {
@@ -303,23 +222,50 @@ func (m *Manager) update(ctx context.Context, id string, change func(*record) er
 		return Attempt{}, err
 	}
 	if r.State != before.State {
-		m.logStep(stepNames[r.State], r.Attempt)
-		m.limits.moved(id, r)
+		m.logStep(string(r.State), r.Attempt)
+		if r.State.Ended() {
+			m.live.remove(r.Ref)
+		}
 		if r.State.Ended() && r.State != Claimed {
-			m.revoke(before.Tokens)
+			m.cfg.Provider.Revoke(before.Tokens)
+			m.discard(ctx, r)
 		}
 	}
 	return r.seen(id), nil
 }
 
-// stepNames are the log's words for the state that a step leads to.
-var stepNames = map[State]string{
-	Opened: "opened", Number: "number shown", Yes: "yes", Approved: "approved", Claimed: "claimed",
-	Denied: "no", Expired: "expired", Cancelled: "cancelled", Failed: "failed",
+// discard ends the session of an attempt that ended unclaimed. If the store
+// fails, the session expires unclaimed.
+func (m *Manager) discard(ctx context.Context, r record) {
+	if r.Session == "" {
+		return
+	}
+	if err := m.cfg.Sessions.Discard(context.WithoutCancel(ctx), r.Session); err != nil {
+		m.log.Error("pending session not ended; it expires unclaimed", "attempt", r.Ref, "err", err)
+	}
 }
 
-// logStep logs one line for a step. The reference is public; codes, numbers and
-// tokens never get here.
+// vouched reports whether the session that approved still stands for the
+// approval. If not, the attempt fails: a thief who approved on a stolen phone
+// must not get in after its owner logged that phone out.
+func (m *Manager) vouched(ctx context.Context, id string, r record) (bool, error) {
+	if r.ProviderPage {
+		return true, nil // nobody approved on our page
+	}
+	ok, err := m.cfg.Sessions.Vouched(ctx, r.Person, r.Voucher)
+	if ok || err != nil {
+		return ok, err
+	}
+	_, err = m.update(ctx, id, func(now *record) error {
+		if !now.State.Answered() || now.Voucher != r.Voucher {
+			return nil // the person has approved again since
+		}
+		return now.fail(ReasonLoggedOut)
+	})
+	return false, err
+}
+
+// logStep logs one line for a step. Codes, numbers and tokens never get here.
 func (m *Manager) logStep(step string, a Attempt, more ...any) {
 	args := []any{"step", step, "attempt", a.Ref, "laptop", a.Laptop}
 	if a.Phone != (browser.Browser{}) {
@@ -334,14 +280,7 @@ func (m *Manager) logStep(step string, a Attempt, more ...any) {
 	m.log.Info("qr login", append(args, more...)...)
 }
 
-func (r record) seen(id string) Attempt {
-	r.ID = id
-	return r.Attempt
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
+// logRefused logs that a rule refused somebody.
+func (m *Manager) logRefused(rule string, more ...any) {
+	m.log.Warn("qr login", append([]any{"step", "refused", "rule", rule}, more...)...)
 }

@@ -2,29 +2,24 @@ package devicegrant
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"time"
 
 	"changebank/internal/idp"
-	"changebank/internal/store"
 )
 
 const (
-	turn          = 15 * time.Second // how long one may speak to the provider; longer than a poll can take
-	margin        = 1.15             // on the provider's interval: an exact ticker is told to slow down
-	slowDown      = 5 * time.Second  // more from now on (RFC 8628, section 3.5)
-	maxInterval   = time.Minute
-	maxBackoff    = time.Minute
+	leaseDuration = 15 * time.Second // of a poll: longer than the provider's client can take
 	storeRetry    = 5 * time.Second
 	saveTries     = 5
 	saveRetry     = time.Second
-	lookEvery     = 5 * time.Second  // how often an open page shows that it is looked at
-	lookGrace     = 12 * time.Second // without a look, nobody is there
-	revokeTimeout = 5 * time.Second
+	lookEvery     = 5 * time.Second  // how often an open page shows that somebody is looking
+	lookGrace     = 12 * time.Second // after so long without a look, nobody is
 )
 
-// redeem has a goroutine fetch the tokens of an attempt, if none here does yet,
-// and remembers that somebody looks.
+// redeem makes sure that a goroutine here continues with the attempt, and notes
+// that somebody looks at it.
 func (m *Manager) redeem(id string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -44,28 +39,27 @@ func (m *Manager) redeem(id string) {
 	})
 }
 
-// watched reports whether somebody has looked at the attempt just now.
+// watched reports whether somebody has looked at the attempt recently.
 func (m *Manager) watched(id string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return time.Since(m.pollers[id]) < lookGrace
 }
 
-// redeemUntilDone takes a turn whenever one is due, until there is no more to
-// ask, and then sees to it that approved tokens are claimed or revoked in time.
-// It reads everything from the record, so it goes on where another process
-// stopped.
+// redeemUntilDone polls whenever a poll is due, and then sees to it that an
+// approved attempt is claimed or ended in time. It reads everything from the
+// record, so it continues where another process stopped.
 func (m *Manager) redeemUntilDone(ctx context.Context, id string) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ticks := m.attempts.Watch(ctx, id)
 	for ctx.Err() == nil {
-		wait, err := m.goOn(ctx, id)
+		wait, err := m.step(ctx, id)
 		switch {
 		case errors.Is(err, errDone):
 			return
 		case err != nil && ctx.Err() == nil:
-			m.log.Error("an attempt cannot be read or changed, trying again", "err", err)
+			m.log.Error("attempt not read or changed, trying again", "err", err)
 			wait = storeRetry
 		}
 		if wait > 0 {
@@ -79,16 +73,16 @@ func (m *Manager) redeemUntilDone(ctx context.Context, id string) {
 }
 
 var (
-	// errTaken says that the turn is another's.
-	errTaken = errors.New("devicegrant: somebody else's turn")
-	// errDone says that an attempt needs nobody to go on with it.
+	// errNotHolder says that this process does not hold the lease, or no longer.
+	errNotHolder = errors.New("devicegrant: another process holds the lease")
+	// errDone says that an attempt needs nobody to continue with it.
 	errDone = errors.New("devicegrant: nothing left to do")
 )
 
-// goOn does what is due, and returns how long nothing is.
-func (m *Manager) goOn(ctx context.Context, id string) (wait time.Duration, err error) {
-	r, err := m.attempts.Get(ctx, id)
-	if errors.Is(err, store.ErrNotFound) {
+// step does what is due, and returns how long nothing is.
+func (m *Manager) step(ctx context.Context, id string) (wait time.Duration, err error) {
+	r, err := m.get(ctx, id)
+	if errors.Is(err, ErrNone) {
 		return 0, errDone
 	}
 	if err != nil {
@@ -96,221 +90,145 @@ func (m *Manager) goOn(ctx context.Context, id string) (wait time.Duration, err 
 	}
 	if !r.State.Ended() && !time.Now().Before(r.Expires) {
 		_, err := m.update(ctx, id, func(*record) error { return nil })
-		return 0, skipTaken(err)
+		return 0, ignoreLost(err)
 	}
 	switch {
 	case r.State == Approved:
 		return time.Until(r.Expires), nil
 	case !r.pollable():
 		return 0, errDone
-	case (r.OnTheirPage || r.refused()) && !m.watched(id):
+	case (r.ProviderPage || r.Approval == ApprovalRefused) && !m.watched(id):
 		return 0, errDone // until somebody looks again
 	}
-	if wait := time.Until(later(r.Due, r.Lease)); wait > 0 {
+	if wait := time.Until(later(r.Due, r.Lease.Until)); wait > 0 {
 		return min(wait, time.Until(r.Expires)), nil
 	}
-	// A turn is taken to its end even if we are stopping: tokens that the
-	// provider has given out must not be lost with the answer.
-	return 0, m.takeTurn(context.WithoutCancel(ctx), id)
+	if ok, err := m.vouched(ctx, id, r); err != nil || !ok {
+		return 0, ignoreLost(err)
+	}
+	// A poll is finished even if we are stopping: tokens that the provider has
+	// given out must not be lost with the answer.
+	return 0, m.whileLeased(context.WithoutCancel(ctx), id)
 }
 
-// takeTurn asks the token endpoint once, or verifies the tokens that are here
-// already: redeeming cannot be repeated, verifying can.
-func (m *Manager) takeTurn(ctx context.Context, id string) error {
+// whileLeased takes the lease, polls once, or verifies tokens that were saved
+// before, and notes the outcome.
+func (m *Manager) whileLeased(ctx context.Context, id string) error {
 	var mine record
 	_, err := m.update(ctx, id, func(r *record) error {
 		now := time.Now()
-		if !r.pollable() || now.Before(later(r.Due, r.Lease)) {
-			return errTaken
+		if !r.pollable() || now.Before(r.Due) || !r.Lease.Take(now, leaseDuration) {
+			return errNotHolder
 		}
-		r.Turn++
-		r.Lease = now.Add(turn)
 		if r.Tokens.Access == "" {
-			r.Polled = now
+			r.Due = now.Add(r.pace())
 		}
 		mine = *r
 		return nil
 	})
 	if err != nil {
-		return skipTaken(err)
+		return ignoreLost(err)
 	}
 	if mine.Tokens.Access == "" {
 		tokens, err := m.cfg.Provider.PollDevice(ctx, mine.Device.Device)
 		if err != nil {
-			m.log.Info("the provider gave no tokens", "attempt", mine.Ref, "err", err)
-			return skipTaken(m.inTurn(ctx, id, mine, func(r *record) error { return r.notYet(err) }))
+			m.logPoll(mine, err)
+			return ignoreLost(m.asHolder(ctx, id, mine, func(r *record) error { return r.noTokens(err) }))
 		}
-		mine.Tokens = tokens
+		mine.Tokens, mine.Session = tokens, rand.Text()
 		if err := m.save(ctx, id, mine); err != nil {
-			m.revoke(tokens)
-			return skipTaken(err)
+			m.cfg.Provider.Revoke(tokens)
+			return ignoreLost(err)
 		}
 	}
-	person, err := m.cfg.Provider.Verify(ctx, mine.Tokens, "")
-	if err != nil {
-		m.log.Error("the tokens are not verified", "attempt", mine.Ref, "err", err)
-	} else if !mine.mayBeOf(person) {
-		m.log.Error("the tokens are another person's", "attempt", mine.Ref, "yes_by", mine.Person, "tokens_of", person)
-	}
-	return skipTaken(m.inTurn(ctx, id, mine, func(r *record) error { return r.verified(person, err) }))
+	return ignoreLost(m.approveLogin(ctx, id, mine))
 }
 
-// save puts the tokens of mine into the record. They cannot be had again, so a
+// save puts the tokens into the record. The provider gives them once, so a
 // store that is away for a while is waited for; an attempt that ended while the
 // answer was on its way is not.
 func (m *Manager) save(ctx context.Context, id string, mine record) error {
 	for tries := 1; ; tries++ {
-		err := m.inTurn(ctx, id, mine, func(r *record) error {
-			r.Tokens = mine.Tokens
+		err := m.asHolder(ctx, id, mine, func(r *record) error {
+			r.Tokens, r.Session = mine.Tokens, mine.Session
 			return nil
 		})
-		if skipTaken(err) == nil || tries == saveTries {
+		if ignoreLost(err) == nil || tries == saveTries {
 			return err
 		}
-		m.log.Error("tokens cannot be stored, trying again", "attempt", mine.Ref, "err", err)
+		m.log.Error("tokens not stored, trying again", "attempt", mine.Ref, "err", err)
 		time.Sleep(saveRetry)
 	}
 }
 
-// notYet decides what a poll without tokens means.
-func (r *record) notYet(cause error) error {
-	refusal, ok := errors.AsType[*idp.Error](cause)
-	if !ok {
-		refusal = new(idp.Error)
-	}
-	if !refusal.Final() {
-		r.backOff(refusal.Interval)
-		return nil
-	}
-	switch refusal.Code {
-	case idp.CodePending:
-		r.rest(0)
-	case idp.CodeSlowDown:
-		// For good (RFC 8628, section 3.5); some providers say by how much.
-		r.Device.Interval = min(max(r.Device.Interval+slowDown, refusal.Interval), maxInterval)
-		r.rest(0)
-	case idp.CodeExpired:
-		return r.to(Expired)
-	case idp.CodeDenied:
-		if r.OnTheirPage {
-			return r.to(Denied)
-		}
-		return r.fail(ReasonRefused) // we know of no no
-	default:
-		return r.fail(reasonOf(refusal))
-	}
-	return nil
-}
-
-// reasonOf says what a refusal that ends an attempt was about.
-func reasonOf(refusal *idp.Error) Reason {
+// approveLogin verifies the tokens, makes the pending session of them, and
+// approves the attempt. A crash at any point leaves an attempt with which the
+// next process does the same again.
+func (m *Manager) approveLogin(ctx context.Context, id string, mine record) error {
+	person, err := m.cfg.Provider.Verify(ctx, mine.Tokens, "")
 	switch {
-	case refusal.OfClient():
-		return ReasonClient
-	case refusal.OfCode():
-		return ReasonGone
-	}
-	return ReasonRefused
-}
-
-// verified decides what it means whom the tokens stand for.
-func (r *record) verified(person idp.Person, err error) error {
-	switch {
-	case errors.Is(err, idp.ErrInvalidToken):
-		return r.fail(ReasonUnverified)
 	case err != nil:
-		r.backOff(0)
-		return nil
-	case !r.mayBeOf(person):
-		return r.fail(ReasonOtherPerson)
+		m.log.Error("tokens not verified", "attempt", mine.Ref, "err", err)
+		return m.asHolder(ctx, id, mine, func(r *record) error { return r.notVerified(err) })
+	case !mine.mayBeOf(person):
+		m.log.Error("the tokens are another person's", "attempt", mine.Ref, "approved_by", mine.Person, "tokens_of", person)
+		return m.asHolder(ctx, id, mine, func(r *record) error { return r.fail(ReasonOtherPerson) })
 	}
-	r.Person = person
-	r.Expires = time.Now().Add(claimWindow)
-	return r.to(Approved)
-}
-
-// mayBeOf reports whether the tokens may be that person's: on our page, only
-// the person's who said yes there. Else somebody has approved the code at the
-// provider, where we do not see it: an attacker said yes here himself, and
-// mailed the provider's own link to his victim.
-func (r *record) mayBeOf(person idp.Person) bool {
-	return r.OnTheirPage || person.Is(r.Person)
-}
-
-func (r *record) fail(reason Reason) error {
-	r.Reason = reason
-	return r.to(Failed)
-}
-
-// backOff ends a turn in which the provider was in trouble: the wait doubles,
-// and is not shorter than the provider asked for.
-func (r *record) backOff(asked time.Duration) {
-	r.rest(min(max(2*r.Backoff, 2*r.Device.Interval, asked), maxBackoff))
-}
-
-// rest ends a turn and puts off the next one: by the provider's interval, or
-// by backoff if that is longer.
-func (r *record) rest(backoff time.Duration) {
-	r.Backoff, r.Silent = backoff, backoff > 0
-	r.Lease = time.Time{}
-	r.Due = later(r.earliest(), time.Now().Add(backoff))
-}
-
-// earliest returns when the provider's interval allows the next poll: at once
-// if there has been none.
-func (r *record) earliest() time.Time {
-	if r.Polled.IsZero() {
-		return time.Now()
+	ok, err := m.cfg.Sessions.CreatePending(ctx, mine.Session, person, mine.Tokens, mine.Laptop, mine.Voucher)
+	if err != nil {
+		return err // the lease runs out, and the next holder tries again
 	}
-	return r.Polled.Add(time.Duration(float64(r.Device.Interval) * margin))
+	if !ok {
+		return m.asHolder(ctx, id, mine, func(r *record) error {
+			if r.Voucher == mine.Voucher {
+				return r.fail(ReasonLoggedOut)
+			}
+			r.Lease.Release() // the person has approved again since: once more, with the new voucher
+			return nil
+		})
+	}
+	err = m.asHolder(ctx, id, mine, func(r *record) error {
+		r.Person = person
+		r.Expires = time.Now().Add(claimWindow)
+		return r.to(Approved)
+	})
+	if errors.Is(err, errNotHolder) || errors.Is(err, ErrNone) {
+		// Someone ended the attempt meanwhile: then nobody else ends its
+		// session. Or another process has the lease, and this session.
+		if r, getErr := m.get(ctx, id); errors.Is(getErr, ErrNone) || getErr == nil && r.State.Ended() && r.State != Claimed {
+			m.discard(ctx, mine)
+		}
+	}
+	return err
 }
 
-// inTurn changes the attempt if the turn is still mine's.
-func (m *Manager) inTurn(ctx context.Context, id string, mine record, change func(*record) error) error {
+// asHolder changes the attempt only while this process holds the lease that
+// mine was read with.
+func (m *Manager) asHolder(ctx context.Context, id string, mine record, change func(*record) error) error {
 	_, err := m.update(ctx, id, func(r *record) error {
-		if !r.pollable() || r.Turn != mine.Turn {
-			return errTaken
+		if !r.pollable() || r.Lease.Number != mine.Lease.Number {
+			return errNotHolder
 		}
 		return change(r)
 	})
 	return err
 }
 
-// revoke ends tokens that nobody may use. Nobody waits for it but Close, and
-// nothing depends on it: without our secret and this store they are of no use
-// anyway.
-func (m *Manager) revoke(tokens idp.Tokens) {
-	if tokens.Access == "" {
+// logPoll logs why a poll gave no tokens. That the person has not approved yet
+// is no news.
+func (m *Manager) logPoll(r record, err error) {
+	if refusal, ok := errors.AsType[*idp.Error](err); ok && refusal.Code == idp.CodePending {
+		m.log.Debug("poll: authorization pending", "attempt", r.Ref)
 		return
 	}
-	revoke := func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(m.ctx), revokeTimeout)
-		defer cancel()
-		if err := m.cfg.Provider.Revoke(ctx, tokens); err != nil {
-			m.log.Warn("tokens that nobody uses could not be revoked", "err", err)
-		}
-	}
-	m.mu.Lock()
-	closing := m.ctx.Err() != nil
-	if !closing {
-		m.wg.Go(revoke)
-	}
-	m.mu.Unlock()
-	if closing { // Close may be waiting already, and then nothing can be added
-		revoke()
-	}
+	m.log.Info("poll failed", "attempt", r.Ref, "err", err)
 }
 
-func skipTaken(err error) error {
-	if errors.Is(err, errTaken) || errors.Is(err, ErrNone) {
+// ignoreLost drops the errors that say that there is nothing to do here any
+// longer.
+func ignoreLost(err error) error {
+	if errors.Is(err, errNotHolder) || errors.Is(err, ErrNone) {
 		return nil
 	}
 	return err
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }

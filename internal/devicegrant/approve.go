@@ -1,0 +1,67 @@
+package devicegrant
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"changebank/internal/idp"
+)
+
+// approve passes an approval on to the provider and notes what became of it.
+func (m *Manager) approve(ctx context.Context, id string, a Attempt, access string, first bool) (Attempt, error) {
+	err := m.cfg.Provider.ApproveDevice(ctx, a.UserCode, access)
+	refusal := refusalOf(err)
+	page := ""
+	if err != nil {
+		m.log.Error("device approval failed", "attempt", a.Ref, "refused", refusal != nil, "err", err)
+		page = m.cfg.Provider.DevicePage(a.UserCode, access)
+	}
+	a, updateErr := m.update(ctx, id, func(r *record) error {
+		if r.State != Number && r.State != Yes {
+			return nil
+		}
+		if first && r.Lease.Number == 0 {
+			r.Due = time.Now() // even after no answer: the provider may have heard
+		}
+		return r.approvalAnswered(err, refusal, page)
+	})
+	m.redeem(id)
+	if err != nil && refusal == nil {
+		return a, errors.Join(ErrNoAnswer, updateErr)
+	}
+	return a, updateErr
+}
+
+// approvalAnswered notes the provider's answer to an approval. When the
+// approval was sent twice, the provider rejects the second: then the next poll
+// tells, and a refusal does not end the attempt.
+func (r *record) approvalAnswered(err error, refusal *idp.Error, page string) error {
+	switch {
+	case err == nil:
+		r.Approval, r.FallbackURL = ApprovalConfirmed, ""
+	case r.Approval.Answered():
+	case refusal == nil:
+		r.Approval, r.FallbackURL = ApprovalUnknown, page
+	case r.Approval == ApprovalSent && (page == "" || refusal.OfClient()):
+		return r.fail(reasonOf(refusal))
+	default:
+		r.Approval, r.FallbackURL = ApprovalRefused, page
+	}
+	return nil
+}
+
+// refusalOf returns the provider's answer that it will not approve, nil if err
+// is something else. Any 4xx says so, with an OAuth code or without: a provider
+// that does not have the call answers 404. But 408 and 429 ask for patience.
+func refusalOf(err error) *idp.Error {
+	e, ok := errors.AsType[*idp.Error](err)
+	if !ok || e.Status == http.StatusRequestTimeout || e.Status == http.StatusTooManyRequests {
+		return nil
+	}
+	if e.Status/100 == 4 || e.Status/100 == 2 && e.Code != "" {
+		return e
+	}
+	return nil
+}

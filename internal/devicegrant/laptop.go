@@ -1,0 +1,141 @@
+package devicegrant
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+
+	"changebank/internal/browser"
+)
+
+// CheckLaptop is [Manager.Refresh] for a request with the laptop's cookie.
+// Until the approval the laptop may come from wherever it is now, and the
+// question says from where. After it, the answer stands for the browser that it
+// was given about: the cookie may have been stolen, so another User-Agent, or a
+// network that was not shown, ends the attempt.
+func (m *Manager) CheckLaptop(ctx context.Context, id string, laptop browser.Browser) (Attempt, error) {
+	a, err := m.Refresh(ctx, id)
+	if err != nil || a.Laptop == laptop || a.State.Ended() {
+		return a, err
+	}
+	return m.update(ctx, id, func(r *record) error {
+		switch {
+		case r.State.Ended(), r.ProviderPage && r.State == Approved:
+		case !r.State.Answered():
+			r.moveLaptop(laptop)
+		case !r.isLaptop(laptop, m.cfg.Local):
+			r.Laptop = laptop // for the log
+			return r.fail(ReasonMoved)
+		}
+		return nil
+	})
+}
+
+// Confirm is the laptop typing the number. [ErrWrongNumber] leaves it another
+// try; the last wrong one ends the attempt. After the right one the tokens are
+// redeemed.
+func (m *Manager) Confirm(ctx context.Context, id, number string) (Attempt, error) {
+	r, err := m.get(ctx, id)
+	if err != nil {
+		return Attempt{}, err
+	}
+	if r.State == Number {
+		if ok, err := m.vouched(ctx, id, r); err != nil || !ok {
+			return Attempt{}, errors.Join(err, ErrNotApproved)
+		}
+	}
+	wrong := false
+	a, err := m.update(ctx, id, func(r *record) error {
+		wrong = false
+		if r.State != Number {
+			return nil // typed in another tab, or too late
+		}
+		if subtle.ConstantTimeCompare([]byte(number), []byte(r.Number)) == 1 {
+			return r.to(Yes)
+		}
+		wrong = true
+		if r.Tries++; r.Tries >= m.cfg.Limits.WrongNumbers {
+			return r.fail(ReasonNumber)
+		}
+		return nil
+	})
+	if err != nil {
+		return a, err
+	}
+	if wrong {
+		m.logStep("number wrong", a)
+	}
+	if wrong && a.State == Number {
+		return a, ErrWrongNumber
+	}
+	if a.State == Yes {
+		m.redeem(id)
+	}
+	return a, nil
+}
+
+// TriesLeft returns how many numbers may still be typed.
+func (m *Manager) TriesLeft(a Attempt) int { return max(0, m.cfg.Limits.WrongNumbers-a.Tries) }
+
+// Cancel ends an attempt from the laptop's side, if it has not ended yet.
+func (m *Manager) Cancel(ctx context.Context, id string) error {
+	_, err := m.update(ctx, id, func(r *record) error {
+		if r.State.Ended() {
+			return nil
+		}
+		return r.to(Cancelled)
+	})
+	if errors.Is(err, ErrNone) {
+		return nil
+	}
+	return err
+}
+
+// Claim gives the laptop its session: it makes the pending one live and returns
+// its ID, for the laptop's cookie. Several claims at once, and one that is
+// repeated because its answer was lost, get the same session as long as nobody
+// has used it ([ErrClaimed]). [ErrNotApproved] says that there is nothing to
+// claim, or not any longer.
+func (m *Manager) Claim(ctx context.Context, id string, laptop browser.Browser) (session string, err error) {
+	a, err := m.CheckLaptop(ctx, id, laptop)
+	if err != nil {
+		return "", err
+	}
+	if a.State != Approved && a.State != Claimed {
+		return "", ErrNotApproved
+	}
+	r, err := m.get(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	if r.State == Approved {
+		if ok, err := m.vouched(ctx, id, r); err != nil || !ok {
+			return "", errors.Join(err, ErrNotApproved)
+		}
+	}
+	live, err := m.cfg.Sessions.Activate(ctx, r.Session, laptop)
+	if err != nil {
+		return "", err
+	}
+	a, err = m.update(ctx, id, func(r *record) error {
+		switch {
+		case r.State == Claimed:
+			return nil
+		case !live:
+			return r.fail(ReasonSessionEnded)
+		}
+		return r.to(Claimed)
+	})
+	switch {
+	case errors.Is(err, errTransition), errors.Is(err, ErrNone), err == nil && a.State != Claimed:
+		// The attempt ended otherwise while the session went live: whoever ended
+		// it must not find the laptop logged in.
+		m.discard(ctx, r)
+		return "", ErrNotApproved
+	case err != nil:
+		return "", err
+	case !live:
+		return "", ErrClaimed
+	}
+	return r.Session, nil
+}

@@ -1,0 +1,199 @@
+package devicegrant
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+	"time"
+
+	"changebank/internal/browser"
+	"changebank/internal/idp"
+)
+
+// Answer is what a person answers on the phone.
+type Answer struct {
+	UserCode    string
+	Fingerprint string // of the question that was shown
+	Phone       browser.Browser
+	Person      idp.Person
+	Voucher     string // the session that answers; see [Sessions]
+	Access      string // its access token, for the provider
+}
+
+// Open is a person's phone arriving with a user code. It returns the attempt
+// that the person is asked about, or whatever has become of it since. Several
+// people may open one code; the first to approve owns it. With
+// [ErrProviderPage] comes the attempt, whose URIComplete is where to go.
+func (m *Manager) Open(ctx context.Context, userCode string, phone browser.Browser, person idp.Person) (Attempt, error) {
+	id, err := m.find(ctx, userCode, phone, person)
+	if err != nil {
+		return Attempt{}, err
+	}
+	a, err := m.answer(ctx, id, phone, person, func(r *record) error {
+		switch r.State {
+		case Waiting:
+			r.Person = person
+			r.Expires = r.Device.Expires
+			if err := r.to(Opened); err != nil {
+				return err
+			}
+		case Opened:
+		default:
+			return nil
+		}
+		r.Phone = phone
+		r.DifferentNetwork = !r.near(phone, m.cfg.Local)
+		return nil
+	})
+	if !errors.Is(err, ErrProviderPage) {
+		return a, err
+	}
+	a, refreshErr := m.Refresh(ctx, id)
+	return a, errors.Join(err, refreshErr)
+}
+
+// No denies: it ends the attempt, even after an approval, as long as the laptop
+// has not claimed it.
+func (m *Manager) No(ctx context.Context, answer Answer) (Attempt, error) {
+	id, err := m.find(ctx, answer.UserCode, answer.Phone, answer.Person)
+	if err != nil {
+		return Attempt{}, err
+	}
+	return m.answer(ctx, id, answer.Phone, answer.Person, func(r *record) error {
+		if !r.isAskedBy(answer.Fingerprint) {
+			return ErrChanged
+		}
+		if r.State != Opened && !r.State.Answered() {
+			return nil
+		}
+		r.Phone, r.Person = answer.Phone, answer.Person
+		return r.to(Denied)
+	})
+}
+
+// Yes approves, and passes the approval on to the provider with the phone's
+// access token. Then the tokens are redeemed, or first the laptop must type the
+// number (see [Manager.NumberFor]). [ErrNoAnswer] means that the person should
+// approve again.
+func (m *Manager) Yes(ctx context.Context, answer Answer) (Attempt, error) {
+	id, err := m.find(ctx, answer.UserCode, answer.Phone, answer.Person)
+	if err != nil {
+		return Attempt{}, err
+	}
+	first := false // this approval makes the transition
+	a, err := m.answer(ctx, id, answer.Phone, answer.Person, func(r *record) error {
+		first = r.State == Opened
+		// What was shown of the laptop must still be true.
+		if !r.isAskedBy(answer.Fingerprint) || first && r.Fingerprint() != answer.Fingerprint {
+			return ErrChanged
+		}
+		switch r.State {
+		case Opened:
+			return m.takeYes(r, answer)
+		case Number, Yes:
+			r.Voucher = answer.Voucher
+			if !r.Approval.Answered() {
+				r.Approval = ApprovalSentAgain
+			}
+		}
+		return nil
+	})
+	if err != nil || a.State != Number && a.State != Yes {
+		return a, err
+	}
+	// The approval stands, even if the phone goes away now.
+	return m.approve(context.WithoutCancel(ctx), id, a, answer.Access, first)
+}
+
+// takeYes makes the transition of the first approval. It is written before the
+// provider is asked: no token may come of an approval that nobody here is known
+// to have given.
+func (m *Manager) takeYes(r *record, answer Answer) error {
+	r.Phone, r.Person, r.Voucher = answer.Phone, answer.Person, answer.Voucher
+	r.DifferentNetwork = !r.near(answer.Phone, m.cfg.Local)
+	r.Approval = ApprovalSent
+	r.Due = time.Now().Add(leaseDuration) // polls wait for the provider's answer to the approval
+	if !m.wantsNumber(r) {
+		return r.to(Yes)
+	}
+	err := r.to(Number)
+	r.Number = newNumber()
+	return err
+}
+
+// answer is update for the person with the phone.
+func (m *Manager) answer(ctx context.Context, id string, phone browser.Browser, person idp.Person, change func(*record) error) (Attempt, error) {
+	second := false // this person is not the one who opened it first
+	ref := ""
+	a, err := m.update(ctx, id, func(r *record) error {
+		ref = r.Ref
+		other := r.Person.Subject != "" && !r.Person.Is(person)
+		second = false
+		switch {
+		case r.ProviderPage:
+			return ErrProviderPage
+		case other && (r.State != Opened || m.cfg.ConfirmNumber == NumberNever):
+			return ErrOtherPerson // without a number, only one person can be the right one
+		case other && time.Since(r.Started) >= m.cfg.CodeLifetime:
+			// Opening a code must not keep it alive for others: a phisher would
+			// open his own.
+			return ErrTooLate
+		case other:
+			// A code that two people have was passed on: in good faith, or by
+			// an attacker to a victim.
+			second = !r.OpenedByOthers
+			r.OpenedByOthers = true
+		}
+		return change(r)
+	})
+	switch {
+	case errors.Is(err, ErrNone):
+		err = ErrUnknownCode
+	case errors.Is(err, ErrOtherPerson):
+		m.logRefused("other person", "attempt", ref, "phone", phone, "person", person)
+	case errors.Is(err, ErrTooLate):
+		m.logRefused("opened too late", "attempt", ref, "phone", phone, "person", person)
+	case err == nil && second:
+		m.logStep("opened by a second person", a, "second_phone", phone, "second_person", person)
+	}
+	return a, err
+}
+
+// isAskedBy reports whether the question that was shown was about this attempt.
+func (r *record) isAskedBy(fingerprint string) bool { return strings.HasPrefix(fingerprint, r.Ref+"-") }
+
+// wantsNumber decides, at the approval, whether the laptop must type a number.
+// Two people who opened one code are never known to be in the same place.
+func (m *Manager) wantsNumber(r *record) bool {
+	switch m.cfg.ConfirmNumber {
+	case NumberAlways:
+		return true
+	case NumberNever:
+		return false
+	}
+	return r.OpenedByOthers || r.DifferentNetwork
+}
+
+func newNumber() string {
+	n, err := rand.Int(rand.Reader, big.NewInt(10000))
+	if err != nil {
+		panic(err) // crypto/rand never fails
+	}
+	return fmt.Sprintf("%04d", n)
+}
+
+// NumberFor returns the number for the phone of the person who approved, "" if
+// the laptop need not type one, or need not any longer.
+func (m *Manager) NumberFor(ctx context.Context, id string, person idp.Person) (string, error) {
+	r, err := m.get(ctx, id)
+	if err == nil && !r.Person.Is(person) {
+		err = ErrNone
+	}
+	if err != nil {
+		return "", err
+	}
+	return r.Number, nil
+}

@@ -1,0 +1,181 @@
+package devicegrant
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"changebank/internal/browser"
+	"changebank/internal/idp"
+	"changebank/internal/limit"
+	"changebank/internal/store"
+)
+
+const (
+	limitWindow = 10 * time.Minute
+	// liveWait is what people are told to wait when the process has too many
+	// attempts: nobody knows when some of them end.
+	liveWait = time.Minute
+)
+
+// maxCodes is how many user codes are tried when the provider gives out one
+// that another live attempt has.
+const maxCodes = 5
+
+// Start begins an attempt for a laptop. Its ID belongs in the laptop's cookie.
+// A [*limit.TooManyError] says that a limit is reached.
+func (m *Manager) Start(ctx context.Context, laptop browser.Browser) (Attempt, error) {
+	ref := rand.Text()[:8]
+	if err := m.allowStart(ctx, ref, laptop); err != nil {
+		if tooMany, ok := errors.AsType[*limit.TooManyError](err); ok {
+			m.logRefused(tooMany.Rule, "laptop", laptop, "wait", tooMany.Wait)
+		}
+		return Attempt{}, err
+	}
+	var a Attempt
+	err := store.ErrExists
+	for tries := 0; errors.Is(err, store.ErrExists) && tries < maxCodes; tries++ {
+		a, err = m.start(ctx, ref, laptop)
+	}
+	if err != nil {
+		m.live.remove(ref)
+	}
+	return a, err
+}
+
+func (m *Manager) codesRule() limit.Rule {
+	return limit.Rule{Name: "new codes for one address", N: m.cfg.Limits.CodesPerAddress, Window: limitWindow}
+}
+
+// allowStart counts a new code and takes a place among the live attempts.
+func (m *Manager) allowStart(ctx context.Context, ref string, laptop browser.Browser) error {
+	if !m.live.add(ref, time.Now().Add(m.cfg.CodeLifetime)) {
+		return &limit.TooManyError{Rule: "live attempts", Wait: liveWait}
+	}
+	err := m.limiter.AllowAddr(ctx, m.codesRule(), laptop.Addr)
+	if err != nil {
+		m.live.remove(ref)
+	}
+	return err
+}
+
+func (m *Manager) start(ctx context.Context, ref string, laptop browser.Browser) (Attempt, error) {
+	device, err := m.cfg.Provider.StartDevice(ctx)
+	if err != nil {
+		if refusal, ok := errors.AsType[*idp.Error](err); !ok || !refusal.Final() { // nothing was granted
+			m.limiter.RefundAddr(context.WithoutCancel(ctx), m.codesRule(), laptop.Addr)
+		}
+		return Attempt{}, err
+	}
+	if Fold(device.User) == "" {
+		return Attempt{}, errors.New("devicegrant: the provider gave a user code that nobody can type")
+	}
+	providerPage, err := m.isProviderPage(device.URI)
+	if err != nil {
+		return Attempt{}, err
+	}
+	if providerPage && m.cfg.ConfirmNumber == NumberAlways {
+		return Attempt{}, ErrNoNumber
+	}
+	now := time.Now()
+	r := record{
+		Attempt: Attempt{
+			Ref:          ref,
+			State:        Waiting,
+			UserCode:     device.User,
+			URI:          device.URI,
+			URIComplete:  device.URIComplete,
+			ProviderPage: providerPage,
+			Laptop:       laptop,
+			Started:      now,
+			Expires:      earlier(now.Add(m.cfg.CodeLifetime), device.Expires),
+		},
+		Device: device,
+	}
+	if providerPage {
+		r.Expires = device.Expires // nobody tells us when it is opened
+		r.Due = now.Add(r.pace())  // the first poll comes after one interval
+	}
+	id, err := m.attempts.Create(ctx, r)
+	if err != nil {
+		return Attempt{}, err
+	}
+	err = m.codes.CreateAs(ctx, Fold(device.User), codeRecord{id, device.Expires.Add(keepEnded)})
+	if err != nil {
+		_, _ = m.attempts.Delete(ctx, id) // nobody knows it yet, and it expires
+		return Attempt{}, err
+	}
+	m.logStep("started", r.Attempt)
+	return r.seen(id), nil
+}
+
+// isProviderPage reports whether the verification URI is the provider's own
+// page. Our page at another address is an error: a tunnel that has changed its
+// name, where the phone would find nobody, or a slip in the provider's settings.
+func (m *Manager) isProviderPage(uri string) (bool, error) {
+	if uri == m.cfg.VerificationURI {
+		return false, nil
+	}
+	theirs, err := url.Parse(uri)
+	if err != nil {
+		return false, ErrStrayPage
+	}
+	ours, err := url.Parse(m.cfg.VerificationURI)
+	if err != nil {
+		return false, err
+	}
+	looksLikeOurs := strings.EqualFold(theirs.Hostname(), ours.Hostname()) ||
+		strings.EqualFold(strings.TrimRight(theirs.Path, "/"), ours.Path)
+	if looksLikeOurs && !m.cfg.Provider.Owns(uri) {
+		return false, ErrStrayPage
+	}
+	m.warnOnce.Do(func() {
+		m.log.Warn("people approve on the provider's own page, which does not show them which laptop is asking; "+
+			"if the provider allows it, set its verification URI to ours", "theirs", uri, "ours", m.cfg.VerificationURI)
+	})
+	return true, nil
+}
+
+// liveAttempts bounds the attempts that this process has started: a last resort
+// against running out of memory and of the provider's patience.
+type liveAttempts struct {
+	most int
+
+	mu    sync.Mutex
+	until map[string]time.Time // by the attempt's Ref
+}
+
+// add takes a place until the given time, and reports whether there was one.
+func (l *liveAttempts) add(ref string, until time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.until) >= l.most {
+		for other, until := range l.until {
+			if time.Now().After(until) {
+				delete(l.until, other)
+			}
+		}
+	}
+	if len(l.until) >= l.most {
+		return false
+	}
+	l.until[ref] = until
+	return true
+}
+
+func (l *liveAttempts) remove(ref string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.until, ref)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
