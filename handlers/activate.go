@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -11,34 +12,34 @@ import (
 	"changebank/internal/session"
 )
 
-// activatePath is the verification URI's path: what the QR code leads to.
+// activatePath is the verification URI's path: where the QR code leads.
 const activatePath = "/activate"
 
 // approvePage asks the person with the phone.
 type approvePage struct {
 	frame
-	Problem       string
-	Continue      string // the provider's own page, if the yes may not have got through
-	State         devicegrant.State
-	UserCode      string
-	Shown         string // which question this is
-	Browser, Addr string
-	Ago           string
-	Far           bool // not known to be in the same network
-	Second        bool // somebody else has the code, too
-	Switch        string
-	Number        string // to be typed on the laptop at AppURL
-	AppURL        string
-	Watch         string // the page's own address, for the script that looks how the login goes
+	Problem          string
+	FallbackURL      string // the provider's own page, if the approval may not have got through
+	State            devicegrant.State
+	UserCode         string
+	Fingerprint      string // which question this is
+	Browser, Addr    string
+	Requested        string
+	DifferentNetwork bool
+	OpenedByOthers   bool
+	Switch           string
+	Number           string // to be typed on the laptop at AppURL
+	AppURL           string
+	Watch            string // the page's own address, for the script that looks for changes
 }
 
 // answeredPage tells what has become of the attempt.
 type answeredPage struct {
 	frame
-	Words words
-	State devicegrant.State
-	Watch string // as in approvePage; empty: nothing will change
-	Done  bool   // the laptop is logged in
+	Title, Text string
+	State       devicegrant.State
+	Watch       string // as in approvePage; empty: nothing will change
+	Done        bool   // the laptop is logged in
 }
 
 // activatePage is the form for typing a code.
@@ -48,13 +49,9 @@ type activatePage struct {
 }
 
 // activate is where the phone arrives.
-func (s *Server) activate(w http.ResponseWriter, r *http.Request) error {
-	sess, err := s.cfg.Sessions.Load(r)
-	if err != nil {
-		return err
-	}
+func (s *Server) activate(w http.ResponseWriter, r *http.Request, sess session.Session) error {
 	code := strings.TrimSpace(r.FormValue("user_code"))
-	own, err := s.ownCode(r, sess, code)
+	own, err := s.isOwnCode(r, code)
 	if err != nil {
 		return err
 	}
@@ -62,181 +59,151 @@ func (s *Server) activate(w http.ResponseWriter, r *http.Request) error {
 		return s.render(w, "notice", notice{
 			frame: frameOf(sess),
 			Title: "This code is for another device",
-			Text:  "It was made in this very browser, to be scanned by a phone that is logged in. To log in here, log in as usual.",
-			Next:  link{"/login", "Log in here"},
+			Text:  "This browser shows it, so that a phone where you're already logged in can scan it. To log in with this browser, log in here.",
+			Next:  link{"/login", "Log in"},
 		})
 	}
 	if !mayAnswer(sess) {
-		return s.loginFirst(w, r, code)
+		return seeOther(w, r, loginTo(activateWith(code)))
 	}
 	if code == "" {
 		return s.render(w, "activate", activatePage{frameOf(sess), s.host, "", ""})
 	}
-	a, err := s.cfg.Grants.Open(r.Context(), code, s.browserOf(r), *sess.Person)
+	a, err := s.cfg.Grants.Open(r.Context(), code, s.browserOf(r), sess.Person)
 	return s.showQuestion(w, r, sess, code, a, err)
 }
 
 // answer takes the person's yes or no.
-func (s *Server) answer(w http.ResponseWriter, r *http.Request) error {
-	sess, err := s.cfg.Sessions.Load(r)
-	if err != nil {
-		return err
-	}
-	code, shown := r.PostFormValue("user_code"), r.PostFormValue("attempt")
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, sess session.Session) error {
+	code, said := r.PostFormValue("user_code"), r.PostFormValue("answer")
+	question := activateWith(code)
 	if !mayAnswer(sess) {
-		return s.loginFirst(w, r, code)
+		return seeOther(w, r, loginTo(question))
 	}
-	phone, answer := s.browserOf(r), r.PostFormValue("answer")
+	answer := devicegrant.Answer{
+		UserCode:    code,
+		Fingerprint: r.PostFormValue("attempt"),
+		Phone:       s.browserOf(r),
+		Person:      sess.Person,
+	}
 	var a devicegrant.Attempt
-	switch answer {
+	var err error
+	switch said {
 	case "yes":
-		access, tokenErr := s.cfg.Sessions.Token(r.Context(), sess)
-		if tokenErr != nil {
-			return s.noToken(w, r, code, tokenErr)
+		answer.Access, err = s.cfg.Sessions.Token(r.Context(), sess)
+		if errors.Is(err, session.ErrNoToken) {
+			return seeOther(w, r, loginTo(question))
 		}
-		a, err = s.cfg.Grants.Yes(r.Context(), code, shown, phone, *sess.Person, access)
+		if errors.Is(err, session.ErrEnded) {
+			return at{err, link{loginTo(question), "Log in again"}}
+		}
+		if err != nil {
+			return at{fmt.Errorf("%w: %w", errNoAccessToken, err), link{question, "Back to the question"}}
+		}
+		if answer.Voucher, err = s.cfg.Sessions.Voucher(r.Context(), sess); err != nil {
+			return err
+		}
+		a, err = s.cfg.Grants.Yes(r.Context(), answer)
 	case "no":
-		a, err = s.cfg.Grants.No(r.Context(), code, shown, phone, *sess.Person)
+		a, err = s.cfg.Grants.No(r.Context(), answer)
 	default:
-		return &httpError{status: http.StatusBadRequest, text: "Please answer with one of the two buttons.", next: link{activateWith(code), "Back to the question"}}
+		return at{errNoButton, link{question, "Back to the question"}}
 	}
-	if err == nil && a.State == devicegrant.Claimed && answer == "no" {
+	if err == nil && a.State == devicegrant.Claimed && said == "no" {
 		return s.render(w, "notice", notice{
 			frame: frameOf(sess),
-			Title: "It is logged in already",
-			Text:  "Your no came too late: the laptop had got through. If that was not you, end it in the list of your devices.",
-			Next:  link{devicesPath, "Your devices"},
+			Title: "Too late: the device is already logged in",
+			Text:  "If that wasn't you, log it out in the list of your devices.",
+			Next:  yourList,
 		})
 	}
-	if err == nil || errors.Is(err, devicegrant.ErrChanged) || errors.Is(err, devicegrant.ErrTheirPage) {
-		return seeOther(w, r, activateWith(code)) // the page tells what has become of it
+	if err == nil || errors.Is(err, devicegrant.ErrChanged) || errors.Is(err, devicegrant.ErrProviderPage) {
+		return seeOther(w, r, question) // the page tells what has become of it
 	}
 	return s.showQuestion(w, r, sess, code, a, err)
 }
 
-// noToken says why a yes cannot be passed on to the provider yet.
-func (s *Server) noToken(w http.ResponseWriter, r *http.Request, code string, err error) error {
-	switch {
-	case errors.Is(err, session.ErrNoToken):
-		return s.loginFirst(w, r, code)
-	case errors.Is(err, session.ErrEnded):
-		return &httpError{
-			status: http.StatusForbidden,
-			title:  "Your login has ended",
-			text:   "The login service has ended it. Log in again, and you are back at the question.",
-			next:   link{loginPath(code), "Log in again"}, err: err,
-		}
-	}
-	return &httpError{
-		status: http.StatusBadGateway,
-		text:   "It did not answer as it should, so nothing was done yet. Please say it again in a moment.",
-		next:   link{activateWith(code), "Back to the question"}, err: err,
-	}
-}
-
 // showQuestion asks the person, or says what has become of the attempt.
 func (s *Server) showQuestion(w http.ResponseWriter, r *http.Request, sess session.Session, code string, a devicegrant.Attempt, err error) error {
-	status, problem := http.StatusOK, ""
-	tooMany, isTooMany := errors.AsType[*devicegrant.TooManyError](err)
+	page := approvePage{
+		frame:            frameOf(sess),
+		FallbackURL:      a.FallbackURL,
+		State:            a.State,
+		UserCode:         a.UserCode,
+		Fingerprint:      a.Fingerprint(),
+		Browser:          a.Laptop.Name(),
+		Addr:             a.Laptop.Addr,
+		Requested:        ago(a.Started),
+		DifferentNetwork: a.DifferentNetwork,
+		OpenedByOthers:   a.OpenedByOthers,
+		Switch:           loginTo(activateWith(code)) + "&switch=1",
+		AppURL:           s.cfg.AppURL,
+		Watch:            activateWith(code),
+	}
+	status := http.StatusOK
 	switch {
 	case errors.Is(err, devicegrant.ErrUnknownCode):
 		return s.renderStatus(w, http.StatusNotFound, "activate", activatePage{
 			frameOf(sess), s.host, code,
-			"No device of ours shows this code. It may be mistyped, or too old: compare it with the screen, and if in doubt have a new one shown.",
+			"We don't recognize this code. Check it, or show a new one.",
 		})
-	case isTooMany:
-		return &httpError{
-			status: http.StatusTooManyRequests,
-			text:   "You have tried too many codes that do not exist. Please wait " + minutes(tooMany.Wait) + ".",
-			next:   link{"/account", "Your account"}, err: err, retry: tooMany.Wait,
-		}
-	case errors.Is(err, devicegrant.ErrTheirPage):
+	case errors.Is(err, devicegrant.ErrProviderPage):
 		return s.render(w, "notice", notice{
-			frame: frameOf(sess),
-			Title: "Go on at the login service",
+			frame: page.frame,
+			Title: "Continue at the login service",
 			Text:  "It asks about this code on a page of its own.",
-			Next:  link{a.URIComplete, "Go there"},
+			Next:  link{a.URIComplete, "Continue"},
 		})
-	case errors.Is(err, devicegrant.ErrOtherPerson):
-		return &httpError{
-			status: http.StatusForbidden,
-			title:  "Somebody else is at it",
-			text:   "Another person has answered this code, or was first to open it, and only they can go on. If the laptop is yours, cancel there and have a new code shown.",
-			next:   link{"/account", "Your account"}, err: err,
-		}
-	case errors.Is(err, devicegrant.ErrSilent):
-		status, problem = http.StatusBadGateway, "The login service did not answer. Please say it again."
+	case errors.Is(err, devicegrant.ErrNoAnswer):
+		status, page.Problem = http.StatusBadGateway, "The login service did not answer. Approve again."
 	case err != nil:
 		return err
 	}
-	page := approvePage{
-		frame:    frameOf(sess),
-		Problem:  problem,
-		Continue: a.Continue,
-		State:    a.State,
-		UserCode: a.UserCode,
-		Shown:    a.Shown(),
-		Browser:  a.Laptop.Name(),
-		Addr:     a.Laptop.Addr,
-		Ago:      ago(a.Started),
-		Far:      a.Far,
-		Second:   a.Second,
-		Switch:   loginPath(code) + "&switch=1",
-		AppURL:   s.cfg.AppURL,
-		Watch:    activateWith(code),
-	}
-	saidYes := a.State == devicegrant.Number || a.State == devicegrant.Yes
+	approved := a.State == devicegrant.Number || a.State == devicegrant.Yes
 	switch {
-	case a.State == devicegrant.Opened, saidYes && !a.Heard:
-		// A yes that the provider has not heard can be said again.
+	case a.State == devicegrant.Opened, approved && !a.Approval.Answered():
 		return s.renderStatus(w, status, "approve", page)
 	case a.State == devicegrant.Number:
-		if page.Number, err = s.cfg.Grants.NumberFor(r.Context(), a.ID, *sess.Person); err != nil {
+		if page.Number, err = s.cfg.Grants.NumberFor(r.Context(), a.ID, sess.Person); err != nil {
 			return err
 		}
 		return s.render(w, "number", page)
-	case saidYes && a.Continue != "":
+	case approved && a.FallbackURL != "":
 		return s.render(w, "continue", page)
 	}
-	end := answeredPage{frame: frameOf(sess), Words: phoneWords(a), State: a.State, Done: a.State == devicegrant.Claimed}
+	words := phoneWords(a)
+	end := answeredPage{frame: page.frame, Title: words.Title, Text: words.Text, State: a.State, Done: a.State == devicegrant.Claimed}
 	if !a.State.Ended() {
 		end.Watch = page.Watch
 	}
 	return s.render(w, "answered", end)
 }
 
-// ownCode reports whether the code is the one that this browser shows itself.
-func (s *Server) ownCode(r *http.Request, sess session.Session, code string) (bool, error) {
-	if code == "" || sess.Attempt == "" {
+// isOwnCode reports whether the code is the one that this browser shows itself.
+func (s *Server) isOwnCode(r *http.Request, code string) (bool, error) {
+	id := s.attempt(r)
+	if code == "" || id == "" {
 		return false, nil
 	}
-	a, err := s.cfg.Grants.Get(r.Context(), sess.Attempt)
+	a, err := s.cfg.Grants.Refresh(r.Context(), id)
 	if errors.Is(err, devicegrant.ErrNone) {
 		return false, nil
 	}
 	return err == nil && !a.State.Ended() && devicegrant.Fold(a.UserCode) == devicegrant.Fold(code), err
 }
 
-// fresh is how young a session is that has just come from a login: another
-// login would bring no better access token.
-const fresh = 30 * time.Second
+// justLoggedIn is how young a session is that comes straight from a login:
+// another login would bring no better access token.
+const justLoggedIn = 30 * time.Second
 
-// mayAnswer reports whether the person is logged in and can say yes without
-// another login. A session that came of a QR login cannot: one laptop that
-// somebody was tricked into logging in would breed more.
+// mayAnswer reports whether the person is logged in and can approve without
+// another login. A session that came from a QR login cannot: one laptop that
+// someone was tricked into logging in would log in the next (chaining).
 func mayAnswer(sess session.Session) bool {
-	return sess.By != session.ByPhone && (sess.CanAct() || sess.LoggedIn() && time.Since(sess.Began) < fresh)
+	return sess.LoggedIn() && !byPhone(sess) && (sess.CanAct() || time.Since(sess.Began) < justLoggedIn)
 }
 
-// loginFirst has the person log in and brings them back to this very question.
-func (s *Server) loginFirst(w http.ResponseWriter, r *http.Request, code string) error {
-	return seeOther(w, r, loginPath(code))
-}
-
-func loginPath(code string) string {
-	return "/login?return_to=" + url.QueryEscape(activateWith(code))
-}
-
+// activateWith is the phone's page for a code.
 func activateWith(code string) string {
 	if code == "" {
 		return activatePath

@@ -14,7 +14,7 @@ type changePage struct {
 	Amount, Problem, Answer string
 }
 
-// makeChange is what the bank is there for.
+// makeChange is the bank's one service.
 func (s *Server) makeChange(w http.ResponseWriter, r *http.Request, sess session.Session) error {
 	page := changePage{frame: frameOf(sess)}
 	if r.Method != http.MethodPost {
@@ -39,15 +39,15 @@ func (s *Server) makeChange(w http.ResponseWriter, r *http.Request, sess session
 func amountWords(err error) string {
 	switch {
 	case errors.Is(err, change.ErrEmpty):
-		return "Please type an amount, like 1.25."
+		return "Enter an amount, like 1.25."
 	case errors.Is(err, change.ErrNegative):
-		return "We cannot make change for less than nothing. Please type an amount without a minus sign."
+		return "Enter an amount without a minus sign, like 1.25."
 	case errors.Is(err, change.ErrDecimals):
-		return "We have nothing smaller than a penny. Please type at most two digits after the point, like 1.25."
+		return "Enter at most two digits after the point, like 1.25. A penny is the smallest coin."
 	case errors.Is(err, change.ErrGrouping):
-		return "Please put commas or spaces between thousands only, like 1,234, and a point before the cents, like 1.25."
+		return "Use commas or spaces between thousands only, like 1,234, and a point before the cents, like 1.25."
 	case errors.Is(err, change.ErrTooLarge):
-		return "That is more than we have. Please type an amount of at most " + change.Max.String() + "."
+		return "Enter an amount of at most " + change.Max.String() + "."
 	}
-	return "That is not an amount. Please type dollars and cents in digits, like 1.25."
+	return "Enter dollars and cents in digits, like 1.25."
 }

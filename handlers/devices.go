@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"changebank/internal/session"
@@ -19,13 +20,14 @@ type device struct {
 	Addr         string // of the login
 	Seen         string
 	Here         bool // it is this very browser
-	ByPhone, New bool // New: by a phone's yes that nobody has confirmed
+	Pending      bool // a phone approved it, and it has not claimed its session yet
+	ByPhone, New bool // New: a phone logged it in, and nobody has confirmed it
 }
 
 // devicesPage is the list of where a person is logged in.
 type devicesPage struct {
 	frame
-	New     []device // to be asked about here
+	New     []device // to be asked about on this page
 	Devices []device
 	Others  bool
 }
@@ -39,9 +41,9 @@ func (s *Server) devices(w http.ResponseWriter, r *http.Request, sess session.Se
 	return s.render(w, "devices", devicesPage{frameOf(sess), newOnes(sess, devices), devices, len(devices) > 1})
 }
 
-// devicesOf returns the sessions of a session's person, itself among them.
+// devicesOf returns the devices of a session's person, its own among them.
 func (s *Server) devicesOf(r *http.Request, sess session.Session) ([]device, error) {
-	sessions, err := s.cfg.Sessions.Of(r.Context(), *sess.Person)
+	sessions, err := s.cfg.Sessions.Of(r.Context(), sess.Person)
 	if err != nil {
 		return nil, err
 	}
@@ -54,35 +56,30 @@ func (s *Server) devicesOf(r *http.Request, sess session.Session) ([]device, err
 			Addr:    other.Browser.Addr,
 			Seen:    lastSeen(other),
 			Here:    other.Ref == sess.Ref,
+			Pending: other.Pending,
 			ByPhone: other.By == session.ByPhone,
-			New:     other.Unconfirmed(),
+			New:     other.Unconfirmed() && !other.Pending,
 		}
 	}
 	return devices, nil
 }
 
-// newOnes returns the devices about which the person is to be asked in this
-// session: none in one that is itself in question.
+// newOnes returns the devices that the person is asked about in this session:
+// none in one that is itself unconfirmed.
 func newOnes(sess session.Session, devices []device) []device {
 	if sess.Unconfirmed() {
 		return nil
 	}
-	var asked []device
-	for _, d := range devices {
-		if d.New {
-			asked = append(asked, d)
-		}
-	}
-	return asked
+	return slices.DeleteFunc(slices.Clone(devices), func(d device) bool { return !d.New })
 }
 
-// lastSeen says when a session's browser was seen last, and what has changed
-// since its login: a cookie that was stolen is used elsewhere, by another one.
+// lastSeen says when a session's browser was last seen, and what has changed
+// since its login: a stolen cookie is used by another browser, elsewhere.
 func lastSeen(sess session.Session) string {
 	if sess.Seen.IsZero() {
 		return "not yet"
 	}
-	text := "in the last few minutes" // it is not written down more often
+	text := "in the last few minutes" // it is not recorded more often
 	if time.Since(sess.Seen) > 6*time.Minute {
 		text = ago(sess.Seen)
 	}
@@ -95,69 +92,59 @@ func lastSeen(sess session.Session) string {
 	return text
 }
 
-// endDevice logs one of the person's devices out.
+// endDevice logs out one of the person's devices.
 func (s *Server) endDevice(w http.ResponseWriter, r *http.Request, sess session.Session) error {
 	ref := r.PathValue("ref")
 	if ref == sess.Ref {
-		return s.logout(w, r)
+		return s.logout(w, r, sess)
 	}
 	ended, err := s.cfg.Sessions.End(r.Context(), sess, ref)
+	if errors.Is(err, session.ErrOver) {
+		return s.deviceOver(w, sess)
+	}
 	if err != nil {
-		return s.noDevice(w, sess, err)
+		return err
 	}
 	return s.render(w, "notice", notice{
 		frame: frameOf(sess),
-		Title: "It is logged out",
-		Text:  ended.Browser.Name() + " can do nothing in your name any more.",
-		Next:  link{devicesPath, "Your devices"},
+		Title: "Device logged out",
+		Text:  ended.Browser.Name() + " has been logged out.",
+		Next:  yourList,
 	})
 }
 
-// endOtherDevices logs all of the person's devices out but this one.
+// endOtherDevices logs out all of the person's devices but this one.
 func (s *Server) endOtherDevices(w http.ResponseWriter, r *http.Request, sess session.Session) error {
 	n, err := s.cfg.Sessions.EndOthers(r.Context(), sess)
 	if err != nil {
-		return s.noDevice(w, sess, err)
+		return err
 	}
-	page := notice{frame: frameOf(sess), Title: "They are logged out", Text: fmt.Sprintf("You were logged in on %d other devices, and are not any more.", n), Next: link{devicesPath, "Your devices"}}
+	page := notice{frame: frameOf(sess), Title: "Other devices logged out", Text: fmt.Sprintf("Logged out of %d other devices.", n), Next: yourList}
 	switch n {
 	case 0:
-		page.Title, page.Text = "There is no other", "You are logged in on this device only."
+		page.Title, page.Text = "No other devices", "You are logged in on this device only."
 	case 1:
-		page.Title, page.Text = "It is logged out", "You were logged in on one other device, and are not any more."
+		page.Text = "Logged out of one other device."
 	}
 	return s.render(w, "notice", page)
 }
 
-// confirmDevice takes the person's word that a device which a phone has logged
-// in is theirs.
+// confirmDevice notes that a device which a phone logged in is the person's.
 func (s *Server) confirmDevice(w http.ResponseWriter, r *http.Request, sess session.Session) error {
-	if err := s.cfg.Sessions.Confirm(r.Context(), sess, r.PathValue("ref")); err != nil {
-		return s.noDevice(w, sess, err)
+	err := s.cfg.Sessions.Confirm(r.Context(), sess, r.PathValue("ref"))
+	if errors.Is(err, session.ErrOver) {
+		return s.deviceOver(w, sess)
+	}
+	if err != nil {
+		return err
 	}
 	return seeOther(w, r, devicesPath)
 }
 
-// noDevice says why nothing was done about a device. A device of somebody else
-// is as unknown as one that never was.
-func (s *Server) noDevice(w http.ResponseWriter, sess session.Session, err error) error {
-	next := link{devicesPath, "Your devices"}
-	switch {
-	case errors.Is(err, session.ErrOver):
-		return s.render(w, "notice", notice{
-			frame: frameOf(sess), Title: "It is logged out already",
-			Text: "Somebody logged out there, you ended it from elsewhere, or its time was over.", Next: next,
-		})
-	case errors.Is(err, session.ErrUnknown):
-		return &httpError{
-			status: http.StatusNotFound, title: "You have no such device",
-			text: "It is not one of yours, or it was logged out long ago. The list shows where you are logged in.", next: next, err: err,
-		}
-	case errors.Is(err, session.ErrUnconfirmed):
-		return &httpError{
-			status: http.StatusForbidden, title: "Please answer this on another device",
-			text: "A phone logged this device in, and you have not yet said that it was you. Answer on the phone, or log in here yourself.", next: next, err: err,
-		}
-	}
-	return err
+// deviceOver says that there is nothing left to do about a device.
+func (s *Server) deviceOver(w http.ResponseWriter, sess session.Session) error {
+	return s.render(w, "notice", notice{
+		frame: frameOf(sess), Title: "Already logged out",
+		Text: "This device was logged out before, or its session expired.", Next: yourList,
+	})
 }

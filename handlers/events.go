@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"time"
 
 	"changebank/internal/devicegrant"
+	"changebank/internal/session"
 )
 
 const (
@@ -16,7 +16,7 @@ const (
 	streamWrite = 20 * time.Second // a browser that takes no bytes for so long is gone
 )
 
-// event is what the laptop's page hears.
+// event is what the laptop's page is told.
 type event struct {
 	State   devicegrant.State `json:"state"`
 	Note    string            `json:"note"`
@@ -24,83 +24,92 @@ type event struct {
 	Expires time.Time         `json:"expires"`
 }
 
-// events tells the laptop's page how its attempt goes, as server-sent events.
-func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
-	sess, err := s.cfg.Sessions.Load(r)
+// events tells the laptop's page about its attempt as server-sent events: the
+// present state, and each change, until the attempt has ended.
+func (s *Server) events(w http.ResponseWriter, r *http.Request, _ session.Session) error {
+	laptop, err := s.laptop(r)
 	if err != nil {
 		return err
 	}
-	_, err = s.cfg.Grants.Look(r.Context(), sess.Attempt, s.browserOf(r))
+	id := s.attempt(r)
+	a, err := s.cfg.Grants.CheckLaptop(r.Context(), id, laptop)
 	if errors.Is(err, devicegrant.ErrNone) {
-		w.WriteHeader(http.StatusNoContent) // tells the browser not to come back
+		w.WriteHeader(http.StatusNoContent) // tells the browser not to reconnect
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	changes := make(chan devicegrant.Attempt)
-	go func() { // ends with ctx, at the latest
-		defer close(changes)
-		for a, err := range s.cfg.Grants.Watch(ctx, sess.Attempt) {
-			if err != nil {
-				s.log.Error("an attempt cannot be watched", "err", err)
-				return
-			}
-			select {
-			case changes <- a:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-
+	if ref := r.URL.Query().Get("attempt"); ref != "" && ref != a.Ref {
+		// Two tabs started a code at the same moment, and the cookie is the
+		// other's: the page must be fetched again.
+		return text(w, http.StatusConflict, "the page shows another attempt\n")
+	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
-	stream := eventStream{w, http.NewResponseController(w)}
+	stream := eventStream{w: w, rc: http.NewResponseController(w)}
 	if stream.send("retry: 1000\n\n") != nil {
-		return nil
+		return nil // the browser has left
 	}
-	alive := time.NewTicker(keepAlive)
-	defer alive.Stop()
+	ticks := s.cfg.Grants.Watch(r.Context(), id)
 	for {
-		message := ": still here\n\n"
+		if err := stream.tell(a); err != nil || a.State.Ended() {
+			return nil
+		}
+		wake := time.NewTimer(min(time.Until(stream.sent.Add(keepAlive)), a.RefreshWithin()))
 		select {
 		case <-s.stop:
 			return nil
 		case <-r.Context().Done():
 			return nil
-		case <-alive.C:
-		case a, open := <-changes:
-			if !open {
-				return nil
-			}
-			data, err := json.Marshal(event{a.State, laptopNote(a), laptopWords(a).Title, a.Expires})
-			if err != nil {
-				return err
-			}
-			message = fmt.Sprintf("event: state\ndata: %s\n\n", data)
+		case <-ticks:
+		case <-wake.C:
 		}
-		if stream.send(message) != nil {
-			return nil // the browser has left
+		wake.Stop()
+		if a, err = s.cfg.Grants.Refresh(r.Context(), id); err != nil {
+			if r.Context().Err() == nil && !errors.Is(err, devicegrant.ErrNone) {
+				s.log.Error("attempt not read for its event stream", "err", err)
+			}
+			return nil // the browser reconnects
 		}
 	}
 }
 
+// eventStream writes an attempt's changes to one browser.
 type eventStream struct {
-	w  http.ResponseWriter
-	rc *http.ResponseController
+	w    http.ResponseWriter
+	rc   *http.ResponseController
+	told event
+	sent time.Time
 }
 
-// send writes and flushes, in place of the server's own time-out, which is for
-// whole answers.
-func (e eventStream) send(text string) error {
+// tell sends the attempt if it has changed, and otherwise a sign of life if one
+// is due.
+func (e *eventStream) tell(a devicegrant.Attempt) error {
+	now := event{a.State, laptopNote(a), laptopWords(a).Title, a.Expires.UTC().Round(0)}
+	if now != e.told {
+		data, err := json.Marshal(now)
+		if err != nil {
+			return err
+		}
+		e.told = now
+		return e.send(fmt.Sprintf("event: state\ndata: %s\n\n", data))
+	}
+	if time.Since(e.sent) >= keepAlive {
+		return e.send(": keep-alive\n\n")
+	}
+	return nil
+}
+
+// send writes and flushes. Its deadline replaces the server's own time-out,
+// which is for whole answers.
+func (e *eventStream) send(text string) error {
 	if err := e.rc.SetWriteDeadline(time.Now().Add(streamWrite)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
 	if _, err := e.w.Write([]byte(text)); err != nil {
 		return err
 	}
+	e.sent = time.Now()
 	return e.rc.Flush()
 }

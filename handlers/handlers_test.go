@@ -39,6 +39,8 @@ func TestOwnPath(t *testing.T) {
 		{"javascript:alert(1)", "/account"},
 		{"///evil.example", "/account"},
 		{"/%", "/account"},
+		{"/" + strings.Repeat("a", 255), "/" + strings.Repeat("a", 255)},
+		{"/" + strings.Repeat("a", 256), "/account"},
 	} {
 		if got := ownPath(tt.path); got != tt.want {
 			t.Errorf("ownPath(%q) = %q, want %q", tt.path, got, tt.want)
@@ -157,26 +159,30 @@ func number(t *testing.T, text string) int {
 	return n
 }
 
-// Every state has words of its own on both screens.
+// Every state, and every reason for failing, has words of its own.
 func TestWords(t *testing.T) {
-	seen := make(map[words]devicegrant.State)
+	attempts := []devicegrant.Attempt{{State: devicegrant.Expired, Reason: devicegrant.ReasonUnfinished}}
 	for _, state := range states {
-		a := devicegrant.Attempt{State: state}
-		for _, w := range []words{laptopWords(a), phoneWords(a)} {
-			if w.Title == "" || w.Text == "" {
-				t.Errorf("%s: no words: %+v", state, w)
-			}
-		}
-		w := laptopWords(a)
-		if other, ok := seen[w]; ok {
-			t.Errorf("%s and %s have the same words for the laptop", state, other)
-		}
-		seen[w] = state
+		attempts = append(attempts, devicegrant.Attempt{State: state})
 	}
-	refused := laptopWords(devicegrant.Attempt{State: devicegrant.Failed, Reason: devicegrant.ReasonRefused})
-	for _, reason := range []devicegrant.Reason{devicegrant.ReasonOtherPerson, devicegrant.ReasonUnverified, devicegrant.ReasonClient, devicegrant.ReasonGone, devicegrant.ReasonNumber, devicegrant.ReasonMoved} {
-		if laptopWords(devicegrant.Attempt{State: devicegrant.Failed, Reason: reason}) == refused {
-			t.Errorf("failed because of %q has no words of its own", reason)
+	for _, reason := range []devicegrant.Reason{
+		devicegrant.ReasonOtherPerson, devicegrant.ReasonUnverified, devicegrant.ReasonClient, devicegrant.ReasonCodeGone,
+		devicegrant.ReasonNumber, devicegrant.ReasonMoved, devicegrant.ReasonLoggedOut, devicegrant.ReasonSessionEnded,
+	} {
+		attempts = append(attempts, devicegrant.Attempt{State: devicegrant.Failed, Reason: reason})
+	}
+	seen := make(map[words]devicegrant.Attempt)
+	for _, a := range attempts {
+		w := laptopWords(a)
+		if w.Tab == "" || w.Title == "" || w.Text == "" || strings.Contains(w.Title+w.Tab, "{") {
+			t.Errorf("%s %s: %+v", a.State, a.Reason, w)
+		}
+		if other, ok := seen[w]; ok {
+			t.Errorf("%s %s and %s %s have the same words", a.State, a.Reason, other.State, other.Reason)
+		}
+		seen[w] = a
+		if w := phoneWords(a); a.State.Ended() && (w.Title == "" || w.Text == "") {
+			t.Errorf("%s %s: no words for the phone", a.State, a.Reason)
 		}
 	}
 }
@@ -192,8 +198,8 @@ func TestPagesEscape(t *testing.T) {
 	const evil = `"><script>alert(1)</script>`
 	f := frame{Person: evil}
 	asks := approvePage{
-		frame: f, Problem: evil, Continue: "javascript:" + evil, UserCode: evil, Shown: evil, Browser: evil, Addr: evil,
-		Ago: evil, State: evil, Far: true, Switch: "javascript:" + evil, Number: evil, AppURL: evil, Watch: evil,
+		frame: f, Problem: evil, FallbackURL: "javascript:" + evil, UserCode: evil, Fingerprint: evil, Browser: evil, Addr: evil,
+		Requested: evil, State: evil, DifferentNetwork: true, Switch: "javascript:" + evil, Number: evil, AppURL: evil, Watch: evil,
 	}
 	evilDevice := device{Ref: evil, Browser: evil, Began: evil, Addr: evil, Seen: evil}
 	for name, data := range map[string]any{
@@ -216,8 +222,8 @@ func TestPagesEscape(t *testing.T) {
 		"approve":    asks,
 		"continue":   asks,
 		"number":     asks,
-		"answered":   answeredPage{f, words{evil, evil}, evil, evil, true},
-		"qrlogin":    qrPage{frame: f, Tab: evil, Ref: evil, Steps: []string{evil}, Lasts: evil, Words: words{evil, evil}, Note: evil, QR: "<svg></svg>", UserCode: evil, URI: evil, URIComplete: "javascript:" + evil, TimeLeft: evil, State: evil, Problem: evil},
+		"answered":   answeredPage{f, evil, evil, evil, evil, true},
+		"qrlogin":    qrPage{frame: f, Tab: evil, Ref: evil, Steps: []string{evil}, Lasts: evil, Title: evil, Text: evil, Note: evil, QR: "<svg></svg>", UserCode: evil, URI: evil, URIComplete: "javascript:" + evil, TimeLeft: evil, State: evil, Problem: evil},
 	} {
 		w := httptest.NewRecorder()
 		if err := s.render(w, name, data); err != nil {

@@ -1,5 +1,6 @@
 // Package handlers is the web application: the pages of the laptop and of the
-// phone, and what every request goes through.
+// phone, and what every request passes through. Start reading at
+// [Server.routes].
 package handlers
 
 import (
@@ -11,20 +12,25 @@ import (
 	"sync"
 
 	"changebank/internal/browser"
+	"changebank/internal/cookies"
 	"changebank/internal/devicegrant"
 	"changebank/internal/idp"
+	"changebank/internal/limit"
 	"changebank/internal/session"
+	"changebank/internal/store"
 )
 
 // Config is what the [Server] needs.
 type Config struct {
-	AppURL         string // as browsers see us: scheme, host, port if not the scheme's own
+	AppURL         string // as browsers see us: scheme, host, and port unless it is the scheme's default
 	Provider       *idp.Client
 	Sessions       *session.Manager
 	Grants         *devicegrant.Manager
-	People         []string // who can log in at the demo provider; none with a real one
+	Cookies        *cookies.Jar
+	Store          *store.Store // for marks and counters of logins
+	People         []string     // who can log in at the demo provider; none with a real one
 	TrustedProxies browser.Proxies
-	QRAllowFrom    []netip.Prefix // who may start a QR login; none: everybody
+	QRAllowFrom    []netip.Prefix // who may use the QR login; none: everybody
 	Public         bool           // browsers come from elsewhere, so none has a private address
 	Log            *slog.Logger
 }
@@ -36,6 +42,9 @@ type Server struct {
 	scheme  string
 	log     *slog.Logger
 	pages   map[string]*template.Template
+	qr      *cookies.Kind // the attempt that this browser started
+	probe   *cookies.Kind // nothing: it shows that the browser keeps cookies
+	flows   flows         // logins in progress
 	handler http.Handler
 	proxies sync.Once     // for the warning about proxies that are not trusted
 	stop    chan struct{} // closed when the event streams must end
@@ -57,7 +66,15 @@ func New(cfg Config) (*Server, error) {
 		scheme: app.Scheme,
 		log:    cfg.Log,
 		pages:  pages,
-		stop:   make(chan struct{}),
+		qr:     cfg.Cookies.Kind("qr", qrLifetime),
+		probe:  cfg.Cookies.Kind("probe", probeLifetime),
+		flows: flows{
+			cookie:  cfg.Cookies.Kind("login", flowLifetime),
+			state:   cfg.Cookies.Kind("state", stateLifetime),
+			used:    store.NewTable[mark](cfg.Store, "used states"),
+			limiter: limit.New(cfg.Store),
+		},
+		stop: make(chan struct{}),
 	}
 	s.handler = s.wrap(s.routes())
 	return s, nil
@@ -67,49 +84,50 @@ func New(cfg Config) (*Server, error) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
 // EndStreams ends the event streams, which would otherwise keep a server from
-// shutting down: their browsers come back to its successor. Call it once.
+// shutting down. Their browsers reconnect to its successor. Call it once.
 func (s *Server) EndStreams() { close(s.stop) }
 
-// routes lists every page. An act is a GET that changes something.
+// routes lists every page. A once is a GET that changes something.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
-	page := func(pattern string, p pageFunc) { mux.Handle(pattern, s.page(p)) }
-	act := func(pattern string, p pageFunc) { mux.Handle(pattern, s.page(deliberate(p))) }
+	page := func(pattern string, p sessionPage) { mux.Handle(pattern, s.page(s.withSession(p))) }
+	once := func(pattern string, p sessionPage) { mux.Handle(pattern, s.page(noPrefetch(s.withSession(p)))) }
+	plain := func(pattern string, p pageFunc) { mux.Handle(pattern, s.page(p)) }
 
 	page("GET /{$}", s.home)
-	act("GET /login", s.login)
-	act("GET /callback", s.callback)
-	page("GET /logout", s.member(s.logoutQuestion))
+	once("GET /login", s.login)
+	once("GET /callback", s.callback)
+	page("GET /logout", members(s.logoutQuestion))
 	page("POST /logout", s.logout)
-	act("GET /account", s.member(s.account))
-	page("GET /make-change", s.member(s.makeChange))
-	page("POST /make-change", s.member(s.makeChange))
+	once("GET /account", members(s.account))
+	page("GET /make-change", members(s.makeChange))
+	page("POST /make-change", members(s.makeChange))
 
-	act("GET /logged-out-qr-login", s.qrLogin)
+	once("GET /logged-out-qr-login", s.qrLogin)
 	page("POST /logged-out-qr-login", s.qrLoginNew)
 	page("POST /logged-out-qr-login/cancel", s.qrLoginCancel)
 	page("POST /logged-out-qr-login/confirm", s.qrLoginConfirm)
-	act("GET /logged-out-qr-login/events", s.events)
-	act("GET /device_grant_finished", s.deviceGrantFinished)
-	act("GET /reload", s.reload)
+	once("GET /logged-out-qr-login/events", s.events)
+	once("GET /device_grant_finished", s.deviceGrantFinished)
+	once("GET /reload", s.reload)
 
-	act("GET /activate", s.activate)
+	once("GET /activate", s.activate)
 	page("POST /activate", s.answer)
 
-	page("GET /devices", s.member(s.devices))
-	page("POST /devices/{ref}/end", s.member(s.endDevice))
-	page("POST /devices/{ref}/confirm", s.member(s.confirmDevice))
-	page("POST /devices/others/end", s.member(s.endOtherDevices)) // no ref is in small letters
+	page("GET /devices", members(s.devices))
+	page("POST /devices/{ref}/end", members(s.endDevice))
+	page("POST /devices/{ref}/confirm", members(s.confirmDevice))
+	page("POST /devices/others/end", members(s.endOtherDevices)) // no ref is in lower case
 
-	page("GET /static/{name}", s.static)
-	page("GET /healthz", s.healthz)
-	page("GET /readyz", s.readyz)
-	page("GET /", s.notFound)
+	plain("GET /static/{name}", s.static)
+	plain("GET /healthz", s.healthz)
+	plain("GET /readyz", s.readyz)
+	plain("GET /", s.notFound)
 	return s.wrongMethod(mux)
 }
 
 // wrongMethod gives the mux's refusal of a method a page like every other. The
-// mux itself says which methods there are (Allow).
+// mux itself says which methods are allowed (Allow).
 func (s *Server) wrongMethod(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		refuse, pattern := mux.Handler(r)
@@ -118,15 +136,12 @@ func (s *Server) wrongMethod(mux *http.ServeMux) http.Handler {
 			return
 		}
 		refuse.ServeHTTP(headerOnly{w}, r)
-		s.showError(w, r, &httpError{
-			status: http.StatusMethodNotAllowed,
-			text:   "This address does not take what was sent to it, so nothing was done. Open the page from the start.",
-			next:   link{"/", "Home"},
-		})
+		s.showError(w, r, errWrongMethod)
 	})
 }
 
-// headerOnly keeps the header that a handler sets, and no more of its answer.
+// headerOnly keeps the header that a handler sets, and drops the rest of its
+// answer.
 type headerOnly struct{ http.ResponseWriter }
 
 func (headerOnly) WriteHeader(int) {}

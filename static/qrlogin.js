@@ -1,29 +1,30 @@
-// The laptop's page, live. The server draws every state; this script hears of
-// a change and fetches the page anew. Without it the page refreshes by itself.
+// Keeps the laptop's page up to date. The server draws every state; this script
+// is told about a change and fetches the page again. Without it the page
+// refreshes every few seconds.
 "use strict";
 
 (() => {
   const page = "/logged-out-qr-login";
-  const lost = "The connection to Changebank is lost. Trying again.";
+  const lost = "Connection lost. Trying again.";
   const retry = 3000; // milliseconds
-  // A free ngrok tunnel puts a page of its own before ours, unless it is asked
-  // not to. An EventSource cannot ask: without ngrok's cookie it fails, and the
-  // page is fetched again and again in its stead.
+  // A free ngrok tunnel puts a page of its own in front of ours unless it is
+  // asked not to. An EventSource cannot ask: without ngrok's cookie it fails,
+  // and the page is fetched repeatedly instead.
   const headers = { "ngrok-skip-browser-warning": "true", "X-Requested-With": "qrlogin.js" };
   const byID = (id) => document.getElementById(id);
-  let stream; // open, or coming back by itself; undefined: none is wanted
+  let stream; // open or reconnecting; undefined: not needed
   let deadline; // in this computer's clock, which may be wrong: only differences count
   let drawing = false;
   let again; // the timer of the next try
 
-  // redraw shows how things stand now. What is on the screen stays if it is
-  // that already: somebody may be typing into it.
+  // redraw shows the present state. What is on the screen stays if that is
+  // already it: someone may be typing into it.
   async function redraw() {
     if (drawing) return;
     drawing = true;
     try {
-      // A redirect is for the browser to follow, with all that the page at its
-      // end has to say: here it would be followed unseen.
+      // The browser must follow a redirect itself, so that the person sees the
+      // page at its end.
       const response = await fetch(page, { redirect: "manual", headers });
       if (response.type === "opaqueredirect") {
         location.assign(page);
@@ -56,7 +57,7 @@
     const focused = byID("stage").contains(document.activeElement);
     byID("stage").replaceChildren(...fresh.getElementById("stage").childNodes);
     document.title = fresh.title;
-    // What is said must change inside an element that stays.
+    // Screen readers announce changes only in an element that stays.
     byID("announce").textContent = byID("login-state").textContent + ". " + byID("login-words").textContent;
     const field = byID("the-number");
     if (field) field.focus();
@@ -71,38 +72,39 @@
     if (text !== "") byID("announce").textContent = text;
   }
 
-  function hear(event) {
+  function onState(event) {
     const told = JSON.parse(event.data);
     if (told.state === byID("login-state").dataset.state) {
       note(told.note);
       return;
     }
-    quiet(); // the new state's page listens again, if there is more to come
+    closeStream(); // the new state's page opens it again if there is more to come
     if (told.state === "approved") location.assign("/reload");
     else redraw();
   }
 
   function listen() {
-    stream = new EventSource(page + "/events");
-    stream.addEventListener("state", hear);
+    // Named, since another tab may have started another attempt since.
+    stream = new EventSource(page + "/events?attempt=" + byID("login-state").dataset.attempt);
+    stream.addEventListener("state", onState);
     stream.onerror = () => {
-      // The stream comes back by itself after a break, but not after an error
-      // of the server or of a proxy, nor to a browser that has logged in.
+      // The stream reconnects after a break, but not after an error from the
+      // server or a proxy, nor in a browser that has logged in.
       if (stream?.readyState === EventSource.CLOSED) {
-        quiet();
+        closeStream();
         later();
       }
       note(lost);
     };
   }
 
-  function quiet() {
+  function closeStream() {
     stream?.close();
     stream = undefined;
   }
 
-  // tick shows the time that is left, and looks at what has become of a login
-  // whose time is over: its stream may be broken.
+  // tick shows the time left, and redraws the page of a code that has expired:
+  // its stream may be broken.
   function tick() {
     if (!stream) return;
     const left = Math.max(0, Math.round((deadline - Date.now()) / 1000));
@@ -114,15 +116,15 @@
   function begin() {
     const { seconds, ended } = byID("login-state").dataset;
     deadline = Date.now() + 1000 * Number(seconds);
-    if (ended === "true") quiet();
+    if (ended === "true") closeStream();
     else if (!stream) listen();
     tick();
   }
 
-  // After a sleep the stream may be dead without knowing it.
+  // After the computer slept, the stream may be dead without an error.
   function wake() {
     if (!stream || document.hidden) return;
-    quiet();
+    closeStream();
     redraw();
   }
   document.addEventListener("visibilitychange", wake);

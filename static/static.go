@@ -1,6 +1,6 @@
 // Package static embeds the stylesheet, the script and the drawings, and names
-// each with a fingerprint of its content, so that browsers may keep them for
-// ever.
+// each with a fingerprint of its content, so that browsers may keep them
+// forever.
 package static
 
 import (
@@ -23,7 +23,8 @@ type File struct {
 
 var served, names = load()
 
-// load returns the files by their fingerprinted names, and those by the plain.
+// load returns the files by their fingerprinted names, and these names by the
+// plain ones.
 func load() (map[string]File, map[string]string) {
 	served, names := make(map[string]File), make(map[string]string)
 	entries, err := embedded.ReadDir(".")
@@ -44,7 +45,7 @@ func load() (map[string]File, map[string]string) {
 	return served, names
 }
 
-// Path returns where a file is served, or "" if there is none of that name.
+// Path returns where a file is served, or "" if there is no such file.
 func Path(name string) string {
 	if names[name] == "" {
 		return ""

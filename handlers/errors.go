@@ -1,0 +1,139 @@
+package handlers
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"changebank/internal/devicegrant"
+	"changebank/internal/idp"
+	"changebank/internal/limit"
+	"changebank/internal/session"
+)
+
+// An errorPage is what a visitor is told about an error.
+type errorPage struct {
+	status      int
+	title, text string
+	next        link
+	retry       time.Duration // after which another try may succeed; 0: unknown
+}
+
+// Errors of this package, each with its page below. Most are wrapped around
+// their cause.
+var (
+	errNotFound    = errors.New("no such page")
+	errWrongMethod = errors.New("method not allowed")
+	errWrongHost   = errors.New("a POST to another host than APP_URL's")
+	errCrossOrigin = errors.New("a POST from another origin")
+
+	errNoFlow       = errors.New("no login with this state is in progress in this browser, or it was used before")
+	errUnfinished   = errors.New("login not finished")
+	errUnverified   = errors.New("login not verified")
+	errWrongAccount = errors.New("another person logged in than the one who had to")
+	errNotProved    = errors.New("no auth_time, or one before the request")
+
+	errNoCookies     = errors.New("the browser keeps no cookies")
+	errNotFromHere   = errors.New("the address is not in QR_ALLOW_FROM")
+	errNoButton      = errors.New("neither yes nor no")
+	errNoAccessToken = errors.New("no access token for the approval")
+)
+
+var (
+	home       = link{"/", "Home"}
+	account    = link{"/account", "Your account"}
+	logInHere  = link{"/login", "Log in here instead"}
+	logInAgain = link{"/login", "Log in again"}
+	yourList   = link{devicesPath, "Your devices"}
+)
+
+// errorPages has the page of each error that a visitor may meet. The first that
+// matches counts.
+var errorPages = []struct {
+	err error
+	errorPage
+}{
+	{errNotFound, errorPage{status: 404, title: "Page not found", text: "Check the address, or start from the home page.", next: home}},
+	{errWrongMethod, errorPage{status: 405, title: "Method not allowed", text: "This address does not accept that request, so nothing was done. Start from the home page.", next: home}},
+	{errWrongHost, errorPage{status: 421, title: "Wrong address", text: "This page is at a different address. Go there and try again."}},
+	{errCrossOrigin, errorPage{status: 403, title: "Not allowed", text: "This request came from another site, so nothing was done. Open the page here and use its button.", next: home}},
+
+	{errNoFlow, errorPage{status: 400, title: "Login not completed", text: "It was started in another browser or too long ago, it was used already, or this browser doesn't accept cookies. Log in again.", next: logInAgain}},
+	{errUnfinished, errorPage{status: 502, title: "Login not completed", text: "The login service did not finish your login. Try again.", next: logInAgain}},
+	{errUnverified, errorPage{status: 502, title: "Login not completed", text: "The login service's answer about you could not be verified, so you are not logged in. Try again.", next: logInAgain}},
+	{errWrongAccount, errorPage{status: 403, title: "Wrong account", text: "This browser is logged in as someone else. Log in with that account, or log out first.", next: logInAgain}},
+	{errNotProved, errorPage{status: 403, title: "Log in with your password", text: "A phone logged this browser in, so it needs a login with a password before it may log in other devices. The login service did not ask for one, or does not say that it did. Log out first, then log in with your password.", next: link{"/logout", "Log out"}}},
+
+	{errNoCookies, errorPage{status: 400, title: "Cookies are off", text: "Changebank uses a cookie to recognize this browser. Allow cookies for this site and try again.", next: link{qrPath, "Try again"}}},
+	{errNotFromHere, errorPage{status: 403, title: "Not available on this network", text: "Phone login can be used only from certain networks, and this is not one of them.", next: logInHere}},
+	{devicegrant.ErrNoNumber, errorPage{status: 403, title: "Phone login unavailable", text: "Changebank requires a number from your phone, and this login service can't show one.", next: logInHere}},
+	{devicegrant.ErrStrayPage, errorPage{status: 502, title: "Phone login unavailable", text: "The login service would send your phone to the wrong address, so no code is shown. Its administrator must set the verification URL to this site's address followed by " + activatePath + ".", next: logInHere}},
+	{errNoButton, errorPage{status: 400, title: "No answer", text: "Go back and use one of the two buttons.", next: account}},
+	{devicegrant.ErrOtherPerson, errorPage{status: 403, title: "Someone else is using this code", text: "Another person answered this code, or opened it first, and only they can continue. If the other device is yours, cancel there and show a new code.", next: account}},
+	{devicegrant.ErrTooLate, errorPage{status: 403, title: "This code has expired", text: "If the other device is yours, show a new code there.", next: account}},
+	{session.ErrEnded, errorPage{status: 403, title: "Your login has ended", text: "The login service ended it. Log in again to return to the question.", next: logInAgain}},
+	{errNoAccessToken, errorPage{status: 502, title: "Login service unavailable", text: "It did not answer, so nothing was done. Try again in a moment.", next: account}},
+
+	{session.ErrUnknown, errorPage{status: 404, title: "Device not found", text: "It isn't one of yours, or it was logged out long ago. See where you are logged in.", next: yourList}},
+	{session.ErrUnconfirmed, errorPage{status: 403, title: "Answer on another device", text: "A phone logged this device in, and you have not confirmed that it was you. Answer on the phone, or log in here with your password.", next: yourList}},
+
+	{idp.ErrNotReady, errorPage{status: 503, title: "Login service unavailable", text: "It is starting, or can't be reached. This page tries again automatically.", next: home, retry: 5 * time.Second}},
+}
+
+// An at is an error whose page leads to a place of its own.
+type at struct {
+	error
+	next link
+}
+
+func (e at) Unwrap() error { return e.error }
+
+// pageOf returns the page of an error.
+func pageOf(err error) errorPage {
+	page := lookUp(err)
+	if e, ok := errors.AsType[at](err); ok {
+		page.next = e.next
+	}
+	return page
+}
+
+func lookUp(err error) errorPage {
+	if tooMany, ok := errors.AsType[*limit.TooManyError](err); ok {
+		return errorPage{
+			status: http.StatusTooManyRequests,
+			title:  "Too many requests",
+			text:   "There were too many " + tooMany.Rule + ". Wait " + minutes(tooMany.Wait) + " and try again.",
+			next:   home, retry: tooMany.Wait,
+		}
+	}
+	for _, known := range errorPages {
+		if errors.Is(err, known.err) {
+			return known.errorPage
+		}
+	}
+	refusal, ok := errors.AsType[*idp.Error](err)
+	switch {
+	case ok && refusal.OfClient():
+		return errorPage{
+			status: http.StatusBadGateway, title: "Login service doesn't accept Changebank",
+			text: "Nobody can log in until its administrator corrects the settings. The log says what is wrong.", next: home,
+		}
+	case ok && refusal.Status == 0: // it came through the browser: about this person
+		return errorPage{status: http.StatusForbidden, title: "You are not logged in", text: refusalText(refusal), next: logInAgain}
+	case ok:
+		return errorPage{
+			status: http.StatusBadGateway, title: "Login service unavailable",
+			text: "It gave an unexpected answer. Try again in a moment.", next: home,
+		}
+	}
+	return errorPage{status: http.StatusInternalServerError, title: "Something went wrong", text: "It is not your fault. Try again in a moment.", next: home}
+}
+
+// explainClient adds to a refusal of this application which settings to look at.
+func explainClient(err error) error {
+	if refusal, ok := errors.AsType[*idp.Error](err); ok && refusal.OfClient() {
+		return fmt.Errorf("%w; check CLIENT_ID, CLIENT_SECRET and CLIENT_AUTH, and that the provider allows this application the grant", err)
+	}
+	return err
+}

@@ -1,0 +1,156 @@
+package handlers
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"changebank/internal/cookies"
+	"changebank/internal/idp"
+	"changebank/internal/limit"
+	"changebank/internal/store"
+)
+
+const (
+	flowLifetime  = 15 * time.Minute
+	stateLifetime = 24 * time.Hour // of the return path: a callback that comes late still leads back
+	maxFlows      = 4              // logins in progress in one browser; with more, headers grow too long for proxies
+	maxReturnPath = 256            // bytes
+	defaultPath   = "/account"
+)
+
+// loginsPerAddress bounds the callbacks of one address, each of which stores a
+// mark.
+var loginsPerAddress = limit.Rule{Name: "logins from one address", N: 600, Window: 10 * time.Minute}
+
+// flows keeps the logins in progress, in the browsers themselves: what the
+// callback must prove in a sealed cookie for each, and the return path in the
+// OAuth state. The store holds only a mark for each flow that was used.
+type flows struct {
+	cookie  *cookies.Kind // named for the login's ID
+	state   *cookies.Kind // seals the return path
+	used    *store.Table[mark]
+	limiter *limit.Limiter
+}
+
+// mark says that a flow was used.
+type mark struct{ Until time.Time }
+
+// KeepUntil implements [store.Record].
+func (m mark) KeepUntil() time.Time { return m.Until }
+
+// newState returns the OAuth state of a new login: a random ID, and the return
+// path behind it unless that is the default.
+func (f flows) newState(returnTo string) (string, error) {
+	id := rand.Text()
+	if returnTo == defaultPath {
+		return id, nil
+	}
+	sealed, err := f.state.Seal(cookies.Values{"id": id, "path": returnTo})
+	return id + "." + sealed, err
+}
+
+// parseState returns the login's ID and its return path.
+func (f flows) parseState(state string) (id, returnTo string) {
+	id, sealed, _ := strings.Cut(state, ".")
+	if opened := f.state.Open(sealed); opened != nil && opened["id"] == id {
+		return id, ownPath(opened["path"])
+	}
+	return id, defaultPath
+}
+
+// begin gives the browser the cookie of a login in progress. If it has too many
+// already, the oldest go.
+func (f flows) begin(w http.ResponseWriter, r *http.Request, state string, flow idp.Flow) error {
+	id, _ := f.parseState(state)
+	type inProgress struct {
+		name    string
+		started string
+	}
+	var others []inProgress
+	for _, name := range f.cookie.Suffixes(r) {
+		values := f.cookie.Named(name).Read(r)
+		if values == nil {
+			f.cookie.Named(name).Clear(w)
+			continue
+		}
+		others = append(others, inProgress{name, values["started"]})
+	}
+	slices.SortFunc(others, func(a, b inProgress) int { return strings.Compare(a.started, b.started) })
+	for len(others) >= maxFlows {
+		f.cookie.Named(others[0].name).Clear(w)
+		others = others[1:]
+	}
+	return f.cookie.Named(id[:8]).Write(w, r, cookies.Values{
+		"id":             id,
+		"nonce":          flow.Nonce,
+		"verifier":       flow.Verifier,
+		"subject":        flow.Subject,
+		"reauthenticate": strconv.FormatBool(flow.Reauthenticate),
+		"started":        strconv.FormatInt(flow.Started.Unix(), 10),
+	})
+}
+
+// take returns the login with that ID, once, and takes its cookie from the
+// browser. [errNoFlow]: this browser has no such login in progress, which is
+// also what stops login CSRF, an attacker's own answer sent as a link; or
+// another request has used it.
+func (f flows) take(w http.ResponseWriter, r *http.Request, id, addr string) (idp.Flow, error) {
+	if len(id) < 8 {
+		return idp.Flow{}, errNoFlow // an empty state matches nothing
+	}
+	cookie := f.cookie.Named(id[:8])
+	values := cookie.Read(r)
+	if values == nil || subtle.ConstantTimeCompare([]byte(values["id"]), []byte(id)) != 1 {
+		return idp.Flow{}, errNoFlow
+	}
+	cookie.Clear(w)
+	if err := f.useOnce(r.Context(), id, addr); err != nil {
+		return idp.Flow{}, err
+	}
+	started, err := strconv.ParseInt(values["started"], 10, 64)
+	if err != nil {
+		return idp.Flow{}, err
+	}
+	return idp.Flow{
+		Nonce:          values["nonce"],
+		Verifier:       values["verifier"],
+		Subject:        values["subject"],
+		Reauthenticate: values["reauthenticate"] == "true",
+		Started:        time.Unix(started, 0),
+	}, nil
+}
+
+// useOnce marks a flow as used before its code is exchanged: a cookie can be
+// sent again, by a double click or by a thief.
+func (f flows) useOnce(ctx context.Context, id, addr string) error {
+	if err := f.limiter.AllowAddr(ctx, loginsPerAddress, addr); err != nil {
+		return err
+	}
+	err := f.used.CreateAs(ctx, id, mark{time.Now().Add(flowLifetime)})
+	if errors.Is(err, store.ErrExists) {
+		return errNoFlow
+	}
+	return err
+}
+
+// ownPath returns path if it is one of our pages, otherwise the account's: a
+// link to our login must not lead to another site (open redirect).
+func ownPath(path string) string {
+	u, err := url.Parse(path)
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || !strings.HasPrefix(u.Path, "/") || len(path) > maxReturnPath {
+		return defaultPath
+	}
+	// Browsers read a backslash as a slash and skip control characters.
+	if strings.HasPrefix(path, "//") || strings.ContainsFunc(path, func(c rune) bool { return c == '\\' || c <= ' ' || c == 0x7f }) {
+		return defaultPath
+	}
+	return path
+}
