@@ -98,8 +98,8 @@ func TestSentence(t *testing.T) {
 	}
 }
 
-// In floating point $0.30 is 5 nickels and 5 pennies, and $0.07 has a penny too
-// many.
+// In floating point, $0.30 would be 5 nickels and 5 pennies, and $0.07 would have
+// a penny too many.
 func TestEveryCent(t *testing.T) {
 	for cents := change.Cents(0); cents <= 100_00; cents++ {
 		for _, text := range []string{
@@ -118,8 +118,8 @@ func TestEveryCent(t *testing.T) {
 	}
 }
 
-// What parses is an amount that we can print, and what we print parses to the
-// same amount.
+// An amount that parses can be printed, and the printed text parses to the same
+// amount.
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{"", "1", ".5", "$1,234.56", " 1 234 ", "-1", "1e308", "1,23", "9999999999999999999", "\xff"} {
 		f.Add(text)
