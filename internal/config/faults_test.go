@@ -21,7 +21,7 @@ var faults = []struct {
 	{"equal ports", settings{"PORT": "9011"}, []string{"PORT and DEMO_PORT are both 9011"}},
 	{"listen on a name", settings{"LISTEN": "localhost"}, []string{"LISTEN", `"localhost"`}},
 	{"listen with a port", settings{"LISTEN": "127.0.0.1, 127.0.0.1:80"}, []string{"LISTEN", "127.0.0.1:80"}},
-	{"listen on two names", settings{"LISTEN": "localhost, wlan0"}, []string{`LISTEN has "localhost" and "wlan0"`}},
+	{"listen on two names", settings{"LISTEN": "localhost, wlan0, localhost"}, []string{`LISTEN has "localhost" and "wlan0";`}},
 	{"client auth", settings{"CLIENT_AUTH": "jwt"}, []string{"CLIENT_AUTH", `"jwt"`, "auto or post or basic or none"}},
 	{"public client of the demo", settings{"CLIENT_AUTH": "none"}, []string{"CLIENT_AUTH"}},
 	{"short key", settings{"APP_SECRET_KEY": key[:31]}, []string{"APP_SECRET_KEY", "31", "32", "openssl rand"}},

@@ -105,8 +105,8 @@ func list[T any](p *parser, name, missing, what string, parse func(string) (T, e
 	for element := range strings.SplitSeq(text, ",") {
 		element = strings.TrimSpace(element)
 		one, err := parse(element)
-		if err != nil {
-			wrong = append(wrong, strconv.Quote(element))
+		if quoted := strconv.Quote(element); err != nil && !slices.Contains(wrong, quoted) {
+			wrong = append(wrong, quoted)
 		}
 		parsed = append(parsed, one)
 	}
