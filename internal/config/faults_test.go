@@ -55,6 +55,7 @@ var faults = []struct {
 	{"APP_URL of a short IPv4 address", settings{"APP_URL": "http://127.1:5000"}, []string{"APP_URL", "spells that host differently"}},
 	{"APP_URL of a number", settings{"APP_URL": "http://2130706433"}, []string{"APP_URL", "spells that host differently"}},
 	{"APP_URL of a long IPv6 address", settings{"APP_URL": "http://[0:0:0:0:0:0:0:1]:5000"}, []string{"APP_URL", "spells that host differently"}},
+	{"APP_URL with a zone", settings{"APP_URL": "http://[fe80::1%25eth0]:5000"}, []string{"APP_URL", "spells that host differently"}},
 	{"DEMO_URL with a path", settings{"DEMO_URL": "http://localhost:9011/idp"}, []string{"DEMO_URL", "/idp"}},
 	{"DEMO_URL without a scheme", settings{"DEMO_URL": "localhost"}, []string{"DEMO_URL"}},
 	{"agent's API without a scheme", settings{"NGROK_API": "localhost:4040"}, []string{"NGROK_API is \"localhost:4040\"", "http://127.0.0.1:4040/api"}},

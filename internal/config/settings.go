@@ -21,40 +21,42 @@ var names = []string{
 // .env.example.
 func Names() []string { return slices.Clone(names) }
 
-var (
-	// ours begin the names that no other program's variables have. Any other
-	// unknown variable is none of our business: Kubernetes, for one, sets
-	// DEMO_PORT_80_TCP for a service called demo.
-	ours = []string{"APP_SECRET_", "CODE_LIFE", "CONFIRM_", "LIMIT_", "QR_", "TRUSTED_PROX"}
+// ownPrefixes begin the names that no other program's variables have. Any other
+// unknown variable is ignored: Kubernetes, for one, sets DEMO_PORT_80_TCP for a
+// service called demo.
+var ownPrefixes = []string{"APP_SECRET_", "CODE_LIFE", "CONFIRM_", "LIMIT_", "QR_", "TRUSTED_PROX"}
 
-	// composes begin the names of Docker's own settings, which may be in the same
-	// .env.
-	composes = []string{"COMPOSE_", "DOCKER_"}
-)
+// dockerPrefixes begin the names of Docker's own settings, which may be in the
+// same .env.
+var dockerPrefixes = []string{"COMPOSE_", "DOCKER_"}
 
-// collect fills p.values with what environ and the lines of the file at path
-// say. It finds misspelt names, which would otherwise be settings that silently
-// do not apply.
+// collect fills p.values from the lines of the file at path and from environ,
+// which takes precedence. It reports misspelt names, which would otherwise be
+// settings that silently do not apply.
 func (p *parser) collect(environ []string, path string, file []line) {
 	p.values = make(map[string]string)
 	for _, l := range file {
-		switch at := fmt.Sprintf("%s, line %d:", path, l.number); {
-		case slices.Contains(names, l.name) && strings.HasPrefix(l.value, "#"):
+		at := fmt.Sprintf("%s, line %d:", path, l.number)
+		known := slices.Contains(names, l.name)
+		switch {
+		case known && strings.HasPrefix(l.value, "#"):
 			p.report(l.name, at+" "+l.name+" has only a comment; put the value before the #, or the comment on a line of its own")
-		case slices.Contains(names, l.name):
+		case known:
 			p.values[l.name] = l.value
-		case !hasPrefix(l.name, composes):
-			// The name itself is not printed: without its equals sign, a line with a
-			// secret in base64 is all name.
+		case !hasPrefix(l.name, dockerPrefixes):
+			// The name is not printed. It may be a secret in base64 on a line of its
+			// own, with its padding as the equals sign.
 			p.report(at, at+" unknown setting; "+suggest(l.name))
 		}
 	}
 	for _, variable := range environ {
 		name, value, _ := strings.Cut(variable, "=")
-		switch value = strings.TrimSpace(value); {
-		case slices.Contains(names, name) && value != "": // Compose passes on empty ones
+		value = strings.TrimSpace(value)
+		known := slices.Contains(names, name)
+		switch {
+		case known && value != "": // Compose passes on empty ones
 			p.values[name] = value
-		case !slices.Contains(names, name) && hasPrefix(name, ours):
+		case !known && hasPrefix(name, ownPrefixes):
 			p.report(name, "environment: unknown setting "+name+"; "+suggest(name))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"unicode"
 )
 
 // origin reads a scheme, a host and perhaps a port, or returns "" after a fault.
@@ -34,19 +35,15 @@ func joinOrigin(scheme, host string) string {
 }
 
 // browserSpells reports whether browsers write a host like this, but for the
-// case. They write names in ASCII, and every form of an IP address in one way
+// case. They write names in ASCII, and an IP address in one way, without a zone
 // (WHATWG URL, section 3.5).
 func browserSpells(host string) bool {
 	if addr, err := netip.ParseAddr(host); err == nil {
-		return addr.String() == strings.ToLower(host)
-	}
-	for _, c := range host {
-		if c > '~' || c == '%' {
-			return false
-		}
+		return addr.WithZone("").String() == strings.ToLower(host)
 	}
 	last := host[strings.LastIndexByte(host, '.')+1:]
-	return last == "" || last[0] < '0' || last[0] > '9' // else it is a form of an IPv4 address, like 127.1
+	isIPv4 := last != "" && '0' <= last[0] && last[0] <= '9' // another form of an address, like 127.1
+	return !isIPv4 && !strings.ContainsFunc(host, func(c rune) bool { return c > unicode.MaxASCII })
 }
 
 // api reads the URL of an API, or returns "" after a fault.
