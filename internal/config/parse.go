@@ -42,7 +42,7 @@ func (p *parser) report(what, sentence string) {
 	p.faults = append(p.faults, errors.New(sentence))
 }
 
-// parse reads each setting by itself. fixedPorts says that tunnels lead to the
+// parse reads each setting on its own. fixedPorts says that tunnels lead to the
 // ports, so that they must be known before they are bound.
 func (p *parser) parse(fixedPorts bool) *Config {
 	issuer := p.values["ISSUER"]
