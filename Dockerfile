@@ -1,5 +1,5 @@
-# The image has the program and the CA certificates, and runs as nobody. There is
-# no shell in it and so no HEALTHCHECK: ask /healthz and /readyz from outside.
+# The image contains the program and CA certificates, and runs as an unprivileged
+# user. It has no shell for a HEALTHCHECK: check /healthz and /readyz from outside.
 FROM golang:1.26-bookworm AS build
 WORKDIR /src
 COPY . .
@@ -8,7 +8,7 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
 
 FROM gcr.io/distroless/static-debian12:nonroot
 COPY --from=build /out/changebank /changebank
-# A volume mounted here takes its owner over.
+# A new volume mounted here gets the owner of this folder.
 COPY --from=build --chown=nonroot:nonroot /out/data /data
 ENV DATA_DIR=/data
 EXPOSE 5000

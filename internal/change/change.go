@@ -1,6 +1,5 @@
-// Package change makes change: it reads an amount as people type it, and says
-// how many nickels and pennies that is. It counts in whole cents, so nothing is
-// ever rounded.
+// Package change makes change: it parses an amount as people type it, and turns
+// it into nickels and pennies. It counts in whole cents, so nothing is rounded.
 package change
 
 import (
@@ -17,25 +16,25 @@ type Cents int64
 // Max is the largest amount: a trillion dollars.
 const Max Cents = 100_000_000_000_000
 
-// Why a text is not an amount.
+// The errors of [Parse].
 var (
-	ErrEmpty     = errors.New("no amount")
-	ErrNotAmount = errors.New("not an amount")
-	ErrNegative  = errors.New("an amount below zero")
-	ErrDecimals  = errors.New("more than two digits after the point")
-	ErrGrouping  = errors.New("commas or spaces that do not group by thousands")
-	ErrTooLarge  = errors.New("an amount above the largest")
+	ErrEmpty     = errors.New("change: no amount")
+	ErrNotAmount = errors.New("change: not an amount")
+	ErrNegative  = errors.New("change: negative amount")
+	ErrDecimals  = errors.New("change: more than two digits after the point")
+	ErrGrouping  = errors.New("change: commas or spaces that do not separate thousands")
+	ErrTooLarge  = errors.New("change: amount above the maximum")
 )
 
 var (
-	// A sign, the dollars with what groups them, the cents.
+	// A sign, the dollars with their separators, the cents.
 	shape   = regexp.MustCompile(`^([-−]?)\$? ?([\d, ]*)(?:\.(\d*))?$`)
 	dollars = regexp.MustCompile(`^(?:\d*|\d{1,3}(?:[, ]\d{3})+)$`)
 )
 
-// Parse returns the amount of dollars that text says, like 1, .5 or $1,234.56.
-// Spaces around it do not matter, and between thousands they do for commas. The
-// error is one of the above.
+// Parse parses an amount of dollars, like 1, .5 or $1,234.56. Thousands may be
+// separated by commas or spaces, and spaces around the amount are ignored. The
+// error is one of those above.
 func Parse(text string) (Cents, error) {
 	text = strings.Join(strings.Fields(text), " ")
 	if text == "" {
@@ -50,7 +49,7 @@ func Parse(text string) (Cents, error) {
 	case sign != "":
 		return 0, ErrNegative
 	case !dollars.MatchString(whole):
-		return 0, ErrGrouping // also 1,23: a comma for the point would be a hundred times as much
+		return 0, ErrGrouping // also 1,23, where a decimal comma would be read as a hundred times the amount
 	case len(part) > 2:
 		return 0, ErrDecimals
 	}
@@ -73,12 +72,12 @@ type Change struct {
 	Nickels, Pennies int64
 }
 
-// Make returns the change for an amount, which is not below zero.
+// Make returns the change for an amount that is not negative.
 func Make(amount Cents) Change {
 	return Change{amount, int64(amount / 5), int64(amount % 5)}
 }
 
-// String says it in a sentence.
+// String returns a sentence for the page.
 func (c Change) String() string {
 	return fmt.Sprintf("We can make change for %s with %s and %s!",
 		c.Amount, count(c.Nickels, "nickel", "nickels"), count(c.Pennies, "penny", "pennies"))
@@ -91,7 +90,7 @@ func count(n int64, one, many string) string {
 	return grouped(n) + " " + many
 }
 
-// grouped puts a comma between thousands.
+// grouped formats n with commas between thousands.
 func grouped(n int64) string {
 	text := strconv.FormatInt(n, 10)
 	for i := len(text) - 3; i > 0; i -= 3 {

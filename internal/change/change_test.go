@@ -9,71 +9,72 @@ import (
 	"changebank/internal/change"
 )
 
-func TestParse(t *testing.T) {
-	tests := []struct {
-		text string
-		want change.Cents
-		err  error
-	}{
-		{"1", 100, nil},
-		{"0", 0, nil},
-		{"1.5", 150, nil},
-		{".5", 50, nil},
-		{"1.", 100, nil},
-		{"0.29", 29, nil},
-		{"0.30", 30, nil},
-		{"1.15", 115, nil},
-		{"007", 700, nil},
-		{"$1,234.56", 123456, nil},
-		{"1234.56", 123456, nil},
-		{"  $ 1 234.56\t", 123456, nil},
-		{"1\u00a0234,567", 123456700, nil},
-		{"$1,000,000,000,000", change.Max, nil},
-		{"1000000000000.00", change.Max, nil},
-		{strings.Repeat("0", 5000) + "1", 100, nil},
+var amounts = []struct {
+	text string
+	want change.Cents
+	err  error
+}{
+	{"1", 100, nil},
+	{"0", 0, nil},
+	{"1.5", 150, nil},
+	{".5", 50, nil},
+	{"1.", 100, nil},
+	{"0.29", 29, nil},
+	{"0.30", 30, nil},
+	{"1.15", 115, nil},
+	{"007", 700, nil},
+	{"$1,234.56", 123456, nil},
+	{"1234.56", 123456, nil},
+	{"  $ 1 234.56\t", 123456, nil},
+	{"1\u00a0234,567", 123456700, nil},
+	{"$1,000,000,000,000", change.Max, nil},
+	{"1000000000000.00", change.Max, nil},
+	{strings.Repeat("0", 5000) + "1", 100, nil},
 
-		{"", 0, change.ErrEmpty},
-		{" \t\n\u00a0", 0, change.ErrEmpty},
-		{"five dollars", 0, change.ErrNotAmount},
-		{"$", 0, change.ErrNotAmount},
-		{".", 0, change.ErrNotAmount},
-		{",", 0, change.ErrNotAmount},
-		{"-", 0, change.ErrNotAmount},
-		{"nan", 0, change.ErrNotAmount},
-		{"inf", 0, change.ErrNotAmount},
-		{"-inf", 0, change.ErrNotAmount},
-		{"1e308", 0, change.ErrNotAmount},
-		{"0x10", 0, change.ErrNotAmount},
-		{"1_000", 0, change.ErrNotAmount},
-		{"+1", 0, change.ErrNotAmount},
-		{"1.2.3", 0, change.ErrNotAmount},
-		{"$$1", 0, change.ErrNotAmount},
-		{"1$", 0, change.ErrNotAmount},
-		{"€1", 0, change.ErrNotAmount},
-		{"１", 0, change.ErrNotAmount}, // a full-width digit
-		{"1\x00", 0, change.ErrNotAmount},
-		{"\xff1", 0, change.ErrNotAmount},
-		{"-1", 0, change.ErrNegative},
-		{"-$1.50", 0, change.ErrNegative},
-		{"−1", 0, change.ErrNegative}, // a minus sign, not a hyphen
-		{"-0.001", 0, change.ErrNegative},
-		{"1.234", 0, change.ErrDecimals},
-		{"0.005", 0, change.ErrDecimals},
-		{"1.000", 0, change.ErrDecimals},
-		{"1,23", 0, change.ErrGrouping},
-		{"1,2345", 0, change.ErrGrouping},
-		{"1234,567", 0, change.ErrGrouping},
-		{",123", 0, change.ErrGrouping},
-		{"1,,234", 0, change.ErrGrouping},
-		{"1,234,", 0, change.ErrGrouping},
-		{"1 2", 0, change.ErrGrouping},
-		{"1 .5", 0, change.ErrGrouping},
-		{"1000000000000.01", 0, change.ErrTooLarge},
-		{"92233720368547758.07", 0, change.ErrTooLarge},
-		{"92233720368547758.08", 0, change.ErrTooLarge}, // one more than 63 bits
-		{strings.Repeat("9", 5000), 0, change.ErrTooLarge},
-	}
-	for _, tt := range tests {
+	{"", 0, change.ErrEmpty},
+	{" \t\n\u00a0", 0, change.ErrEmpty},
+	{"five dollars", 0, change.ErrNotAmount},
+	{"$", 0, change.ErrNotAmount},
+	{".", 0, change.ErrNotAmount},
+	{",", 0, change.ErrNotAmount},
+	{"-", 0, change.ErrNotAmount},
+	{"nan", 0, change.ErrNotAmount},
+	{"inf", 0, change.ErrNotAmount},
+	{"-inf", 0, change.ErrNotAmount},
+	{"1e308", 0, change.ErrNotAmount},
+	{"0x10", 0, change.ErrNotAmount},
+	{"1_000", 0, change.ErrNotAmount},
+	{"+1", 0, change.ErrNotAmount},
+	{"1.2.3", 0, change.ErrNotAmount},
+	{"$$1", 0, change.ErrNotAmount},
+	{"1$", 0, change.ErrNotAmount},
+	{"€1", 0, change.ErrNotAmount},
+	{"１", 0, change.ErrNotAmount}, // a full-width digit
+	{"1\x00", 0, change.ErrNotAmount},
+	{"\xff1", 0, change.ErrNotAmount},
+	{"-1", 0, change.ErrNegative},
+	{"-$1.50", 0, change.ErrNegative},
+	{"−1", 0, change.ErrNegative}, // a minus sign, not a hyphen
+	{"-0.001", 0, change.ErrNegative},
+	{"1.234", 0, change.ErrDecimals},
+	{"0.005", 0, change.ErrDecimals},
+	{"1.000", 0, change.ErrDecimals},
+	{"1,23", 0, change.ErrGrouping},
+	{"1,2345", 0, change.ErrGrouping},
+	{"1234,567", 0, change.ErrGrouping},
+	{",123", 0, change.ErrGrouping},
+	{"1,,234", 0, change.ErrGrouping},
+	{"1,234,", 0, change.ErrGrouping},
+	{"1 2", 0, change.ErrGrouping},
+	{"1 .5", 0, change.ErrGrouping},
+	{"1000000000000.01", 0, change.ErrTooLarge},
+	{"92233720368547758.07", 0, change.ErrTooLarge},
+	{"92233720368547758.08", 0, change.ErrTooLarge}, // one more than 63 bits
+	{strings.Repeat("9", 5000), 0, change.ErrTooLarge},
+}
+
+func TestParse(t *testing.T) {
+	for _, tt := range amounts {
 		got, err := change.Parse(tt.text)
 		if got != tt.want || !errors.Is(err, tt.err) {
 			t.Errorf("Parse(%.40q): %d, %v; want %d, %v", tt.text, got, err, tt.want, tt.err)
@@ -98,8 +99,8 @@ func TestSentence(t *testing.T) {
 	}
 }
 
-// In floating point $0.30 is 5 nickels and 5 pennies, and $0.07 has a penny too
-// many.
+// In floating point, $0.30 would be 5 nickels and 5 pennies, and $0.07 would have
+// a penny too many.
 func TestEveryCent(t *testing.T) {
 	for cents := change.Cents(0); cents <= 100_00; cents++ {
 		for _, text := range []string{
@@ -118,8 +119,8 @@ func TestEveryCent(t *testing.T) {
 	}
 }
 
-// What parses is an amount that we can print, and what we print parses to the
-// same amount.
+// An amount that parses can be printed, and the printed text parses to the same
+// amount.
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{"", "1", ".5", "$1,234.56", " 1 234 ", "-1", "1e308", "1,23", "9999999999999999999", "\xff"} {
 		f.Add(text)

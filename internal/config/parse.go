@@ -2,9 +2,10 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,184 +15,190 @@ import (
 	"unicode"
 )
 
-// isLoopback reports whether a host is this machine, for whoever looks for it
-// (RFC 6761, section 6.3).
-func isLoopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
-}
-
-// hostOf returns the host of an origin that has been checked, without its port.
-func hostOf(origin string) string {
-	u, err := url.Parse(origin)
-	if err != nil {
-		return ""
-	}
-	return u.Hostname()
-}
-
-// parser collects faults while it reads settings.
+// parser reads settings and collects their faults.
 type parser struct {
-	get     func(string) string
-	tunnels map[int][]string // public URLs by port, with -ngrok
+	values  map[string]string // by name, without spaces around them
+	tunnels map[int][]string  // public URLs by port, with -ngrok
+	faulty  map[string]bool   // what is already in faults
 	faults  []error
 }
 
-func (p *parser) fault(format string, args ...any) {
-	p.faults = append(p.faults, fmt.Errorf(format, args...))
+// fault reports what is wrong with a setting, in a sentence that begins with
+// its name.
+func (p *parser) fault(name, format string, args ...any) {
+	p.report(name, name+" "+fmt.Sprintf(format, args...))
 }
 
-// port reads a port, or returns 0 after a fault. One that is fixed must be known
-// before it is bound: a tunnel leads to it.
+// report reports a fault of what, unless it has one: the second would mostly
+// follow from the first.
+func (p *parser) report(what, sentence string) {
+	if p.faulty[what] {
+		return
+	}
+	if p.faulty == nil {
+		p.faulty = make(map[string]bool)
+	}
+	p.faulty[what] = true
+	p.faults = append(p.faults, errors.New(sentence))
+}
+
+// parse reads each setting on its own. fixedPorts says that tunnels lead to the
+// ports, so that they must be known before they are bound.
+func (p *parser) parse(fixedPorts bool) *Config {
+	issuer := p.values["ISSUER"]
+	return &Config{
+		Issuer:        issuer,
+		Demo:          issuer == "",
+		Port:          p.port("PORT", 5000, fixedPorts),
+		Listen:        p.addresses("LISTEN", "127.0.0.1, ::1"),
+		DemoPort:      p.port("DEMO_PORT", 9011, fixedPorts && issuer == ""),
+		NgrokAPI:      p.api("NGROK_API", "http://127.0.0.1:4040/api"),
+		ClientID:      cmp.Or(p.values["CLIENT_ID"], "e9fdb985-9173-4e01-9d73-ac2d60d1dc8e"),
+		ClientSecret:  Secret(p.values["CLIENT_SECRET"]),
+		ClientAuth:    p.oneOf("CLIENT_AUTH", "auto", "post", "basic", "none"),
+		UserPassword:  Secret(p.values["USER_PASSWORD"]),
+		AdminPassword: Secret(p.values["ADMIN_PASSWORD"]),
+		AppSecretKeys: p.secretKeys("APP_SECRET_KEY"),
+		DataDir:       p.dataDir("DATA_DIR"),
+		ConfirmNumber: p.oneOf("CONFIRM_NUMBER", "auto", "always", "never"),
+		CodeLifetime:  p.duration("CODE_LIFETIME", 5*time.Minute, 30*time.Second, 30*time.Minute),
+		LogFormat:     p.oneOf("LOG_FORMAT", "text", "json"),
+		LogLevel:      p.level("LOG_LEVEL"),
+
+		TrustedProxies: p.prefixes("TRUSTED_PROXIES", "127.0.0.0/8, ::1/128"),
+		QRAllowFrom:    p.prefixes("QR_ALLOW_FROM", ""),
+		Limits: Limits{
+			CodesPerAddress: p.count("LIMIT_CODES_PER_ADDRESS", 60),
+			Live:            p.count("LIMIT_LIVE", 10000),
+			WrongCodes:      p.count("LIMIT_WRONG_CODES", 10),
+			WrongNumbers:    p.count("LIMIT_WRONG_NUMBERS", 3),
+		},
+	}
+}
+
+// port reads a port, or returns 0 after a fault. A fixed one is not 0.
 func (p *parser) port(name string, missing int, fixed bool) int {
-	text := p.get(name)
+	text := p.values[name]
 	if text == "" {
 		return missing
 	}
 	port, err := strconv.ParseUint(text, 10, 16)
 	switch {
 	case err != nil:
-		p.fault("%s is %q; it is a port, 0 to 65535 (0: any free one)", name, text)
+		p.fault(name, "is %q; it is a port, 0 to 65535 (0: any free one)", text)
 		return 0
 	case port == 0 && fixed:
-		p.fault("%s is 0, but with -ngrok a tunnel must lead to it; set it to the port in ngrok.yml, or leave it out for %d", name, missing)
+		p.fault(name, "is 0, but with -ngrok a tunnel must lead to it; set it to the port in ngrok.yml, or leave it out for %d", missing)
 	}
 	return int(port)
 }
 
-// origin reads a URL, or returns "" after a fault. It is a scheme, a host and
-// perhaps a port. A browser leaves the scheme's own port out, and so do we: the
-// two are compared.
-func (p *parser) origin(name, missing string) string {
-	text := strings.TrimSuffix(cmp.Or(p.get(name), missing), "/")
-	u, ok := parseURL(text)
-	if !ok || u.Path != "" {
-		p.fault("%s is %q; it is an address without a path, like https://bank.example.com", name, text)
-		return ""
+// list parses each element of a list. It returns nil after a fault, which names
+// every element that is wrong.
+func list[T any](p *parser, name, missing, what string, parse func(string) (T, error)) []T {
+	var parsed []T
+	var wrong []string
+	text := cmp.Or(p.values[name], missing)
+	if text == "" {
+		return nil
 	}
-	return joinOrigin(u.Scheme, u.Host)
-}
-
-// joinOrigin returns an origin as a browser writes it.
-func joinOrigin(scheme, host string) string {
-	defaultPort := ":80"
-	if scheme == "https" {
-		defaultPort = ":443"
+	for element := range strings.SplitSeq(text, ",") {
+		element = strings.TrimSpace(element)
+		one, err := parse(element)
+		if quoted := strconv.Quote(element); err != nil && !slices.Contains(wrong, quoted) {
+			wrong = append(wrong, quoted)
+		}
+		parsed = append(parsed, one)
 	}
-	return scheme + "://" + strings.TrimSuffix(strings.ToLower(host), defaultPort)
-}
-
-// api reads the URL of an API, or returns "" after a fault.
-func (p *parser) api(name, missing string) string {
-	text := cmp.Or(p.get(name), missing)
-	if _, ok := parseURL(text); !ok {
-		p.fault("%s is %q; it is an address like %s", name, text, missing)
-		return ""
+	if len(wrong) > 0 {
+		p.fault(name, "has %s; it is a list of %s", strings.Join(wrong, " and "), what)
+		return nil
 	}
-	return text
+	return parsed
 }
 
-// parseURL parses an http or https URL of nothing but a host, a port and a path.
-func parseURL(text string) (u *url.URL, ok bool) {
-	u, err := url.Parse(text)
-	return u, err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" &&
-		u.RawQuery == "" && u.Fragment == "" && u.User == nil
-}
-
-// addresses reads a list of IP addresses, or returns nil after a fault.
+// addresses reads a list of IP addresses.
 func (p *parser) addresses(name, missing string) []string {
-	var hosts []string
-	good := true
-	for text := range strings.SplitSeq(cmp.Or(p.get(name), missing), ",") {
-		addr, err := netip.ParseAddr(strings.TrimSpace(text))
-		if err != nil {
-			p.fault("%s has %q; it is a list of IP addresses, like 127.0.0.1, ::1", name, text)
-			good = false
-		}
-		hosts = append(hosts, addr.String())
-	}
-	if !good {
-		return nil
-	}
-	return hosts
+	return list(p, name, missing, "IP addresses, like 127.0.0.1, ::1", func(text string) (string, error) {
+		addr, err := netip.ParseAddr(text)
+		return addr.String(), err
+	})
 }
 
+// prefixes reads a list of networks and addresses.
 func (p *parser) prefixes(name, missing string) []netip.Prefix {
-	var prefixes []netip.Prefix
-	list := cmp.Or(p.get(name), missing)
-	if list == "" {
-		return nil
-	}
-	for text := range strings.SplitSeq(list, ",") {
-		text = strings.TrimSpace(text)
+	return list(p, name, missing, "addresses or networks, like 10.0.0.0/8", func(text string) (netip.Prefix, error) {
+		if addr, err := netip.ParseAddr(text); err == nil {
+			return addr.Prefix(addr.BitLen())
+		}
 		prefix, err := netip.ParsePrefix(text)
-		if addr, addrErr := netip.ParseAddr(text); addrErr == nil {
-			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
-		}
-		if err != nil {
-			p.fault("%s has %q; it is a list of addresses or networks, like 10.0.0.0/8", name, text)
-			continue
-		}
-		prefixes = append(prefixes, prefix.Masked())
-	}
-	return prefixes
+		return prefix.Masked(), err
+	})
 }
 
-// count reads a number of times, one or more.
+// count reads a number, 1 or more.
 func (p *parser) count(name string, missing int) int {
-	text := p.get(name)
+	text := p.values[name]
 	if text == "" {
 		return missing
 	}
 	n, err := strconv.ParseUint(text, 10, 31)
 	if err != nil || n == 0 {
-		p.fault("%s is %q; it is a whole number, 1 or more", name, text)
+		p.fault(name, "is %q; it is a whole number, 1 or more", text)
 	}
 	return int(n)
 }
 
 // oneOf reads one of the given words; the first is the default.
 func (p *parser) oneOf(name string, words ...string) string {
-	text := cmp.Or(p.get(name), words[0])
+	text := cmp.Or(p.values[name], words[0])
 	if !slices.Contains(words, text) {
-		p.fault("%s is %q; use %s", name, text, strings.Join(words, " or "))
+		p.fault(name, "is %q; use %s", text, strings.Join(words, " or "))
 	}
 	return text
 }
 
+func (p *parser) level(name string) (level slog.Level) {
+	text := cmp.Or(p.values[name], "info")
+	if err := level.UnmarshalText([]byte(text)); err != nil {
+		p.fault(name, "is %q; use debug, info, warn or error", text)
+	}
+	return level
+}
+
 func (p *parser) duration(name string, missing, least, most time.Duration) time.Duration {
-	text := p.get(name)
+	text := p.values[name]
 	if text == "" {
 		return missing
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < least || d > most {
-		p.fault("%s is %q; it is a time from %v to %v, like 5m", name, text, least, most)
+		p.fault(name, "is %q; it is a time from %v to %v, like 5m", text, least, most)
 	}
 	return d
 }
 
 func (p *parser) secretKeys(name string) []Secret {
 	var keys []Secret
-	for text := range strings.FieldsFuncSeq(p.get(name), func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
+	for text := range strings.FieldsFuncSeq(p.values[name], func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
 		if len(text) < 32 {
-			p.fault("%s has a key of %d characters; make one of 32 or more, for example with: openssl rand -hex 32", name, len(text))
+			p.fault(name, "has a key of %d characters; make one of 32 or more, for example with: openssl rand -hex 32", len(text))
 		}
 		keys = append(keys, Secret(text))
 	}
 	if len(keys) > 2 {
-		p.fault("%s has %d keys; it is one, or two with the newest first", name, len(keys))
+		p.fault(name, "has %d keys; it is one key, or two while you replace one", len(keys))
 	}
 	return keys
 }
 
 func (p *parser) dataDir(name string) string {
-	if dir := p.get(name); dir != "" {
+	if dir := p.values[name]; dir != "" {
 		return dir
 	}
 	base, err := os.UserConfigDir()
 	if err != nil {
-		p.fault("%s is needed here: this user has no folder of its own for data (%v)", name, err)
+		p.fault(name, "is required: this user has no configuration folder for the default (%v)", err)
 	}
 	return filepath.Join(base, "changebank")
 }

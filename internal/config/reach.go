@@ -14,8 +14,8 @@ import (
 
 const (
 	startAgent = "start it again with: ngrok start --all --config ngrok.yml"
-	// A new address must be told to the provider, whose kickstart runs once.
-	tellProvider = "tell your provider as well: at FusionAuth, docker compose down -v && docker compose up -d --wait runs the kickstart again, and forgets who registered"
+	// The provider must learn a new address, and FusionAuth's kickstart runs once.
+	tellProvider = "tell your provider as well: at FusionAuth, docker compose down -v && docker compose up -d --wait runs the kickstart again, and deletes self-registered users"
 )
 
 // throughNgrok takes AppURL and DemoURL from the tunnels to their ports.
@@ -25,11 +25,11 @@ func (p *parser) throughNgrok(c *Config, ask func(api string) (map[int][]string,
 	}
 	tunnels, err := ask(c.NgrokAPI)
 	if err != nil {
-		p.fault("-ngrok: %v", err)
+		p.fault("-ngrok:", "%v", err)
 		return
 	}
 	if len(tunnels) == 0 {
-		p.fault("-ngrok: the ngrok agent has no tunnel to this machine; add the endpoints of ngrok.yml.example to ngrok.yml, and " + startAgent)
+		p.fault("-ngrok:", "the ngrok agent has no tunnel to this machine; add the endpoints of ngrok.yml.example to ngrok.yml, and %s", startAgent)
 		return
 	}
 	p.tunnels = tunnels
@@ -38,7 +38,7 @@ func (p *parser) throughNgrok(c *Config, ask func(api string) (map[int][]string,
 		c.DemoURL = p.tunnel("DEMO_URL", "DEMO_PORT", c.DemoPort)
 	}
 	if c.AppURL != "" && c.AppURL == c.DemoURL {
-		p.fault("-ngrok: both tunnels are at %s, so one of the two cannot be reached; give each endpoint in ngrok.yml a url of its own, or none, and %s", c.AppURL, startAgent)
+		p.fault("-ngrok:", "both tunnels are at %s, so one of the two cannot be reached; give each endpoint in ngrok.yml a url of its own, or none, and %s", c.AppURL, startAgent)
 	}
 }
 
@@ -51,32 +51,32 @@ func (p *parser) tunnel(name, portName string, port int) string {
 	https := slices.DeleteFunc(slices.Clone(public), func(u string) bool { return !strings.HasPrefix(u, "https:") })
 	switch {
 	case len(public) == 0:
-		p.fault("-ngrok: no tunnel leads to port %d (%s); add {name: port-%[1]d, upstream: {url: %[1]d}} to the endpoints in ngrok.yml, and %[3]s", port, portName, startAgent)
+		p.report(portName, fmt.Sprintf("-ngrok: no tunnel leads to port %d (%s); add {name: port-%[1]d, upstream: {url: %[1]d}} to the endpoints in ngrok.yml, and %[3]s", port, portName, startAgent))
 		return ""
 	case len(https) == 0:
-		p.fault("-ngrok: the tunnel to port %d (%s) is %s, where others on the way could read cookies and codes; give it an https url in ngrok.yml, and %s", port, portName, public[0], startAgent)
+		p.report(portName, fmt.Sprintf("-ngrok: the tunnel to port %d (%s) is %s, where others on the way could read cookies and codes; give it an https url in ngrok.yml, and %s", port, portName, public[0], startAgent))
 		return ""
 	}
 	return p.foundOrigin(name, https, fmt.Sprintf("the tunnel to port %d", port))
 }
 
 // foundOrigin returns the address that was found for a setting: the one of
-// several that the setting names, else the first. It returns "" after a fault.
+// several that the setting names, or the first. It returns "" after a fault.
 func (p *parser) foundOrigin(name string, found []string, what string) string {
 	set := p.origin(name, found[0])
 	if set == "" || slices.Contains(found, set) {
 		return set
 	}
 	and := ""
-	if p.get("ISSUER") != "" {
+	if p.values["ISSUER"] != "" {
 		and = "; if you set it, " + tellProvider
 	}
-	p.fault("%s is %s, but %s is %s; remove %s, or set it to that%s", name, set, what, found[0], name, and)
+	p.fault(name, "is %s, but %s is %s; remove %s, or set it to that%s", set, what, found[0], name, and)
 	return ""
 }
 
-// onLAN makes an address in a network that others are in the one that browsers
-// use. Loopback is listened on, too, and leads there.
+// onLAN makes this machine's address in a local network the one that browsers
+// use. Loopback is listened on as well, and redirects there.
 func (p *parser) onLAN(c *Config, addresses func() (map[netip.Addr]string, error)) {
 	addr, ok := p.lanAddress(c, addresses)
 	if !ok {
@@ -92,21 +92,19 @@ func (p *parser) onLAN(c *Config, addresses func() (map[netip.Addr]string, error
 	}
 }
 
-// lanAddress returns the address that LISTEN chooses, else the only one there is.
+// lanAddress returns the address that LISTEN names, or the only one there is.
 func (p *parser) lanAddress(c *Config, addresses func() (map[netip.Addr]string, error)) (addr string, ok bool) {
-	if p.get("LISTEN") != "" {
-		chosen := slices.DeleteFunc(slices.Clone(c.Listen), isLoopback)
-		if len(chosen) == 1 && isPrivate(chosen[0]) && !strings.Contains(chosen[0], ":") {
-			return chosen[0], true
+	if p.values["LISTEN"] != "" {
+		named := slices.DeleteFunc(slices.Clone(c.Listen), isLoopback)
+		if len(named) == 1 && isPrivate(named[0]) && !strings.Contains(named[0], ":") {
+			return named[0], true
 		}
-		if c.Listen != nil {
-			p.fault("LISTEN is %q; with -lan it is one private IPv4 address of this machine, like 192.168.1.20", p.get("LISTEN"))
-		}
+		p.fault("LISTEN", "is %q; with -lan it is one private IPv4 address of this machine, like 192.168.1.20", p.values["LISTEN"])
 		return "", false
 	}
 	found, err := addresses()
 	if err != nil {
-		p.fault("-lan: %v", err)
+		p.fault("-lan:", "%v", err)
 		return "", false
 	}
 	var list []string
@@ -116,17 +114,17 @@ func (p *parser) lanAddress(c *Config, addresses func() (map[netip.Addr]string, 
 	}
 	switch len(list) {
 	case 0:
-		p.fault("-lan: this machine has no private IPv4 address in a network with others; connect it to the phone's network, or name its address there, like: LISTEN=192.168.1.20 go run . -lan")
+		p.fault("-lan:", "this machine has no private IPv4 address in a network with others; connect it to the phone's network, or name its address there, like: LISTEN=192.168.1.20 go run . -lan")
 		return "", false
 	case 1:
 		return addr, true
 	}
-	p.fault("-lan: this machine has several addresses: %s; choose that in the phone's network, like: LISTEN=%s go run . -lan", strings.Join(list, ", "), addr)
+	p.fault("-lan:", "this machine has several addresses: %s; choose the one in the phone's network, like: LISTEN=%s go run . -lan", strings.Join(list, ", "), addr)
 	return "", false
 }
 
 // checkReach finds an issuer that a phone cannot reach, or only where others can
-// read what it says.
+// read the traffic.
 func (p *parser) checkReach(c *Config, issuer *url.URL) {
 	host := issuer.Hostname()
 	ours := isLoopback(host)
@@ -136,16 +134,17 @@ func (p *parser) checkReach(c *Config, issuer *url.URL) {
 		if c.LAN {
 			or = ", or a private address in this network"
 		}
-		p.fault("ISSUER is %s, where others on the way could read the client secret and the tokens; use https%s", c.Issuer, or)
+		p.fault("ISSUER", "is %s, where others on the way could read the client secret and the tokens; use https%s", c.Issuer, or)
 	case c.LAN && ours:
-		p.fault("ISSUER is %s, which a phone would look for on itself; set it to your provider's address in this network, like http://%s:9011, and %s", c.Issuer, cmp.Or(hostOf(c.AppURL), "192.168.1.20"), tellProvider)
+		p.fault("ISSUER", "is %s, which a phone would look for on itself; set it to your provider's address in this network, like http://%s:9011, and %s", c.Issuer, cmp.Or(hostOf(c.AppURL), "192.168.1.20"), tellProvider)
 	case p.tunnels != nil && (ours || strings.Contains(host, "ngrok")):
 		p.checkIssuerTunnel(c)
 	}
 }
 
-// checkIssuerTunnel wants an issuer that a phone reaches only by a tunnel to be
-// one, to the letter: a free tunnel gets another name at each start.
+// checkIssuerTunnel requires an issuer that a phone reaches only through a
+// tunnel to be one of the tunnels, to the letter: a free tunnel gets another
+// name at each start.
 func (p *parser) checkIssuerTunnel(c *Config) {
 	var others []string
 	for _, port := range slices.Sorted(maps.Keys(p.tunnels)) {
@@ -157,13 +156,8 @@ func (p *parser) checkIssuerTunnel(c *Config) {
 		}
 	}
 	if len(others) == 0 {
-		p.fault("ISSUER is %s, and no tunnel leads there; add one to the endpoints in ngrok.yml, like {name: provider, upstream: {url: 9011}}, %s, set ISSUER to its public URL, and %s", c.Issuer, startAgent, tellProvider)
+		p.fault("ISSUER", "is %s, and no tunnel leads there; add one to the endpoints in ngrok.yml, like {name: provider, upstream: {url: 9011}}, %s, set ISSUER to its public URL, and %s", c.Issuer, startAgent, tellProvider)
 		return
 	}
-	p.fault("ISSUER is %s, but your provider's tunnel is %s; set it to exactly that, and %s", c.Issuer, strings.Join(others, " or "), tellProvider)
-}
-
-func isPrivate(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsPrivate()
+	p.fault("ISSUER", "is %s, but your provider's tunnel is %s; set it to exactly that, and %s", c.Issuer, strings.Join(others, " or "), tellProvider)
 }

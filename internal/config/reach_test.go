@@ -16,7 +16,7 @@ const (
 	demoTunnel = "https://demo.ngrok-free.app"
 )
 
-// ngrok is an agent with these tunnels; nil: it does not answer.
+// ngrok is an agent with these tunnels. With nil it does not answer.
 func ngrok(tunnels map[int][]string) config.Options {
 	return config.Options{Tunnels: func(string) (map[int][]string, error) {
 		if tunnels == nil {
@@ -94,86 +94,80 @@ func TestReach(t *testing.T) {
 				t.Errorf("Listen is %q, want %q", c.Listen, listen)
 			}
 			if !c.Exposed() {
-				t.Error("Exposed() is false, want true: a phone comes by it")
+				t.Error("Exposed() is false, want true: a phone must reach it")
 			}
 			if c.UserPassword != "" || c.AdminPassword != "" {
-				t.Error("a password is set that nobody chose and everybody knows")
+				t.Error("the default password is set, which is public")
 			}
 		})
 	}
 }
 
-// Each of these is one mistake, and gets one sentence that says what to do.
-func TestReachFaults(t *testing.T) {
-	here := provider.with(settings{"ISSUER": "http://localhost:9011"})
-	old := provider.with(settings{"ISSUER": "https://old.ngrok-free.app"})
-	onlyBank := ngrok(map[int][]string{5000: {bankTunnel}})
-	tests := []struct {
-		name    string
-		options config.Options
-		env     settings
-		want    []string // words of the message
-	}{
-		{"no agent", ngrok(nil), nil, []string{"-ngrok", "no ngrok agent listens"}},
-		{"no tunnel", ngrok(map[int][]string{}), nil, []string{"no tunnel", "ngrok start --all --config ngrok.yml"}},
-		{"none to the bank", ngrok(map[int][]string{9011: {demoTunnel}}), nil, []string{"port 5000 (PORT)", "upstream: {url: 5000}", "ngrok start --all --config ngrok.yml"}},
-		{"none to the demo", onlyBank, nil, []string{"port 9011 (DEMO_PORT)", "upstream: {url: 9011}", "ngrok start --all --config ngrok.yml"}},
-		{"both at one address", ngrok(map[int][]string{5000: {bankTunnel}, 9011: {bankTunnel}}), nil, []string{"both tunnels are at " + bankTunnel, "url of its own"}},
-		{"http", ngrok(map[int][]string{5000: {"http://bank.ngrok-free.app"}, 9011: {demoTunnel}}), nil, []string{"port 5000", "http://bank.ngrok-free.app", "https url"}},
-		{"another APP_URL", both, settings{"APP_URL": "https://old.ngrok-free.app"}, []string{"APP_URL is https://old.ngrok-free.app", bankTunnel, "remove APP_URL"}},
-		{"another APP_URL with a provider", both, old.with(settings{"ISSUER": demoTunnel, "APP_URL": "http://localhost:5000"}), []string{"APP_URL is http://localhost:5000", bankTunnel, "docker compose down -v && docker compose up -d"}},
-		{"APP_URL with http", ngrok(map[int][]string{5000: {bankTunnel, "http://bank.ngrok-free.app"}, 9011: {demoTunnel}}), settings{"APP_URL": "http://bank.ngrok-free.app"}, []string{"APP_URL is http://bank.ngrok-free.app", bankTunnel}},
-		{"APP_URL with a path", both, settings{"APP_URL": bankTunnel + "/bank"}, []string{"APP_URL", "without a path"}},
-		{"another DEMO_URL", both, settings{"DEMO_URL": "https://old.ngrok-free.app"}, []string{"DEMO_URL is https://old.ngrok-free.app", demoTunnel, "remove DEMO_URL"}},
-		{"issuer on loopback", both, here, []string{"ISSUER is http://localhost:9011", demoTunnel, "docker compose down -v"}},
-		{"issuer on loopback without a tunnel", onlyBank, here, []string{"ISSUER is http://localhost:9011", "no tunnel leads there", "upstream: {url: 9011}"}},
-		{"issuer's old tunnel", both, old, []string{"ISSUER is https://old.ngrok-free.app", demoTunnel, "docker compose down -v"}},
-		{"issuer's old tunnel, none now", onlyBank, old, []string{"ISSUER is https://old.ngrok-free.app", "no tunnel leads there"}},
-		{"issuer with a slash", both, old.with(settings{"ISSUER": demoTunnel + "/"}), []string{"ISSUER is " + demoTunnel + "/,", "exactly", demoTunnel + ";"}},
-		{"issuer in the clear", both, old.with(settings{"ISSUER": "http://demo.ngrok-free.app"}), []string{"ISSUER is http://demo.ngrok-free.app", "use https"}},
-		{"any port", both, settings{"PORT": "0"}, []string{"PORT is 0", "-ngrok"}},
-		{"any port of the demo", both, settings{"DEMO_PORT": "0"}, []string{"DEMO_PORT is 0", "-ngrok"}},
-		{"a port of words", both, settings{"PORT": "five"}, []string{"PORT is \"five\""}},
-		{"a bad NGROK_API", both, settings{"NGROK_API": "4040"}, []string{"NGROK_API"}},
-		{"the known password", both, settings{"USER_PASSWORD": "password"}, []string{"USER_PASSWORD", "leave it out"}},
-		{"the known password of the administrator", oneLAN, settings{"ADMIN_PASSWORD": "password"}, []string{"ADMIN_PASSWORD", "leave it out"}},
-		{"the known password without a flag", config.Options{}, settings{"USER_PASSWORD": "password", "LISTEN": "0.0.0.0"}, []string{"USER_PASSWORD", "leave it out"}},
+var (
+	localIssuer = provider.with(settings{"ISSUER": "http://localhost:9011"})
+	oldTunnel   = provider.with(settings{"ISSUER": "https://old.ngrok-free.app"})
+	onlyBank    = ngrok(map[int][]string{5000: {bankTunnel}})
+)
 
-		{"no LAN", noLAN, nil, []string{"-lan", "no private IPv4 address", "LISTEN=192.168.1.20 go run . -lan"}},
-		{"several LANs", twoLANs, nil, []string{"10.0.0.5 (eth0), 192.168.1.20 (wlan0)", "LISTEN=192.168.1.20 go run . -lan"}},
-		{"LAN that cannot be listed", config.Options{Addresses: func() (map[netip.Addr]string, error) { return nil, errors.New("no permission") }}, nil, []string{"-lan: no permission"}},
-		{"a public address", oneLAN, settings{"LISTEN": "203.0.113.7"}, []string{`LISTEN is "203.0.113.7"`, "private IPv4"}},
-		{"all addresses", oneLAN, settings{"LISTEN": "0.0.0.0"}, []string{"LISTEN", "private IPv4"}},
-		{"IPv6", oneLAN, settings{"LISTEN": "fd00::1"}, []string{"LISTEN", "private IPv4"}},
-		{"only loopback", oneLAN, settings{"LISTEN": "127.0.0.1"}, []string{"LISTEN", "private IPv4"}},
-		{"two addresses", oneLAN, settings{"LISTEN": "192.168.1.20, 10.0.0.5"}, []string{"LISTEN", "one private IPv4"}},
-		{"LISTEN by name", oneLAN, settings{"LISTEN": "wlan0"}, []string{"LISTEN has"}},
-		{"another APP_URL in the LAN", oneLAN, settings{"APP_URL": "http://localhost:5000"}, []string{"APP_URL is http://localhost:5000", "http://192.168.1.20:5000", "remove APP_URL"}},
-		{"another DEMO_URL in the LAN", oneLAN, settings{"DEMO_URL": "http://localhost:9011"}, []string{"DEMO_URL is http://localhost:9011", "http://192.168.1.20:9011", "remove DEMO_URL"}},
-		{"issuer on loopback in the LAN", oneLAN, here, []string{"ISSUER is http://localhost:9011", "a phone would look for on itself", "docker compose down -v"}},
-		{"issuer in the clear by name", oneLAN, here.with(settings{"ISSUER": "http://login.lan:9011"}), []string{"ISSUER is http://login.lan:9011", "use https, or a private address"}},
-		{"issuer in the clear, public", oneLAN, here.with(settings{"ISSUER": "http://203.0.113.7"}), []string{"ISSUER is http://203.0.113.7", "use https"}},
-	}
-	for _, tt := range tests {
+// reachFaults are mistakes that get one sentence each, which says what to do.
+var reachFaults = []struct {
+	name    string
+	options config.Options
+	env     settings
+	want    []string // words of the message
+}{
+	{"no agent", ngrok(nil), nil, []string{"-ngrok", "no ngrok agent listens"}},
+	{"no tunnel", ngrok(map[int][]string{}), nil, []string{"no tunnel", "ngrok start --all --config ngrok.yml"}},
+	{"no tunnel to the bank", ngrok(map[int][]string{9011: {demoTunnel}}), nil, []string{"port 5000 (PORT)", "upstream: {url: 5000}", "ngrok start --all --config ngrok.yml"}},
+	{"no tunnel to the demo", onlyBank, nil, []string{"port 9011 (DEMO_PORT)", "upstream: {url: 9011}", "ngrok start --all --config ngrok.yml"}},
+	{"both at one address", ngrok(map[int][]string{5000: {bankTunnel}, 9011: {bankTunnel}}), nil, []string{"both tunnels are at " + bankTunnel, "url of its own"}},
+	{"http", ngrok(map[int][]string{5000: {"http://bank.ngrok-free.app"}, 9011: {demoTunnel}}), nil, []string{"port 5000", "http://bank.ngrok-free.app", "https url"}},
+	{"another APP_URL", both, settings{"APP_URL": "https://old.ngrok-free.app"}, []string{"APP_URL is https://old.ngrok-free.app", bankTunnel, "remove APP_URL"}},
+	{"another APP_URL with a provider", both, oldTunnel.with(settings{"ISSUER": demoTunnel, "APP_URL": "http://localhost:5000"}), []string{"APP_URL is http://localhost:5000", bankTunnel, "docker compose down -v && docker compose up -d"}},
+	{"APP_URL with http", ngrok(map[int][]string{5000: {bankTunnel, "http://bank.ngrok-free.app"}, 9011: {demoTunnel}}), settings{"APP_URL": "http://bank.ngrok-free.app"}, []string{"APP_URL is http://bank.ngrok-free.app", bankTunnel}},
+	{"APP_URL with a path", both, settings{"APP_URL": bankTunnel + "/bank"}, []string{"APP_URL", "without a path"}},
+	{"another DEMO_URL", both, settings{"DEMO_URL": "https://old.ngrok-free.app"}, []string{"DEMO_URL is https://old.ngrok-free.app", demoTunnel, "remove DEMO_URL"}},
+	{"issuer on loopback", both, localIssuer, []string{"ISSUER is http://localhost:9011", demoTunnel, "docker compose down -v"}},
+	{"issuer on loopback without a tunnel", onlyBank, localIssuer, []string{"ISSUER is http://localhost:9011", "no tunnel leads there", "upstream: {url: 9011}"}},
+	{"issuer's old tunnel", both, oldTunnel, []string{"ISSUER is https://old.ngrok-free.app", demoTunnel, "docker compose down -v"}},
+	{"issuer's old tunnel, no tunnel now", onlyBank, oldTunnel, []string{"ISSUER is https://old.ngrok-free.app", "no tunnel leads there"}},
+	{"issuer with a slash", both, oldTunnel.with(settings{"ISSUER": demoTunnel + "/"}), []string{"ISSUER is " + demoTunnel + "/,", "exactly", demoTunnel + ";"}},
+	{"plain http issuer", both, oldTunnel.with(settings{"ISSUER": "http://demo.ngrok-free.app"}), []string{"ISSUER is http://demo.ngrok-free.app", "use https"}},
+	{"any port", both, settings{"PORT": "0"}, []string{"PORT is 0", "-ngrok"}},
+	{"any port of the demo", both, settings{"DEMO_PORT": "0"}, []string{"DEMO_PORT is 0", "-ngrok"}},
+	{"a port of words", both, settings{"PORT": "five"}, []string{"PORT is \"five\""}},
+	{"bad NGROK_API", both, settings{"NGROK_API": "4040"}, []string{"NGROK_API"}},
+	{"the known password", both, settings{"USER_PASSWORD": "password"}, []string{"USER_PASSWORD", "leave it out"}},
+	{"the known password of the administrator", oneLAN, settings{"ADMIN_PASSWORD": "password"}, []string{"ADMIN_PASSWORD", "leave it out"}},
+	{"the known password without a flag", config.Options{}, settings{"USER_PASSWORD": "password", "LISTEN": "0.0.0.0"}, []string{"USER_PASSWORD", "leave it out"}},
+
+	{"no LAN", noLAN, nil, []string{"-lan", "no private IPv4 address", "LISTEN=192.168.1.20 go run . -lan"}},
+	{"several LANs", twoLANs, nil, []string{"10.0.0.5 (eth0), 192.168.1.20 (wlan0)", "LISTEN=192.168.1.20 go run . -lan"}},
+	{"LAN that cannot be listed", config.Options{Addresses: func() (map[netip.Addr]string, error) { return nil, errors.New("no permission") }}, nil, []string{"-lan: no permission"}},
+	{"a public address", oneLAN, settings{"LISTEN": "203.0.113.7"}, []string{`LISTEN is "203.0.113.7"`, "private IPv4"}},
+	{"all addresses", oneLAN, settings{"LISTEN": "0.0.0.0"}, []string{"LISTEN", "private IPv4"}},
+	{"IPv6", oneLAN, settings{"LISTEN": "fd00::1"}, []string{"LISTEN", "private IPv4"}},
+	{"only loopback", oneLAN, settings{"LISTEN": "127.0.0.1"}, []string{"LISTEN", "private IPv4"}},
+	{"two addresses", oneLAN, settings{"LISTEN": "192.168.1.20, 10.0.0.5"}, []string{"LISTEN", "one private IPv4"}},
+	{"LISTEN by name", oneLAN, settings{"LISTEN": "wlan0"}, []string{"LISTEN has"}},
+	{"another APP_URL in the LAN", oneLAN, settings{"APP_URL": "http://localhost:5000"}, []string{"APP_URL is http://localhost:5000", "http://192.168.1.20:5000", "remove APP_URL"}},
+	{"another DEMO_URL in the LAN", oneLAN, settings{"DEMO_URL": "http://localhost:9011"}, []string{"DEMO_URL is http://localhost:9011", "http://192.168.1.20:9011", "remove DEMO_URL"}},
+	{"issuer on loopback in the LAN", oneLAN, localIssuer, []string{"ISSUER is http://localhost:9011", "a phone would look for on itself", "docker compose down -v"}},
+	{"plain http issuer by name", oneLAN, localIssuer.with(settings{"ISSUER": "http://login.lan:9011"}), []string{"ISSUER is http://login.lan:9011", "use https, or a private address"}},
+	{"plain http issuer, public", oneLAN, localIssuer.with(settings{"ISSUER": "http://203.0.113.7"}), []string{"ISSUER is http://203.0.113.7", "use https"}},
+}
+
+func TestReachFaults(t *testing.T) {
+	for _, tt := range reachFaults {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := loadWith(t, tt.env, tt.options)
-			if err == nil {
-				t.Fatalf("Load(%v): no error, want one with %q", tt.env, tt.want)
-			}
-			for _, word := range tt.want {
-				if !strings.Contains(err.Error(), word) {
-					t.Errorf("Load(%v): %v\nwant %q in it", tt.env, err, word)
-				}
-			}
-			if n := strings.Count(err.Error(), "\n") + 1; n != 1 {
-				t.Errorf("Load(%v): %d lines for one mistake:\n%v", tt.env, n, err)
-			}
+			wantFault(t, err, tt.want...)
 		})
 	}
 }
 
-// The agent is asked where NGROK_API says, and not at all in vain.
-func TestReachAsksWhereItIsTold(t *testing.T) {
+// The agent is asked at the address in NGROK_API.
+func TestNgrokAPI(t *testing.T) {
 	var asked []string
 	options := config.Options{Tunnels: func(api string) (map[int][]string, error) {
 		asked = append(asked, api)
@@ -190,42 +184,12 @@ func TestReachAsksWhereItIsTold(t *testing.T) {
 	}
 }
 
-// What is wrong besides is told in the same breath.
+// Other faults are reported as well.
 func TestReachFaultsAtOnce(t *testing.T) {
 	_, err := loadWith(t, settings{"LOG_LEVEL": "loud", "CODE_LIFETIME": "never"}, ngrok(nil))
 	for _, want := range []string{"LOG_LEVEL", "CODE_LIFETIME", "no ngrok agent"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Load: %v\nwant %q in it", err, want)
-		}
-	}
-}
-
-// Here nobody else can try it.
-func TestKnownPasswordOnLoopback(t *testing.T) {
-	if _, err := load(t, settings{"USER_PASSWORD": "password", "ADMIN_PASSWORD": "password"}); err != nil {
-		t.Errorf("Load: %v", err)
-	}
-}
-
-func TestExposed(t *testing.T) {
-	for _, tt := range []struct {
-		env  settings
-		want bool
-	}{
-		{nil, false},
-		{settings{"LISTEN": "127.0.0.1"}, false},
-		{settings{"APP_URL": "http://bank.localhost:5000"}, false},
-		{settings{"LISTEN": "0.0.0.0"}, true},
-		{settings{"LISTEN": "::"}, true},
-		{settings{"LISTEN": "127.0.0.1, 192.168.1.20"}, true},
-		{settings{"APP_URL": "https://bank.example.com", "DEMO": "public"}, true},
-		// What listens here only, but is not looked for here, has a proxy before it.
-		{settings{"APP_URL": "http://192.168.1.20"}, true},
-		{settings{"DEMO_URL": "https://login.example.com"}, true},
-		{provider.with(settings{"DEMO_URL": "https://login.example.com"}), false}, // there is no demo
-	} {
-		if got := mustLoad(t, tt.env).Exposed(); got != tt.want {
-			t.Errorf("%v: Exposed() is %t, want %t", tt.env, got, tt.want)
 		}
 	}
 }

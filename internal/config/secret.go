@@ -2,9 +2,9 @@ package config
 
 import "log/slog"
 
-// Secret is a setting that must not be seen. It hides from
-// printing, logging and JSON, wherever fmt can call its methods: not in an
-// unexported field. string(s) is the way to its value.
+// Secret is a setting that must not be shown. It is hidden in printing, logging
+// and JSON, except in an unexported field, where fmt cannot call its methods.
+// string(s) is its value.
 type Secret string
 
 const hidden = "[hidden]"

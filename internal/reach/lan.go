@@ -7,8 +7,8 @@ import (
 	"regexp"
 )
 
-// Addresses returns this machine's private IPv4 addresses in the networks that
-// it shares with others, each with its interface's name.
+// Addresses returns this machine's private IPv4 addresses on networks with other
+// machines, each with its interface's name.
 func Addresses() (map[netip.Addr]string, error) {
 	interfaces, err := net.Interfaces()
 	if err != nil {
@@ -21,7 +21,7 @@ func Addresses() (map[netip.Addr]string, error) {
 		}
 		addrs, err := i.Addrs()
 		if err != nil {
-			continue // it is gone since
+			continue // the interface is gone by now
 		}
 		for _, addr := range addrs {
 			prefix, err := netip.ParsePrefix(addr.String())
@@ -33,13 +33,13 @@ func Addresses() (map[netip.Addr]string, error) {
 	return found, nil
 }
 
-// inside matches the interfaces behind which there are only containers and
+// inside matches the interfaces of networks that have only containers and
 // virtual machines.
 var inside = regexp.MustCompile(`^(docker|br-|veth|virbr|vmnet|vboxnet)`)
 
-// shared reports whether other machines can be at the interface's other end.
+// shared reports whether an interface can connect to other machines.
 func shared(i net.Interface) bool {
 	const want = net.FlagUp | net.FlagRunning | net.FlagBroadcast
-	const unwanted = net.FlagLoopback | net.FlagPointToPoint // the latter is a VPN's, mostly
+	const unwanted = net.FlagLoopback | net.FlagPointToPoint // point-to-point: mostly a VPN
 	return i.Flags&want == want && i.Flags&unwanted == 0 && !inside.MatchString(i.Name)
 }

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// What a machine has for its containers and its VPN is not where a phone is.
-// Whole machines are tested in the top folder.
+// No phone is on a machine's networks for containers or a VPN. The whole-program
+// tests try Addresses on whole machines.
 func TestShared(t *testing.T) {
 	const up = net.FlagUp | net.FlagRunning | net.FlagBroadcast | net.FlagMulticast
 	for _, tt := range []struct {
@@ -18,7 +18,7 @@ func TestShared(t *testing.T) {
 		{"wlp3s0", up, true},
 		{"en0", up, true},
 		{"Wi-Fi", up, true},
-		{"br0", up, true}, // of a machine that hosts virtual ones, and is in the network by it
+		{"br0", up, true}, // the network connection of a host of virtual machines
 		{"lo", net.FlagUp | net.FlagRunning | net.FlagLoopback, false},
 		{"tun0", net.FlagUp | net.FlagRunning | net.FlagPointToPoint, false},
 		{"utun3", up | net.FlagPointToPoint, false},

@@ -17,31 +17,31 @@ import (
 )
 
 const (
-	agentTimeout = 3 * time.Second // for all that the agent is asked
-	maxAnswer    = 1 << 20         // bytes of one answer
+	agentTimeout = 3 * time.Second // for all requests together
+	maxAnswer    = 1 << 20         // bytes of one response
 )
 
-// Tunnels asks the ngrok agent whose API is at the URL api for its tunnels. It
+// Tunnels asks the ngrok agent with its API at the URL api for its tunnels. It
 // returns their public URLs by the port of this machine that they lead to.
-// Tunnels to other machines, and those that carry no web pages, are left out.
-// The error says in one sentence what to do.
+// Tunnels to other machines, and those that are not for HTTP, are left out. An
+// error is one sentence, and says what to do.
 func Tunnels(ctx context.Context, api string) (map[int][]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, agentTimeout)
 	defer cancel()
 	api = strings.TrimSuffix(api, "/")
-	// Agents list under /tunnels what ngrok.yml calls tunnels, newer ones under
-	// /endpoints what it calls endpoints: either may lack the other's.
+	// Agents list the tunnels of ngrok.yml under /tunnels, and newer agents list
+	// its endpoints under /endpoints. Either list may lack the other's.
 	tunnels, err := ask(ctx, api, "tunnels")
-	if way, ok := errors.AsType[*url.Error](err); ok {
+	if unreachable, ok := errors.AsType[*url.Error](err); ok {
 		const start = "ngrok start --all --config ngrok.yml"
-		if way.Timeout() {
+		if unreachable.Timeout() {
 			return nil, fmt.Errorf("the ngrok agent at %s (NGROK_API) does not answer; stop it, and start it again with: %s", api, start)
 		}
 		return nil, fmt.Errorf("no ngrok agent listens at %s (NGROK_API); start it with: %s", api, start)
 	}
 	endpoints, err2 := ask(ctx, api, "endpoints")
 	if err != nil && err2 != nil {
-		return nil, fmt.Errorf("what listens at %s (NGROK_API) is not the ngrok agent's API: %w; set NGROK_API to the agent's web_addr, with /api at its end", api, err)
+		return nil, fmt.Errorf("the server at %s (NGROK_API) is not the ngrok agent's API: %w; set NGROK_API to the agent's web_addr, followed by /api", api, err)
 	}
 	found := make(map[int][]string)
 	for _, t := range slices.Concat(tunnels, endpoints) {
@@ -54,7 +54,7 @@ func Tunnels(ctx context.Context, api string) (map[int][]string, error) {
 	return found, nil
 }
 
-// tunnel is what the agent says of a tunnel, or else of an endpoint.
+// tunnel is a tunnel or an endpoint, as the agent describes it.
 type tunnel struct {
 	PublicURL string `json:"public_url"`
 	Config    struct {
@@ -65,8 +65,8 @@ type tunnel struct {
 	Upstream upstream `json:"upstream"`
 }
 
-// ask returns one of the agent's lists. A *url.Error is about the way to the
-// agent, any other is about what it says.
+// ask returns one of the agent's lists. The error is a *url.Error if the agent
+// cannot be reached; any other error is about its answer.
 func ask(ctx context.Context, api, list string) ([]tunnel, error) {
 	from := api + "/" + list
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
@@ -74,8 +74,8 @@ func ask(ctx context.Context, api, list string) ([]tunnel, error) {
 		return nil, err
 	}
 	req.Header.Set("Accept", "application/json")
-	// Not the default transport: no proxy stands before an agent. And an agent
-	// sends nobody elsewhere.
+	// Not the default client: it would use a proxy from the environment and follow
+	// redirects, and an agent needs neither.
 	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
 	if err != nil {
 		return nil, &url.Error{Op: "Get", URL: from, Err: err}
@@ -96,7 +96,7 @@ func ask(ctx context.Context, api, list string) ([]tunnel, error) {
 		return nil, errors.New("its answer is not the agent's JSON")
 	}
 	var tunnels []tunnel
-	if err := json.Unmarshal(answer[list], &tunnels); err != nil { // also if there is none
+	if err := json.Unmarshal(answer[list], &tunnels); err != nil { // also an error if it is missing
 		return nil, fmt.Errorf("its answer has no list of %s", list)
 	}
 	return tunnels, nil
@@ -112,11 +112,11 @@ func origin(public string) (string, bool) {
 }
 
 // upstream is where a tunnel leads: http://localhost:5000, localhost:5000 or
-// 5000, also as the url of an object.
+// 5000, perhaps as the url of an object.
 type upstream string
 
-// UnmarshalJSON implements [json.Unmarshaler]. What it does not know leads
-// nowhere: one odd tunnel must not hide the others.
+// UnmarshalJSON implements [json.Unmarshaler]. An unknown form leads nowhere, and
+// is no error: one odd tunnel must not hide the others.
 func (u *upstream) UnmarshalJSON(text []byte) error {
 	var object struct {
 		URL string `json:"url"`
@@ -129,7 +129,7 @@ func (u *upstream) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// port returns the port of this machine that u leads to by http, or 0.
+// port returns the port of this machine that u leads to over http, or 0.
 func (u upstream) port() int {
 	address := string(u)
 	if _, err := strconv.Atoi(address); err == nil {

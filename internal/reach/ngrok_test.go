@@ -13,7 +13,7 @@ import (
 	"changebank/internal/reach"
 )
 
-// agent is an agent's API that answers with these texts by path, and 404
+// agent starts an API that answers with these texts, by path, and with 404
 // elsewhere.
 func agent(t *testing.T, answers map[string]string) (api string) {
 	t.Helper()
@@ -31,10 +31,10 @@ func agent(t *testing.T, answers map[string]string) (api string) {
 }
 
 func TestTunnels(t *testing.T) {
-	const old = `{"tunnels":[` +
+	const tunnelList = `{"tunnels":[` +
 		`{"name":"bank","ID":"1","uri":"/api/tunnels/bank","public_url":"https://bank.ngrok-free.app","proto":"https","config":{"addr":"http://localhost:5000","inspect":true},"metrics":{}},` +
 		`{"name":"demo","public_url":"https://demo.ngrok-free.app","proto":"https","config":{"addr":"http://localhost:9011"}}],"uri":"/api/tunnels"}`
-	const fresh = `{"endpoints":[` +
+	const endpointList = `{"endpoints":[` +
 		`{"name":"bank","url":"https://bank.ngrok-free.app","upstream":{"url":"http://localhost:5000","protocol":"http1"}},` +
 		`{"name":"demo","url":"https://demo.ngrok-free.app","upstream":"9011"}],"uri":"/api/endpoints"}`
 	one := func(addr string) map[string]string {
@@ -47,24 +47,24 @@ func TestTunnels(t *testing.T) {
 		answers map[string]string
 		want    map[int][]string
 	}{
-		{"tunnels", map[string]string{"/api/tunnels": old}, both},
-		{"endpoints", map[string]string{"/api/endpoints": fresh}, both},
-		{"endpoints and no tunnels", map[string]string{"/api/tunnels": `{"tunnels":[],"uri":"/api/tunnels"}`, "/api/endpoints": fresh}, both},
-		{"the same in both", map[string]string{"/api/tunnels": old, "/api/endpoints": fresh}, both},
-		{"none", map[string]string{"/api/tunnels": `{"tunnels":[],"uri":"/api/tunnels"}`}, map[int][]string{}},
-		{"none, as null", map[string]string{"/api/tunnels": `{"tunnels":null}`}, map[int][]string{}},
+		{"tunnels", map[string]string{"/api/tunnels": tunnelList}, both},
+		{"endpoints", map[string]string{"/api/endpoints": endpointList}, both},
+		{"endpoints and no tunnels", map[string]string{"/api/tunnels": `{"tunnels":[],"uri":"/api/tunnels"}`, "/api/endpoints": endpointList}, both},
+		{"the same in both", map[string]string{"/api/tunnels": tunnelList, "/api/endpoints": endpointList}, both},
+		{"no tunnels", map[string]string{"/api/tunnels": `{"tunnels":[],"uri":"/api/tunnels"}`}, map[int][]string{}},
+		{"null", map[string]string{"/api/tunnels": `{"tunnels":null}`}, map[int][]string{}},
 		{"addr with a host", one(`"localhost:5000"`), bank},
 		{"addr with an address", one(`"http://127.0.0.1:5000"`), bank},
 		{"addr with an IPv6 address", one(`"http://[::1]:5000/"`), bank},
 		{"addr as a port", one(`"5000"`), bank},
 		{"addr as a number", one(`5000`), bank},
 		{"addr without a port", one(`"http://localhost"`), map[int][]string{80: {"https://bank.ngrok-free.app"}}},
-		// A tunnel to somebody else's port 5000 is none to ours.
+		// A tunnel to another machine's port 5000 does not lead here.
 		{"addr of another machine", one(`"http://192.168.1.9:5000"`), map[int][]string{}},
 		{"addr of another name", one(`"http://localhost.example.com:5000"`), map[int][]string{}},
-		{"addr with TLS", one(`"https://localhost:5000"`), map[int][]string{}}, // we speak none
+		{"addr with TLS", one(`"https://localhost:5000"`), map[int][]string{}}, // the servers here do not use TLS
 		{"addr of a file", one(`"file:///srv/www"`), map[int][]string{}},
-		{"addr that is no port", one(`"http://localhost:99999"`), map[int][]string{}},
+		{"addr with a bad port", one(`"http://localhost:99999"`), map[int][]string{}},
 		{"addr of another form", one(`[true,{}]`), map[int][]string{}},
 		{"no addr", one(`null`), map[int][]string{}},
 		{"tcp", map[string]string{"/api/tunnels": `{"tunnels":[{"public_url":"tcp://0.tcp.ngrok.io:12345","config":{"addr":"localhost:5000"}}]}`}, map[int][]string{}},
@@ -98,21 +98,21 @@ func TestNoTunnels(t *testing.T) {
 		http.Redirect(w, r, agent(t, map[string]string{"/api/tunnels": `{"tunnels":[]}`})+"/tunnels", http.StatusFound)
 	}))
 	t.Cleanup(elsewhere.Close)
-	says := func(answer string) string { return agent(t, map[string]string{"/api/tunnels": answer}) }
+	answering := func(answer string) string { return agent(t, map[string]string{"/api/tunnels": answer}) }
 	tests := []struct {
 		name, api string
 		want      string
 	}{
-		{"nobody listens", closed, "no ngrok agent listens at " + closed + " (NGROK_API); start it with: ngrok start --all --config ngrok.yml"},
+		{"no server", closed, "no ngrok agent listens at " + closed + " (NGROK_API); start it with: ngrok start --all --config ngrok.yml"},
 		{"another server", gone, "it answers 404"},
 		{"a redirect", elsewhere.URL + "/api", "it answers 302"},
-		{"HTML", says("<!doctype html><title>ngrok</title>"), "not the agent's JSON"},
-		{"JSON of another form", says(`{"apps":[]}`), "no list of tunnels"},
-		{"a list of another form", says(`{"tunnels":{"bank":"https://bank.ngrok-free.app"}}`), "no list of tunnels"},
-		{"an array", says(`[]`), "not the agent's JSON"},
-		{"null", says(`null`), "no list of tunnels"},
-		{"nothing", says(``), "not the agent's JSON"},
-		{"very much", says(`{"tunnels":[` + strings.Repeat(`{},`, 1<<20) + `{}]}`), "too long"},
+		{"HTML", answering("<!doctype html><title>ngrok</title>"), "not the agent's JSON"},
+		{"JSON of another form", answering(`{"apps":[]}`), "no list of tunnels"},
+		{"a list of another form", answering(`{"tunnels":{"bank":"https://bank.ngrok-free.app"}}`), "no list of tunnels"},
+		{"an array", answering(`[]`), "not the agent's JSON"},
+		{"null", answering(`null`), "no list of tunnels"},
+		{"empty", answering(``), "not the agent's JSON"},
+		{"too long", answering(`{"tunnels":[` + strings.Repeat(`{},`, 1<<20) + `{}]}`), "too long"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -127,22 +127,22 @@ func TestNoTunnels(t *testing.T) {
 	}
 }
 
-// An agent that says nothing, or not all of it, holds the start up for seconds
-// only.
+// An agent that sends nothing, or only half of its answer, delays the start by a
+// few seconds only.
 func TestSilentAgent(t *testing.T) {
 	for name, first := range map[string]string{"nothing": "", "half": `{"tunnels":[`} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			over := make(chan struct{})
+			done := make(chan struct{})
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				if first != "" {
 					_, _ = io.WriteString(w, first)
 					_ = http.NewResponseController(w).Flush()
 				}
-				<-over
+				<-done
 			}))
 			t.Cleanup(server.Close)
-			defer close(over)
+			defer close(done)
 			began := time.Now()
 			_, err := reach.Tunnels(t.Context(), server.URL)
 			if err == nil || !strings.Contains(err.Error(), "does not answer") || !strings.Contains(err.Error(), "ngrok start") {

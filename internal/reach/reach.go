@@ -1,3 +1,3 @@
-// Package reach finds out how a phone can come to this machine: through the
-// tunnels of an ngrok agent, or in a network that both are in.
+// Package reach finds out how a phone can reach this machine: through the
+// tunnels of an ngrok agent, or on a local network that both are on.
 package reach

@@ -1,0 +1,114 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// names are the settings, in the order of the README's table.
+var names = []string{
+	"ISSUER", "APP_URL", "PORT", "LISTEN",
+	"DEMO_URL", "DEMO_PORT", "DEMO", "NGROK_API",
+	"CLIENT_ID", "CLIENT_SECRET", "CLIENT_AUTH", "USER_PASSWORD", "ADMIN_PASSWORD",
+	"APP_SECRET_KEY", "DATA_DIR",
+	"CONFIRM_NUMBER", "CODE_LIFETIME", "TRUSTED_PROXIES", "QR_ALLOW_FROM",
+	"LIMIT_CODES_PER_ADDRESS", "LIMIT_LIVE", "LIMIT_WRONG_CODES", "LIMIT_WRONG_NUMBERS",
+	"LOG_FORMAT", "LOG_LEVEL",
+}
+
+// Names returns the names of all settings, in the order of README.md and
+// .env.example.
+func Names() []string { return slices.Clone(names) }
+
+// ownPrefixes begin the names that no other program's variables have. Any other
+// unknown variable is ignored: Kubernetes, for one, sets DEMO_PORT_80_TCP for a
+// service called demo.
+var ownPrefixes = []string{"APP_SECRET_", "CODE_LIFE", "CONFIRM_", "LIMIT_", "QR_", "TRUSTED_PROX"}
+
+// dockerPrefixes begin the names of Docker's own settings, which may be in the
+// same .env.
+var dockerPrefixes = []string{"COMPOSE_", "DOCKER_"}
+
+// collect fills p.values from the lines of the file at path and from environ,
+// which takes precedence. It reports misspelt names, which would otherwise be
+// settings that silently do not apply.
+func (p *parser) collect(environ []string, path string, file []line) {
+	p.values = make(map[string]string)
+	for _, l := range file {
+		at := fmt.Sprintf("%s, line %d:", path, l.number)
+		known := slices.Contains(names, l.name)
+		switch {
+		case known && strings.HasPrefix(l.value, "#"):
+			p.report(l.name, at+" "+l.name+" has only a comment; put the value before the #, or the comment on a line of its own")
+		case known:
+			p.values[l.name] = l.value
+		case !hasPrefix(l.name, dockerPrefixes):
+			// The name is not printed. It may be a secret in base64 on a line of its
+			// own, with its padding as the equals sign.
+			p.report(at, at+" unknown setting; "+suggest(l.name))
+		}
+	}
+	for _, variable := range environ {
+		name, value, _ := strings.Cut(variable, "=")
+		value = strings.TrimSpace(value)
+		known := slices.Contains(names, name)
+		switch {
+		case known && value != "": // Compose passes on empty ones
+			p.values[name] = value
+		case !known && hasPrefix(name, ownPrefixes):
+			p.report(name, "environment: unknown setting "+name+"; "+suggest(name))
+		}
+	}
+	for _, name := range names {
+		if value, quoted := unquote(p.values[name]); quoted {
+			p.fault(name, "has quotes around its value; remove them")
+			p.values[name] = value
+		}
+	}
+}
+
+func hasPrefix(name string, prefixes []string) bool {
+	return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+}
+
+// unquote removes the quotes around a value. They are part of it in an
+// --env-file, and in a .env if they are typographic.
+func unquote(value string) (string, bool) {
+	for _, quotes := range [][2]string{{`"`, `"`}, {"'", "'"}, {"“", "”"}, {"‘", "’"}} {
+		if inner, ok := strings.CutPrefix(value, quotes[0]); ok && strings.HasSuffix(inner, quotes[1]) {
+			return strings.TrimSuffix(inner, quotes[1]), true
+		}
+	}
+	return value, false
+}
+
+// suggest says which setting an unknown name may be meant for.
+func suggest(name string) string {
+	name = strings.ToUpper(name)
+	best, most := "", 0
+	for _, known := range names {
+		if n := likeness(name, known); n > most && 2*n >= max(len(name), len(known)) {
+			best, most = known, n
+		}
+	}
+	if best == "" {
+		return "README.md lists them all"
+	}
+	return "did you mean " + best + "?"
+}
+
+// likeness returns how many letters two names share at their beginning and
+// their end. One mistake leaves all but one or two.
+func likeness(a, b string) int {
+	shorter := min(len(a), len(b))
+	begin := 0
+	for begin < shorter && a[begin] == b[begin] {
+		begin++
+	}
+	end := 0
+	for end < shorter-begin && a[len(a)-1-end] == b[len(b)-1-end] {
+		end++
+	}
+	return begin + end
+}
