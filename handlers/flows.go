@@ -46,6 +46,15 @@ type mark struct{ Until time.Time }
 // KeepUntil implements [store.Record].
 func (m mark) KeepUntil() time.Time { return m.Until }
 
+func newFlows(jar *cookies.Jar, s *store.Store) flows {
+	return flows{
+		cookie:  jar.Kind("login", flowLifetime),
+		state:   jar.Kind("state", stateLifetime),
+		used:    store.NewTable[mark](s, "used states"),
+		limiter: limit.New(s),
+	}
+}
+
 // newState returns the OAuth state of a new login: a random ID, and the return
 // path behind it unless that is the default.
 func (f flows) newState(returnTo string) (string, error) {

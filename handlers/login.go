@@ -92,7 +92,7 @@ func asRequired(flow idp.Flow, sess session.Session, person idp.Person, tokens i
 	switch {
 	case flow.Subject != "" && person.Subject != flow.Subject:
 		return errWrongAccount
-	case (flow.Reauthenticate || byPhone(sess)) && !flow.ProvesLogin(tokens.ID):
+	case (flow.Reauthenticate || byPhone(sess)) && !flow.Reauthenticated(tokens.ID):
 		return errNotProved
 	}
 	return nil

@@ -15,7 +15,6 @@ import (
 	"changebank/internal/cookies"
 	"changebank/internal/devicegrant"
 	"changebank/internal/idp"
-	"changebank/internal/limit"
 	"changebank/internal/session"
 	"changebank/internal/store"
 )
@@ -68,13 +67,8 @@ func New(cfg Config) (*Server, error) {
 		pages:  pages,
 		qr:     cfg.Cookies.Kind("qr", qrLifetime),
 		probe:  cfg.Cookies.Kind("probe", probeLifetime),
-		flows: flows{
-			cookie:  cfg.Cookies.Kind("login", flowLifetime),
-			state:   cfg.Cookies.Kind("state", stateLifetime),
-			used:    store.NewTable[mark](cfg.Store, "used states"),
-			limiter: limit.New(cfg.Store),
-		},
-		stop: make(chan struct{}),
+		flows:  newFlows(cfg.Cookies, cfg.Store),
+		stop:   make(chan struct{}),
 	}
 	s.handler = s.wrap(s.routes())
 	return s, nil

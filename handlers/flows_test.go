@@ -1,0 +1,204 @@
+package handlers
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"changebank/internal/cookies"
+	"changebank/internal/idp"
+	"changebank/internal/limit"
+	"changebank/internal/store"
+)
+
+// flowTest is a browser with its cookies, and the flows of an application.
+type flowTest struct {
+	*testing.T
+	flows
+	jar map[string]string
+}
+
+// withFlows runs a test in a bubble, in which time passes only while it waits.
+func withFlows(t *testing.T, test func(f *flowTest)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		file, err := store.OpenFile(filepath.Join(t.TempDir(), "store"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		kept, err := store.New(t.Context(), file, [][]byte{[]byte("0123456789abcdef")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		jar, err := cookies.New("https://bank.example", kept.DeriveKeys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		test(&flowTest{t, newFlows(jar, kept), make(map[string]string)})
+	})
+}
+
+// exchange runs one request of the browser and keeps the cookies of the answer.
+func (f *flowTest) exchange(handle func(w http.ResponseWriter, r *http.Request)) {
+	r, w := httptest.NewRequestWithContext(f.Context(), http.MethodGet, "/", nil), httptest.NewRecorder()
+	for name, value := range f.jar {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	handle(w, r)
+	for _, cookie := range w.Result().Cookies() {
+		if cookie.MaxAge < 0 {
+			delete(f.jar, cookie.Name)
+		} else {
+			f.jar[cookie.Name] = cookie.Value
+		}
+	}
+}
+
+// start begins a login and returns its state.
+func (f *flowTest) start(returnTo string) (state string) {
+	f.Helper()
+	state, err := f.newState(returnTo)
+	if err != nil {
+		f.Fatal(err)
+	}
+	flow := idp.NewFlow()
+	flow.Subject = "6c9d1a52-61a5-4d0a-9a55-1f6f1f0b5a02"
+	f.exchange(func(w http.ResponseWriter, r *http.Request) {
+		if err := f.begin(w, r, state, flow); err != nil {
+			f.Fatal(err)
+		}
+	})
+	return state
+}
+
+// finish takes the login with that state.
+func (f *flowTest) finish(state string) (flow idp.Flow, err error) {
+	f.exchange(func(w http.ResponseWriter, r *http.Request) {
+		id, _ := f.parseState(state)
+		flow, err = f.take(w, r, id, "203.0.113.7")
+	})
+	return flow, err
+}
+
+func TestFlowIsUsedOnce(t *testing.T) {
+	withFlows(t, func(f *flowTest) {
+		state := f.start("/account")
+		stolen := make(map[string]string)
+		for name, value := range f.jar {
+			stolen[name] = value
+		}
+		flow, err := f.finish(state)
+		if err != nil || flow.Nonce == "" || flow.Verifier == "" || flow.Subject == "" || time.Since(flow.Started) > time.Second {
+			t.Errorf("take: %+v, %v", flow, err)
+		}
+		if len(f.jar) != 0 {
+			t.Errorf("the cookie is still there after its callback: %v", f.jar)
+		}
+		f.jar = stolen
+		if _, err := f.finish(state); !errors.Is(err, errNoFlow) {
+			t.Errorf("the same cookie once more: %v, want %v", err, errNoFlow)
+		}
+	})
+}
+
+func TestFlowNeedsItsBrowser(t *testing.T) {
+	withFlows(t, func(f *flowTest) {
+		state := f.start("/account")
+		victim := &flowTest{t, f.flows, make(map[string]string)}
+		for _, forged := range []string{state, "", "x", state[:8], strings.Repeat("A", 26)} {
+			if _, err := victim.finish(forged); !errors.Is(err, errNoFlow) {
+				t.Errorf("state %q in a browser that started nothing: %v, want %v", forged, err, errNoFlow)
+			}
+		}
+		own := victim.start("/account")
+		if _, err := victim.finish(own[:8] + state[8:]); !errors.Is(err, errNoFlow) {
+			t.Errorf("a state that names the browser's own cookie: %v, want %v", err, errNoFlow)
+		}
+	})
+}
+
+func TestFlowExpires(t *testing.T) {
+	withFlows(t, func(f *flowTest) {
+		state := f.start("/devices")
+		time.Sleep(flowLifetime + 2*time.Second)
+		if _, err := f.finish(state); !errors.Is(err, errNoFlow) {
+			t.Errorf("a late callback: %v, want %v", err, errNoFlow)
+		}
+		if _, returnTo := f.parseState(state); returnTo != "/devices" {
+			t.Errorf("a late callback leads to %q, want back to /devices", returnTo)
+		}
+	})
+}
+
+// The headers of a browser with several logins in progress stay short enough
+// for the 8 KB of common proxies.
+func TestFlowsAreFewAndShort(t *testing.T) {
+	withFlows(t, func(f *flowTest) {
+		longest := "/activate?user_code=" + strings.Repeat("W", maxReturnPath-len("/activate?user_code="))
+		var states []string
+		for range maxFlows + 1 {
+			states = append(states, f.start(longest))
+			time.Sleep(time.Second)
+		}
+		if len(f.jar) != maxFlows {
+			t.Errorf("%d cookies, want %d", len(f.jar), maxFlows)
+		}
+		for name, value := range f.jar {
+			if n := len(name) + len(value); n > 600 {
+				t.Errorf("the cookie %s has %d bytes, want at most 600", name, n)
+			}
+		}
+		if n := len(states[0]); n > 800 {
+			t.Errorf("the longest state has %d bytes", n)
+		}
+		if state := f.start(defaultPath); len(state) > 40 {
+			t.Errorf("a state without a return path has %d bytes", len(state))
+		}
+		for i, state := range states {
+			_, err := f.finish(state)
+			if gone := i < 2; gone != errors.Is(err, errNoFlow) {
+				t.Errorf("login %d of %d: %v; the oldest are to go", i+1, len(states), err)
+			}
+		}
+	})
+}
+
+// The return path comes from us: a state that was put together by somebody else
+// leads to the account.
+func TestStateIsSealed(t *testing.T) {
+	withFlows(t, func(f *flowTest) {
+		state, other := f.start("/devices"), f.start("/make-change")
+		id, sealed, _ := strings.Cut(state, ".")
+		otherID, _, _ := strings.Cut(other, ".")
+		for _, forged := range []string{id, id + "./devices", id + "." + sealed[1:], otherID + "." + sealed} {
+			if _, returnTo := f.parseState(forged); returnTo != defaultPath {
+				t.Errorf("%q leads to %q", forged, returnTo)
+			}
+		}
+	})
+}
+
+// Callbacks store marks, so one address can have only so many of them.
+func TestCallbacksAreLimited(t *testing.T) {
+	withFlows(t, func(f *flowTest) {
+		for i := range loginsPerAddress.N {
+			if err := f.useOnce(t.Context(), fmt.Sprint(i), "203.0.113.7"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := f.useOnce(t.Context(), "another", "203.0.113.7")
+		if _, ok := errors.AsType[*limit.TooManyError](err); !ok {
+			t.Errorf("callback %d: %v, want a refusal", loginsPerAddress.N+1, err)
+		}
+		if err := f.useOnce(t.Context(), "another", "198.51.100.1"); err != nil {
+			t.Errorf("another address: %v", err)
+		}
+	})
+}
