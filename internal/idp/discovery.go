@@ -61,7 +61,7 @@ func (c *Client) discover(ctx context.Context) (*provider, error) {
 	}
 	var doc document
 	if err := found.Claims(&doc); err != nil {
-		return nil, fmt.Errorf("idp: discover: %w", brief{err})
+		return nil, fmt.Errorf("idp: discover: %w", err)
 	}
 	endpoint := found.Endpoint()
 	if err := doc.check(endpoint); err != nil {

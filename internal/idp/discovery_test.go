@@ -64,6 +64,20 @@ func TestDiscoveryBacksOff(t *testing.T) {
 	})
 }
 
+// A night without the provider must not fill the log.
+func TestDiscoveryLogsAReasonOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *provider) {
+		var l log
+		p.on(discoveryPath, respond(503, `{}`))
+		p.newClient(t, l.to)
+		time.Sleep(time.Hour)
+		l.wantWarnings(t, 1, "not found yet", "503")
+		p.on(discoveryPath, respond(502, `{}`))
+		time.Sleep(time.Hour)
+		l.wantWarnings(t, 1, "not found yet", "502")
+	})
+}
+
 func TestCloseEndsDiscovery(t *testing.T) {
 	p := newProvider(t)
 	arrived := make(chan struct{}, 1)
@@ -155,15 +169,17 @@ func TestDiscoveryFails(t *testing.T) {
 
 // Something else at the provider's address may answer with whole pages.
 func TestDiscoveryFailsBriefly(t *testing.T) {
-	for name, response := range map[string]http.HandlerFunc{
-		"500":          respondAs(500, "text/html", longPage),
-		"200":          respondAs(200, "text/html", longPage),
-		"other issuer": respond(200, `{"issuer":"`+strings.Repeat("x", 1<<18)+`"}`),
-		"other type":   respond(200, `{"issuer":"URL","jwks_uri":{"x":"`+strings.Repeat(`\n`, 1<<18)+`"}}`),
+	for name, change := range map[string]func(*provider){
+		"a page":                    func(p *provider) { p.on(discoveryPath, respondAs(500, "text/html", longPage)) },
+		"a page with 200":           func(p *provider) { p.on(discoveryPath, respondAs(200, "text/html", longPage)) },
+		"a long issuer":             func(p *provider) { p.set("issuer", longPage) },
+		"a field of another type":   func(p *provider) { p.set("jwks_uri", []string{longPage}) },
+		"our field of another type": func(p *provider) { p.set("scopes_supported", longPage) },
+		"a long algorithm":          func(p *provider) { p.set("id_token_signing_alg_values_supported", []string{"HS" + longPage}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newProvider(t)
-			p.on(discoveryPath, response)
+			change(p)
 			wantShortLine(t, reason(t, p.newClient(t)))
 		})
 	}

@@ -137,11 +137,9 @@ func TestExchangeErrorsAreDiscreet(t *testing.T) {
 		{"no access token", 200, "application/json", `{"id_token":"PRIVATE"}`, "", false},
 		{"no ID token", 200, "application/json", `{"access_token":"PRIVATE"}`, "", false},
 		{"an ID token of another type", 200, "application/json", `{"access_token":"PRIVATE","id_token":["PRIVATE"]}`, "", false},
-		// encoding/json quotes numbers in its errors.
 		{"a number for a token", 200, "application/json", `{"access_token":70617373,"id_token":"PRIVATE"}`, "", false},
 		{"a long number for a token", 200, "application/json", `{"access_token":` + long + `,"id_token":"PRIVATE"}`, "", false},
 		{"too much", 200, "application/json", `{"x":"` + strings.Repeat("x", 2<<20) + `","access_token":"PRIVATE","id_token":"PRIVATE"}`, "", false},
-		{"a long content type", 200, strings.Repeat("PRIVATX", 1<<10), longPage, "", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

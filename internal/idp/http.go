@@ -3,7 +3,6 @@ package idp
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -78,11 +77,10 @@ func (c *Client) send(req *http.Request, result any) error {
 	if e := errorResponse(resp, body); resp.StatusCode/100 != 2 || e.Code != "" {
 		return e
 	}
-	if result != nil && json.Unmarshal(body, result) != nil {
-		// The decoder's own error may quote a token.
-		return fmt.Errorf("unexpected response: %d bytes of %.60q, want JSON", len(body), resp.Header.Get("Content-Type"))
+	if result == nil {
+		return nil
 	}
-	return nil
+	return json.Unmarshal(body, result)
 }
 
 // errorResponse reads a response as an error (RFC 6749, section 5.2). A body

@@ -104,6 +104,7 @@ func TestSlowDownInterval(t *testing.T) {
 		{`,"interval":30`, "20", 30 * time.Second},
 		{`,"interval":10`, "20", 20 * time.Second},
 		{``, "86400", time.Minute},
+		{``, "9999999999", time.Minute},
 		{``, "99999999999999999999", 0},
 		{``, "-1", 0},
 		{``, "soon", 0},
