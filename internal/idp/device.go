@@ -10,15 +10,13 @@ import (
 	"time"
 )
 
-// What a provider may ask of us: outside of these we do as RFC 8628 would.
+// Bounds for what a provider asks of us, and defaults for what it leaves out.
 const (
-	defaultInterval = 5 * time.Second // section 3.2, where interval is missing
+	defaultInterval = 5 * time.Second // RFC 8628, section 3.2
 	minInterval     = time.Second
 	maxInterval     = time.Minute
 	defaultExpiry   = 5 * time.Minute
 	maxExpiry       = 30 * time.Minute
-
-	grantDeviceCode = "urn:ietf:params:oauth:grant-type:device_code"
 )
 
 // Error codes of RFC 8628, section 3.5.
@@ -29,6 +27,17 @@ const (
 	CodeExpired  = "expired_token"
 )
 
+// DeviceCode is a response of the device authorization endpoint (RFC 8628,
+// section 3.2), with times that can be stored. Device is a secret.
+type DeviceCode struct {
+	Device      string
+	User        string // the user code, exactly as issued
+	URI         string
+	URIComplete string // URI with the user code in it
+	Expires     time.Time
+	Interval    time.Duration // the least time between two polls
+}
+
 // StartDevice asks the provider for a device code and a user code (RFC 8628,
 // section 3.1).
 func (c *Client) StartDevice(ctx context.Context) (DeviceCode, error) {
@@ -36,7 +45,7 @@ func (c *Client) StartDevice(ctx context.Context) (DeviceCode, error) {
 	if err != nil {
 		return DeviceCode{}, err
 	}
-	var answer struct {
+	var response struct {
 		Device      string  `json:"device_code"`
 		User        string  `json:"user_code"`
 		URI         string  `json:"verification_uri"`
@@ -45,50 +54,52 @@ func (c *Client) StartDevice(ctx context.Context) (DeviceCode, error) {
 		Interval    seconds `json:"interval"`
 	}
 	started := time.Now()
-	if err := c.post(ctx, p, p.device, url.Values{"scope": {strings.Join(p.oauth.Scopes, " ")}}, &answer); err != nil {
-		return DeviceCode{}, fmt.Errorf("idp: start a device code: %w", err)
+	if err := c.post(ctx, p, p.oauth.Endpoint.DeviceAuthURL, url.Values{"scope": {strings.Join(p.oauth.Scopes, " ")}}, &response); err != nil {
+		return DeviceCode{}, fmt.Errorf("idp: device authorization: %w", err)
 	}
-	uri, err := url.Parse(answer.URI)
-	if err != nil || uri.Scheme != "https" && uri.Scheme != "http" || uri.Host == "" || answer.Device == "" || answer.User == "" {
-		return DeviceCode{}, errors.New("idp: start a device code: the answer lacks a code or the verification URI")
+	uri, err := url.Parse(response.URI)
+	if err != nil || uri.Scheme != "https" && uri.Scheme != "http" || uri.Host == "" || response.Device == "" || response.User == "" {
+		return DeviceCode{}, errors.New("idp: device authorization: a code or the verification URI is missing")
 	}
-	// The QR code leads where the provider says its page is, and nowhere else.
-	complete, err := url.Parse(answer.URIComplete)
+	// The QR code must not lead anywhere but to the verification URI.
+	complete, err := url.Parse(response.URIComplete)
 	if err != nil || complete.Scheme != uri.Scheme || complete.Host != uri.Host || complete.Path != uri.Path || complete.User != nil {
 		query := uri.Query()
-		query.Set("user_code", answer.User)
+		query.Set("user_code", response.User)
 		uri.RawQuery = query.Encode()
-		answer.URIComplete = uri.String()
+		response.URIComplete = uri.String()
 	}
 	return DeviceCode{
-		Device:      answer.Device,
-		User:        answer.User,
-		URI:         answer.URI,
-		URIComplete: answer.URIComplete,
-		Expires:     started.Add(answer.ExpiresIn.within(time.Second, maxExpiry, defaultExpiry)),
-		Interval:    answer.Interval.within(minInterval, maxInterval, defaultInterval),
+		Device:      response.Device,
+		User:        response.User,
+		URI:         response.URI,
+		URIComplete: response.URIComplete,
+		Expires:     started.Add(response.ExpiresIn.within(time.Second, maxExpiry, defaultExpiry)),
+		Interval:    response.Interval.within(minInterval, maxInterval, defaultInterval),
 	}, nil
 }
 
-// PollDevice asks once whether the device code has been approved, and if so
-// redeems it (RFC 8628, section 3.4). "Not yet" is an [*Error] with
-// [CodePending] or [CodeSlowDown].
+// PollDevice redeems the device code if it has been approved (RFC 8628, section
+// 3.4), and otherwise returns an [*Error] with [CodePending] or [CodeSlowDown].
+// It sends one request: some providers end the grant at a second redemption.
 func (c *Client) PollDevice(ctx context.Context, deviceCode string) (Tokens, error) {
 	p, err := c.ready()
 	if err != nil {
 		return Tokens{}, err
 	}
-	form := url.Values{"grant_type": {grantDeviceCode}, "device_code": {deviceCode}}
-	tokens, err := c.token(ctx, p, form)
+	tokens, err := c.token(ctx, p, url.Values{
+		"grant_type":  {"urn:ietf:params:oauth:grant-type:device_code"},
+		"device_code": {deviceCode},
+	})
 	if err != nil {
 		return Tokens{}, fmt.Errorf("idp: poll: %w", err)
 	}
 	return tokens, nil
 }
 
-// ApproveDevice tells the provider that the person whom the access token
-// belongs to lets the device with this user code in. It is FusionAuth's call;
-// a provider without it answers with an [*Error].
+// ApproveDevice approves the device with this user code on behalf of the person
+// whose access token this is. It is FusionAuth's call; at a provider without it
+// the result is an [*Error].
 func (c *Client) ApproveDevice(ctx context.Context, userCode, access string) error {
 	p, err := c.ready()
 	if err != nil {
@@ -97,24 +108,23 @@ func (c *Client) ApproveDevice(ctx context.Context, userCode, access string) err
 	if p.approve == "" {
 		return &Error{Status: http.StatusNotFound}
 	}
-	var answer struct {
+	var response struct {
 		Status string `json:"deviceGrantStatus"`
 	}
 	form := url.Values{"user_code": {userCode}, "token": {access}}
-	if err := c.post(ctx, p, p.approve, form, &answer); err != nil {
+	if err := c.post(ctx, p, p.approve, form, &response); err != nil {
 		return fmt.Errorf("idp: approve: %w", err)
 	}
-	if answer.Status != "Approved" {
-		return fmt.Errorf("idp: approve: the answer says %.60q", answer.Status)
+	if response.Status != "Approved" {
+		return fmt.Errorf("idp: approve: unexpected status %.60q", response.Status)
 	}
 	return nil
 }
 
-// DevicePage returns FusionAuth's own page for a user code, where a person can
-// go on whose yes did not get through, or "" at another provider. access is
-// that person's access token, which names their tenant. The page wants the
-// client, too: without it a code that is too old gets an error that says
-// nothing of the code.
+// DevicePage returns FusionAuth's own page for a user code, for a person whose
+// approval failed, or "" at another provider. access is that person's access
+// token, which names their tenant. Without the client ID, an expired code would
+// get an error page that does not mention the code.
 func (c *Client) DevicePage(userCode, access string) string {
 	p, err := c.ready()
 	if err != nil || p.devicePage == "" {

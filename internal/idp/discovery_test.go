@@ -1,179 +1,208 @@
 package idp_test
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"changebank/internal/idp"
 )
 
-// The provider may start after us, as it does with docker compose: an
-// application that asks once is down for good.
-func TestDiscoveryIsRetried(t *testing.T) {
-	p := newScripted(t)
-	found := p.answers["/.well-known/openid-configuration"]
-	p.on("/.well-known/openid-configuration", says(http.StatusBadGateway, `{}`))
-
-	c := p.newClient(t)
-	await(t, "a second try", func() bool { return len(p.requests("/.well-known/openid-configuration")) >= 2 })
+// The provider may start after this program, as it does with docker compose.
+func TestDiscoveryRetries(t *testing.T) {
+	p := newProvider(t)
+	document := p.responses[discoveryPath]
+	c := p.unready(t)
+	await(t, "a second attempt", func() bool { return len(p.requests(discoveryPath)) >= 2 })
 	if err := c.Ready(); err == nil {
-		t.Error("Ready: nil before the provider was found")
+		t.Error("Ready: nil before discovery")
 	}
-	if _, _, err := c.AuthURL("/", false); !errors.Is(err, idp.ErrNotReady) {
-		t.Errorf("AuthURL: %v, want %v", err, idp.ErrNotReady)
-	}
-	for _, call := range p.calls(t) {
-		if err := call.do(t.Context(), c); !errors.Is(err, idp.ErrNotReady) {
-			t.Errorf("%s: %v, want %v", call.name, err, idp.ErrNotReady)
-		}
-	}
-	if _, err := c.Verify(t.Context(), idp.Tokens{}, ""); !errors.Is(err, idp.ErrNotReady) {
-		t.Errorf("Verify: %v, want %v", err, idp.ErrNotReady)
-	}
-	if got := c.LogoutURL(""); got != "" {
-		t.Errorf("LogoutURL: %q before the provider was found", got)
-	}
-
-	p.on("/.well-known/openid-configuration", found)
+	p.on(discoveryPath, document)
 	await(t, "Ready() == nil", func() bool { return c.Ready() == nil })
-	if _, _, err := c.AuthURL("/", false); err != nil {
+	if _, err := c.AuthURL("state", idp.NewFlow(), false); err != nil {
 		t.Errorf("AuthURL: %v", err)
 	}
 }
 
-// Who sets up a provider reads the reason in the log and on the health page:
-// it has to name what to change.
-func TestNotReadySaysWhy(t *testing.T) {
+// A provider that is starting is found soon, and one that is down for a night
+// is not flooded with requests.
+func TestDiscoveryBacksOff(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *provider) {
+		document := p.responses[discoveryPath]
+		c := p.unready(t)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		got := p.requests(discoveryPath)
+		if n := len(got); n < 300 || n > 400 {
+			t.Fatalf("%d attempts in an hour, want about 360", n)
+		}
+		if first := got[1].at.Sub(got[0].at); first > time.Second {
+			t.Errorf("the second attempt came after %v, want soon", first)
+		}
+		for i := 2; i < len(got); i++ {
+			before, wait := got[i-1].at.Sub(got[i-2].at), got[i].at.Sub(got[i-1].at)
+			if wait < before || wait > 10*time.Second {
+				t.Fatalf("attempt %d came %v after the one before, and that %v after its own: want a growing wait up to 10s", i+1, wait, before)
+			}
+		}
+
+		p.on(discoveryPath, document)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if err := c.Ready(); err != nil {
+			t.Errorf("Ready: %v ten seconds after the provider came back", err)
+		}
+		attempts := len(p.requests(discoveryPath))
+		time.Sleep(time.Hour)
+		if n := len(p.requests(discoveryPath)) - attempts; n != 0 {
+			t.Errorf("%d more attempts after discovery, want 0", n)
+		}
+	})
+}
+
+// A night without the provider must not fill the log.
+func TestDiscoveryLogsAReasonOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *provider) {
+		var l log
+		p.on(discoveryPath, respond(503, `{}`))
+		p.newClient(t, l.to)
+		time.Sleep(time.Hour)
+		l.wantWarnings(t, 1, "not found yet", "503")
+		p.on(discoveryPath, respond(502, `{}`))
+		time.Sleep(time.Hour)
+		l.wantWarnings(t, 1, "not found yet", "502")
+	})
+}
+
+func TestCloseEndsDiscovery(t *testing.T) {
+	p := newProvider(t)
+	arrived := make(chan struct{}, 1)
+	p.on(discoveryPath, p.hang(arrived))
+	c := p.newClient(t)
+	<-arrived
+	closed := make(chan struct{})
+	go func() { c.Close(); close(closed) }()
+	select {
+	case <-closed:
+	case <-time.After(5 * time.Second):
+		t.Error("Close waits for a provider that hangs")
+	}
+}
+
+func TestCloseEndsBackoff(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *provider) {
+		c := p.unready(t)
+		time.Sleep(10 * time.Minute)
+		start := time.Now()
+		c.Close()
+		if took := time.Since(start); took != 0 {
+			t.Errorf("Close took %v", took)
+		}
+		if err := c.Ready(); err == nil || errors.Is(err, idp.ErrNotReady) {
+			t.Errorf("Ready: %v, want the reason", err)
+		}
+	})
+}
+
+// reason waits for why the provider could not be discovered.
+func reason(t *testing.T, c *idp.Client) error {
+	t.Helper()
+	await(t, "a reason", func() bool { return !errors.Is(c.Ready(), idp.ErrNotReady) })
+	err := c.Ready()
+	if err == nil {
+		t.Fatal("Ready: nil, want an error")
+	}
+	return err
+}
+
+// An operator reads the reason in the log and on the health page: it has to
+// name what to change.
+func TestDiscoveryFails(t *testing.T) {
+	unset := func(names ...string) func(*provider) {
+		return func(p *provider) {
+			for _, name := range names {
+				p.set(name, nil)
+			}
+		}
+	}
+	setTo := func(name string, value any) func(*provider) {
+		return func(p *provider) { p.set(name, value) }
+	}
 	tests := []struct {
 		name   string
-		change func(*scripted)
-		want   func(*scripted) []string
+		change func(*provider)
+		want   []string // URL stands for the provider's
 	}{
-		{
-			"issuer mismatch",
-			func(p *scripted) { p.tell("issuer", "acme.com") }, // FusionAuth out of the box
-			func(p *scripted) []string { return []string{`"acme.com"`, `"` + p.url + `"`, "change ISSUER"} },
-		},
-		{
-			"a slash too many",
-			func(p *scripted) { p.tell("issuer", p.url+"/") },
-			func(p *scripted) []string { return []string{`"` + p.url + `/"`, `"` + p.url + `"`} },
-		},
-		{
-			"no issuer",
-			func(p *scripted) { p.tell("issuer", nil) },
-			func(p *scripted) []string { return []string{`""`, `"` + p.url + `"`} },
-		},
-		{
-			"no authorization endpoint",
-			func(p *scripted) { p.tell("authorization_endpoint", nil) },
-			func(p *scripted) []string { return []string{p.url, " authorization_endpoint"} },
-		},
-		{
-			"no token endpoint",
-			func(p *scripted) { p.tell("token_endpoint", nil) },
-			func(p *scripted) []string { return []string{p.url, "token_endpoint"} },
-		},
-		{
-			"no device endpoint",
-			func(p *scripted) { p.tell("device_authorization_endpoint", nil) },
-			func(p *scripted) []string { return []string{p.url, "device_authorization_endpoint"} },
-		},
-		{
-			"no keys",
-			func(p *scripted) { p.tell("jwks_uri", nil) },
-			func(p *scripted) []string { return []string{p.url, "jwks_uri"} },
-		},
-		{
-			// All at once, and always in this order: a reason that changes is
-			// logged again at each try.
-			"nothing at all",
-			func(p *scripted) {
-				for _, name := range []string{"authorization_endpoint", "token_endpoint", "device_authorization_endpoint", "jwks_uri"} {
-					p.tell(name, nil)
-				}
-			},
-			func(*scripted) []string {
-				return []string{" has no authorization_endpoint and no token_endpoint and no device_authorization_endpoint and no jwks_uri"}
-			},
-		},
-		{
-			"keys that are no secret of the provider's alone",
-			func(p *scripted) { p.tell("id_token_signing_alg_values_supported", []string{"HS256", "none"}) },
-			func(p *scripted) []string { return []string{p.url, "HS256", "have it sign with RS256"} },
-		},
-		{
-			"not found",
-			func(p *scripted) { p.on("/.well-known/openid-configuration", http.NotFound) },
-			func(*scripted) []string { return []string{"404"} },
-		},
+		{"issuer mismatch", setTo("issuer", "acme.com"), // FusionAuth's default
+			[]string{`"acme.com"`, `"URL"`, "change ISSUER"}},
+		{"issuer with a slash", func(p *provider) { p.set("issuer", p.url+"/") }, []string{`"URL/"`, `"URL"`}},
+		{"no issuer", unset("issuer"), []string{`""`, `"URL"`}},
+		{"no authorization endpoint", unset("authorization_endpoint"), []string{"URL", " authorization_endpoint"}},
+		{"no token endpoint", unset("token_endpoint"), []string{"URL", "token_endpoint"}},
+		{"no device endpoint", unset("device_authorization_endpoint"), []string{"URL", "device_authorization_endpoint"}},
+		{"no keys", unset("jwks_uri"), []string{"URL", "jwks_uri"}},
+		// All at once, and always in this order: a reason that changes is logged
+		// at each attempt.
+		{"nothing", unset("jwks_uri", "token_endpoint", "authorization_endpoint", "device_authorization_endpoint"),
+			[]string{"URL has no authorization_endpoint and no token_endpoint and no device_authorization_endpoint and no jwks_uri"}},
+		{"only algorithms that anyone with the client secret can sign with", setTo("id_token_signing_alg_values_supported", []string{"HS256", "none"}),
+			[]string{"URL", "HS256", "sign with RS256"}},
+		{"not found", func(p *provider) { p.on(discoveryPath, http.NotFound) }, []string{"404"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p := newScripted(t)
+			p := newProvider(t)
 			tt.change(p)
-			c := p.newClient(t)
-			await(t, "a reason", func() bool { return !errors.Is(c.Ready(), idp.ErrNotReady) })
-			err := c.Ready()
-			if err == nil {
-				t.Fatal("Ready: nil")
-			}
-			for _, want := range tt.want(p) {
-				if !strings.Contains(err.Error(), want) {
-					t.Errorf("Ready: %q, want %s named in it", err, want)
+			err := reason(t, p.newClient(t))
+			for _, want := range tt.want {
+				if want := strings.ReplaceAll(want, "URL", p.url); !strings.Contains(err.Error(), want) {
+					t.Errorf("Ready: %q, want %s in it", err, want)
 				}
 			}
 		})
 	}
 }
 
-// What is there instead of a provider answers with pages.
-func TestNotReadySaysItBriefly(t *testing.T) {
-	page := strings.Repeat("<p>\r\nlevel=ERROR\tmsg=forged ü\u2028\xff\n", 1<<14)
-	for name, answer := range map[string]http.HandlerFunc{
-		"500":          saysStatus(500, "text/html", page),
-		"200":          saysStatus(200, "text/html", page),
-		"another name": says(200, `{"issuer":"`+strings.Repeat("x", 1<<18)+`"}`),
+// Something else at the provider's address may answer with whole pages.
+func TestDiscoveryFailsBriefly(t *testing.T) {
+	for name, change := range map[string]func(*provider){
+		"a page":                    func(p *provider) { p.on(discoveryPath, respondAs(500, "text/html", longPage)) },
+		"a page with 200":           func(p *provider) { p.on(discoveryPath, respondAs(200, "text/html", longPage)) },
+		"a long issuer":             func(p *provider) { p.set("issuer", longPage) },
+		"a field of another type":   func(p *provider) { p.set("jwks_uri", []string{longPage}) },
+		"our field of another type": func(p *provider) { p.set("scopes_supported", longPage) },
+		"a long algorithm":          func(p *provider) { p.set("id_token_signing_alg_values_supported", []string{"HS" + longPage}) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newScripted(t)
-			p.on("/.well-known/openid-configuration", answer)
-			c := p.newClient(t)
-			await(t, "a reason", func() bool { return !errors.Is(c.Ready(), idp.ErrNotReady) })
-			shortLine(t, c.Ready())
+			p := newProvider(t)
+			change(p)
+			wantShortLine(t, reason(t, p.newClient(t)))
 		})
 	}
 }
 
-// A redirect is another host's chance to pose as the provider.
-func TestDiscoveryFollowsNoRedirect(t *testing.T) {
-	other := newScripted(t)
-	p := newScripted(t)
-	other.tell("issuer", p.url)
-	p.on("/.well-known/openid-configuration", func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, other.url+r.URL.Path, http.StatusFound)
-	})
-	c := p.newClient(t)
-	await(t, "a reason", func() bool { return !errors.Is(c.Ready(), idp.ErrNotReady) })
-	if err := c.Ready(); err == nil {
-		t.Error("Ready: nil, by a document of another host")
+// Some providers and proxies send JSON as text/plain.
+func TestDiscoveryAsText(t *testing.T) {
+	p := newProvider(t)
+	document, err := json.Marshal(p.document)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if n := len(other.requests("/.well-known/openid-configuration")); n != 0 {
-		t.Errorf("the other host was asked %d times, want 0", n)
-	}
+	p.on(discoveryPath, respondAs(200, "text/plain", string(document)))
+	p.client(t)
 }
 
-func TestOrigins(t *testing.T) {
-	p := newScripted(t)
-	p.tell("end_session_endpoint", "https://logout.example:8443/bye?x=1")
-	if got, want := p.client(t).Origins(), []string{p.url, "https://logout.example:8443"}; !slices.Equal(got, want) {
-		t.Errorf("Origins: %q, want %q", got, want)
-	}
-	p.tell("end_session_endpoint", nil)
-	if got, want := p.client(t).Origins(), []string{p.url}; !slices.Equal(got, want) {
-		t.Errorf("Origins: %q, want %q", got, want)
+// A host that the provider redirects to could pose as the provider.
+func TestDiscoveryFollowsNoRedirect(t *testing.T) {
+	other, p := newProvider(t), newProvider(t)
+	other.set("issuer", p.url)
+	p.on(discoveryPath, redirect(other.url+discoveryPath))
+	_ = reason(t, p.newClient(t))
+	if n := len(other.requests(discoveryPath)); n != 0 {
+		t.Errorf("%d requests to the other host, want 0", n)
 	}
 }

@@ -1,12 +1,13 @@
 package idp_test
 
 import (
+	"net/http"
 	"testing"
 
 	"changebank/internal/idp"
 )
 
-// Whose yes and whose tokens is decided by this.
+// This decides whose approval and whose tokens they are.
 func TestPersonIs(t *testing.T) {
 	richard := idp.Person{Issuer: "https://idp.example", Subject: "1", Email: "richard@example.com", Name: "Richard"}
 	tests := []struct {
@@ -16,12 +17,12 @@ func TestPersonIs(t *testing.T) {
 	}{
 		{"the same", richard, richard, true},
 		{"the same, with a new address and name", richard, idp.Person{Issuer: richard.Issuer, Subject: "1", Email: "r@example.com"}, true},
-		// Addresses are given away and taken over.
-		{"another, with the same address", richard, idp.Person{Issuer: richard.Issuer, Subject: "2", Email: richard.Email, Name: richard.Name}, false},
-		{"of another issuer", richard, idp.Person{Issuer: "https://evil.example", Subject: "1", Email: richard.Email}, false},
+		// Addresses pass from one person to another.
+		{"someone else with the same address", richard, idp.Person{Issuer: richard.Issuer, Subject: "2", Email: richard.Email, Name: richard.Name}, false},
+		{"another issuer's", richard, idp.Person{Issuer: "https://evil.example", Subject: "1", Email: richard.Email}, false},
 		{"somebody and nobody", richard, idp.Person{Issuer: richard.Issuer}, false},
 		{"nobody and nobody", idp.Person{Issuer: richard.Issuer}, idp.Person{Issuer: richard.Issuer}, false},
-		{"nobody at all", idp.Person{}, idp.Person{}, false},
+		{"zero", idp.Person{}, idp.Person{}, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -44,5 +45,32 @@ func TestPersonString(t *testing.T) {
 		if got := p.String(); got != want {
 			t.Errorf("%+v.String: %q, want %q", p, got, want)
 		}
+	}
+}
+
+// Many providers give the e-mail address and the name at the userinfo endpoint
+// only. Those of another subject must not be shown as this person's, and a
+// login needs neither.
+func TestPersonFromUserinfo(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		userinfo    http.HandlerFunc
+		email, call string
+	}{
+		{"this person's", respond(200, `{"sub":"richard","email":"richard@example.com","name":"Richard"}`), "richard@example.com", "Richard"},
+		{"another's", respond(200, `{"sub":"erlich","email":"erlich@example.com","name":"Erlich"}`), "", ""},
+		{"nobody's", respond(200, `{"email":"erlich@example.com"}`), "", ""},
+		{"down", respond(503, `{}`), "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p, c := start(t)
+			p.on("/oauth2/userinfo", tt.userinfo)
+			id := p.idToken(t, map[string]any{"email": nil, "name": nil})
+			got, err := c.Verify(t.Context(), idp.Tokens{Access: "access", ID: id}, "")
+			want := idp.Person{Issuer: p.url, Subject: "richard", Email: tt.email, Name: tt.call}
+			if err != nil || got != want {
+				t.Errorf("Verify: %+v, %v; want %+v", got, err, want)
+			}
+		})
 	}
 }

@@ -1,0 +1,69 @@
+package idp
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// ErrNotReady says that the provider has not been discovered yet.
+var ErrNotReady = errors.New("idp: provider not discovered yet")
+
+// ErrInvalidToken says that a token is invalid and always will be. After any
+// other error of [Client.Verify] the same call may succeed later: the keys
+// could not be fetched, for example.
+var ErrInvalidToken = errors.New("idp: invalid token")
+
+// An Error is an error response of the provider.
+type Error struct {
+	Status   int           // HTTP status; 0 if the response came through the browser
+	Code     string        // OAuth error code (RFC 6749, section 5.2), if any
+	Reason   string        // FusionAuth's error_reason, if any
+	Interval time.Duration // how long the provider asks us to wait before the next request; 0 if it does not say
+}
+
+func (e *Error) Error() string {
+	text := "provider answered"
+	if e.Status != 0 {
+		text = fmt.Sprintf("provider answered %d", e.Status)
+	}
+	for _, word := range []string{e.Code, e.Reason} {
+		if word != "" {
+			text += fmt.Sprintf(" %.60q", word) // from outside: short, and on one line
+		}
+	}
+	return text
+}
+
+// OfClient reports whether the provider rejects this application rather than a
+// person or a code: the application's settings do not match the provider's.
+func (e *Error) OfClient() bool {
+	return e.Code == "invalid_client" || e.Code == "unauthorized_client" || e.Code == "invalid_scope" || e.Code == "unsupported_grant_type"
+}
+
+// OfCode reports whether the provider does not know the code (any longer). The
+// error code for that is invalid_grant (RFC 6749, section 5.2); FusionAuth
+// forgets expired codes, and calls one that it does not know an invalid request.
+func (e *Error) OfCode() bool {
+	return e.Code == "invalid_grant" || e.Code == "invalid_request" && e.Reason == "invalid_device_code"
+}
+
+// Final reports whether this is the provider's decision. If not, the provider
+// or something on the way to it is failing, and the same request may succeed later.
+func (e *Error) Final() bool { return e.Code != "" && e.Status < 500 }
+
+// brief keeps an error's text on one line and short: go-oidc puts whole
+// responses of the provider into its errors.
+type brief struct{ error }
+
+func (b brief) Error() string {
+	const most = 300
+	text := strings.Join(strings.Fields(b.error.Error()), " ")
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return text
+}
+
+func (b brief) Unwrap() error { return b.error }

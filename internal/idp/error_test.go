@@ -1,0 +1,71 @@
+package idp_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"changebank/internal/idp"
+)
+
+// The words of a provider, or of something in its place, reach the log: they
+// must not fill it or forge its lines.
+func TestErrorIsShort(t *testing.T) {
+	for _, word := range []string{
+		strings.Repeat("x", 1<<20),
+		strings.Repeat("\U0010ffff", 1<<10),
+		strings.Repeat("\xff", 1<<10),
+		"a\nlevel=ERROR msg=forged",
+		"a\r\n\x1b[2Jb\u2028c",
+	} {
+		err := fmt.Errorf("idp: poll: %w", &idp.Error{Status: 400, Code: word, Reason: word})
+		if text := err.Error(); len(text) > 1500 || strings.ContainsAny(text, "\r\n\x1b\u2028") {
+			t.Errorf("%.20q: a text of %d bytes: %.200q", word, len(text), text)
+		}
+	}
+}
+
+func TestErrorText(t *testing.T) {
+	for _, tt := range []struct {
+		err  *idp.Error
+		want string
+	}{
+		{&idp.Error{Status: 400, Code: "invalid_request", Reason: "invalid_user_code"}, `provider answered 400 "invalid_request" "invalid_user_code"`},
+		{&idp.Error{Status: 502}, `provider answered 502`},
+		{&idp.Error{Code: "access_denied"}, `provider answered "access_denied"`},
+	} {
+		if got := tt.err.Error(); got != tt.want {
+			t.Errorf("Error: %s, want %s", got, tt.want)
+		}
+		if _, ok := errors.AsType[*idp.Error](fmt.Errorf("idp: %w", tt.err)); !ok {
+			t.Errorf("%v cannot be unwrapped", tt.err)
+		}
+	}
+}
+
+// An error about the client is for the operator, one about the code for the
+// person, and neither must be taken for the other.
+func TestErrorIsAbout(t *testing.T) {
+	for _, tt := range []struct {
+		code, reason   string
+		client, device bool
+	}{
+		{"invalid_client", "", true, false},
+		{"unauthorized_client", "grant_type_disabled", true, false},
+		{"invalid_scope", "", true, false},
+		{"unsupported_grant_type", "", true, false},
+		{"invalid_grant", "", false, true},
+		{"invalid_request", "invalid_device_code", false, true}, // FusionAuth
+		{"invalid_request", "invalid_user_code", false, false},
+		{"invalid_request", "", false, false},
+		{"access_denied", "", false, false},
+		{"server_error", "invalid_device_code", false, false},
+		{"", "", false, false},
+	} {
+		e := &idp.Error{Status: 400, Code: tt.code, Reason: tt.reason}
+		if e.OfClient() != tt.client || e.OfCode() != tt.device {
+			t.Errorf("%v: OfClient %v and OfCode %v, want %v and %v", e, e.OfClient(), e.OfCode(), tt.client, tt.device)
+		}
+	}
+}

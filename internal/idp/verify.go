@@ -1,0 +1,113 @@
+package idp
+
+import (
+	"cmp"
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+)
+
+// Verify returns the person that the tokens belong to, according to their ID
+// token (OpenID Connect Core, section 3.1.3.7). nonce is the Flow's. The device
+// grant has none, and may come without an ID token: then the userinfo endpoint
+// says who it is. [ErrInvalidToken] is final; after any other error the same
+// call may succeed later.
+func (c *Client) Verify(ctx context.Context, tokens Tokens, nonce string) (Person, error) {
+	p, err := c.ready()
+	if err != nil {
+		return Person{}, err
+	}
+	if tokens.ID == "" && nonce == "" {
+		return c.userInfo(ctx, p, tokens.Access)
+	}
+	token, err := c.verifyIDToken(ctx, p, tokens.ID)
+	if err != nil {
+		return Person{}, err
+	}
+	person, err := c.personIn(token, tokens.Access, nonce)
+	if err != nil {
+		return Person{}, fmt.Errorf("%w: %w", ErrInvalidToken, brief{err})
+	}
+	if person.Email == "" && person.Name == "" {
+		// Many providers give these at the userinfo endpoint only. They are for
+		// showing, so a login does not fail without them, and they must be this
+		// person's (OpenID Connect Core, section 5.3.2).
+		if more, err := c.userInfo(ctx, p, tokens.Access); err == nil && more.Is(person) {
+			return more, nil
+		}
+	}
+	return person, nil
+}
+
+// verifyIDToken checks the signature, issuer, audience and expiry.
+func (c *Client) verifyIDToken(ctx context.Context, p *provider, idToken string) (*oidc.IDToken, error) {
+	if used := algorithm(idToken); strings.HasPrefix(used, "HS") {
+		return nil, fmt.Errorf("%w: signed with %.10q, which anyone who knows the client secret could do: "+
+			"configure the provider to sign with RS256 (at FusionAuth, the application's ID token key)", ErrInvalidToken, used)
+	}
+	signature := &signatureCheck{keys: p.keys.keys()}
+	token, err := oidc.NewVerifier(c.cfg.Issuer, signature, &p.claims).Verify(ctx, idToken)
+	switch {
+	case signature.fetchError != nil:
+		return nil, fmt.Errorf("idp: verify: fetch keys: %w", brief{signature.fetchError})
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrInvalidToken, brief{err})
+	}
+	return token, nil
+}
+
+// personIn returns the person in an ID token, after the checks that go-oidc
+// leaves to its caller.
+func (c *Client) personIn(token *oidc.IDToken, access, nonce string) (Person, error) {
+	var claims struct {
+		AuthorizedParty string `json:"azp"`
+		Email           string `json:"email"`
+		Name            string `json:"name"`
+	}
+	err := token.Claims(&claims)
+	switch {
+	case err != nil:
+	case nonce != "" && subtle.ConstantTimeCompare([]byte(token.Nonce), []byte(nonce)) == 0:
+		err = errors.New("nonce of another login") // a replayed or injected token
+	case token.Subject == "":
+		err = errors.New("no subject")
+	case len(token.Audience) > 1 && claims.AuthorizedParty == "",
+		cmp.Or(claims.AuthorizedParty, c.cfg.ClientID) != c.cfg.ClientID:
+		err = errors.New("issued to another client")
+	case token.IssuedAt.IsZero():
+		err = errors.New("no time of issue")
+	case token.IssuedAt.After(time.Now().Add(clockSkew)):
+		err = errors.New("issued in the future (check the clocks)")
+	case token.AccessTokenHash != "":
+		err = token.VerifyAccessToken(access)
+	}
+	if err != nil {
+		return Person{}, err
+	}
+	return Person{Issuer: token.Issuer, Subject: token.Subject, Email: claims.Email, Name: claims.Name}, nil
+}
+
+// userInfo asks the userinfo endpoint whose access token this is.
+func (c *Client) userInfo(ctx context.Context, p *provider, access string) (Person, error) {
+	ctx = oidc.ClientContext(ctx, c.http)
+	info, err := p.oidc.UserInfo(ctx, oauth2.StaticTokenSource(&oauth2.Token{AccessToken: access}))
+	if err != nil {
+		return Person{}, fmt.Errorf("idp: verify: userinfo: %w", brief{err})
+	}
+	if info.Subject == "" {
+		return Person{}, fmt.Errorf("%w: userinfo has no subject", ErrInvalidToken)
+	}
+	var claims struct {
+		Name string `json:"name"`
+	}
+	if err := info.Claims(&claims); err != nil {
+		return Person{}, fmt.Errorf("%w: userinfo: %w", ErrInvalidToken, brief{err})
+	}
+	return Person{Issuer: c.cfg.Issuer, Subject: info.Subject, Email: info.Email, Name: claims.Name}, nil
+}
