@@ -100,7 +100,11 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, sess session.Ses
 		if err != nil {
 			return at{fmt.Errorf("%w: %w", errNoAccessToken, err), link{question, "Back to the question"}}
 		}
-		if answer.Voucher, err = s.cfg.Sessions.Voucher(r.Context(), sess); err != nil {
+		answer.Voucher, err = s.cfg.Sessions.Voucher(r.Context(), sess)
+		if errors.Is(err, session.ErrOver) { // logged out since the request began
+			return seeOther(w, r, loginTo(question))
+		}
+		if err != nil {
 			return err
 		}
 		a, err = s.cfg.Grants.Yes(r.Context(), answer)
