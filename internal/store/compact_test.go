@@ -71,16 +71,22 @@ func TestCompaction(t *testing.T) {
 	})
 }
 
-// A file of which less than half is free is left alone.
-func TestNoCompaction(t *testing.T) {
-	path := fillDir(t, 150)
-	before, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	openDir(t, filepath.Dir(path))
-	if after, err := os.Stat(path); err != nil || !os.SameFile(before, after) {
-		t.Errorf("the file was replaced (%v)", err)
+// Only a file of which more than half is free is rewritten.
+func TestCompactionThreshold(t *testing.T) {
+	for left, want := range map[int]bool{60: true, 150: false} {
+		path := fillDir(t, left)
+		before, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		openDir(t, filepath.Dir(path))
+		after, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := !os.SameFile(before, after); got != want {
+			t.Errorf("with %d of 200 records left, the file was replaced: %t, want %t", left, got, want)
+		}
 	}
 }
 

@@ -136,7 +136,7 @@ func TestSecretKey(t *testing.T) {
 	dir := newDir(t)
 	f, _ := openDir(t, dir)
 	path := filepath.Join(dir, keyName)
-	mustWrite(t, path+".new", []byte("half a k")) // from a crash
+	mustWrite(t, path+".new", bytes.Repeat([]byte("x"), 100)) // from a crash
 	key, err := f.SecretKey()
 	if err != nil || len(key) < 32 {
 		t.Fatalf("SecretKey = %q, %v; want a key of 32 bytes or more", key, err)

@@ -9,16 +9,16 @@ import (
 
 const (
 	pingEvery = time.Second // how long the outcome of a commit answers pings
-	pingSize  = 16 << 10    // more than a record needs
+	pingSize  = 64 << 10    // several times what a record needs
 )
 
 // bucketPing has one value, which Ping overwrites.
 var bucketPing = []byte("ping")
 
-// Ping implements [Backend]. The latest commit is the answer, if it was made
-// within the last second. Otherwise Ping writes as much as a large record, which
-// fails on a disk that is full or read-only. The file does not grow with it:
-// the pages of one ping are free for the next.
+// Ping implements [Backend]. The outcome of the latest commit is the answer, if
+// it is at most a second old. Otherwise Ping writes more than a record needs,
+// which fails when the disk is read-only or almost full. That does not grow the
+// file without bound: each ping reuses the pages of the one before the last.
 func (f *File) Ping(ctx context.Context) error {
 	done := make(chan error, 1)
 	select {

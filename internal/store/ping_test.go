@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,33 +71,38 @@ func TestPingAfterWrite(t *testing.T) {
 	})
 }
 
-// A full disk: a ping fails before there is no room for a record, and succeeds
-// again once there is.
+// As a disk fills up, pings fail before records do, and succeed again once
+// there is room.
 func TestPingFullDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		path := newPath(t)
-		f := openFile(t, path)
-		_, size := state(t, f)
-		f.db.MaxSize = int(size) // as a full disk, it refuses to grow the file
-		for range 3 {
-			if err := f.Ping(t.Context()); !errors.Is(err, bolterrors.ErrMaxSizeReached) {
-				t.Errorf("Ping on a full disk: %v, want %v", err, bolterrors.ErrMaxSizeReached)
+		f := openFile(t, newPath(t))
+		f.db.MaxSize = 1 << 20 // like a full disk, it refuses to grow the file
+		record := make([]byte, 8<<10)
+		for i := range 1000 {
+			time.Sleep(pingEvery)
+			err := f.Ping(t.Context())
+			if errors.Is(err, bolterrors.ErrMaxSizeReached) {
+				break
 			}
+			if err != nil || i == 999 {
+				t.Fatalf("ping %d: %v, want %v at some time", i, err, bolterrors.ErrMaxSizeReached)
+			}
+			mustSwap(t, f, fmt.Sprint("record ", i), nil, record, later())
 		}
-		mustSwap(t, f, "key", nil, []byte("v"), later())
-
-		time.Sleep(pingEvery)
+		if err := f.Ping(t.Context()); !errors.Is(err, bolterrors.ErrMaxSizeReached) {
+			t.Errorf("Ping, at once: %v, want the same answer as before", err)
+		}
 		f.db.MaxSize = 0
+		time.Sleep(pingEvery)
 		mustPing(t, f)
-		wantValue(t, f, "key", []byte("v"))
+		wantValue(t, f, "record 0", record)
 	})
 }
 
 // A failed write is an answer as well.
 func TestPingAfterFailedWrite(t *testing.T) {
 	f := openFile(t, newPath(t))
-	_, size := state(t, f)
-	f.db.MaxSize = int(size)
+	f.db.MaxSize = 32 << 10
 	if _, err := f.Swap(t.Context(), "key", nil, make([]byte, 100<<10), later()); err == nil {
 		t.Fatal("a write to a full disk: no error")
 	}
