@@ -1,6 +1,9 @@
-// Package cookies keeps small values in the browser: sealed, short-lived
-// cookies, so that a visitor who has not logged in costs the store nothing.
-// The cookies themselves are gorilla/sessions' CookieStore.
+// Package cookies keeps small values in the browser, in sealed cookies that
+// expire soon, so that a visitor who has not logged in costs the store nothing.
+// The cookies themselves are those of gorilla/sessions' CookieStore.
+//
+// A browser can send an old cookie again until it expires: a value that may be
+// used only once needs a mark in the store.
 package cookies
 
 import (
@@ -14,19 +17,19 @@ import (
 	"github.com/gorilla/sessions"
 )
 
-// Values are what one cookie holds.
+// Values are the content of one cookie.
 type Values map[string]string
 
 // A Jar makes the application's kinds of cookies.
 type Jar struct {
-	base   string // of every name
+	base   string // beginning of every name
 	secure bool
 	keys   [][]byte // pairs for signing and encrypting, the newest first
 }
 
 // New returns the Jar of the application at appURL. derive returns 32-byte keys
-// for one purpose, the newest first: new cookies are sealed with the first, and
-// all of them open old ones ([store.Store.DeriveKeys]).
+// for one purpose, the newest first ([store.Store.DeriveKeys]). New cookies are
+// sealed with the first key, and every key opens old ones.
 func New(appURL string, derive func(purpose string) [][]byte) (*Jar, error) {
 	u, err := url.Parse(appURL)
 	if err != nil {
@@ -39,24 +42,26 @@ func New(appURL string, derive func(purpose string) [][]byte) (*Jar, error) {
 	}
 	switch {
 	case j.secure:
-		// The prefix makes browsers refuse the cookie from a sister domain.
+		// Browsers refuse a cookie with this prefix from a sibling domain.
 		j.base = "__Host-" + j.base
 	case u.Port() != "":
-		// Cookies ignore ports: two programs on localhost would otherwise end
-		// each other's sessions.
+		// Cookies ignore ports: two programs on localhost would otherwise
+		// overwrite each other's.
 		j.base += "-" + u.Port()
 	}
 	return j, nil
 }
 
-// A Kind is one kind of cookie.
+// A Kind is one kind of cookie. A cookie or sealed text of one kind does not
+// open as another.
 type Kind struct {
 	name  string
 	store *sessions.CookieStore
 }
 
-// Kind returns the kind with that name ("" for the application's main cookie),
-// whose cookies are good for lifetime: in the browser, and by their seal.
+// Kind returns the kind with that name ("" for the application's main cookie).
+// Its cookies expire after lifetime, at least a second: the browser deletes
+// them, and if it does not, they no longer open.
 func (j *Jar) Kind(name string, lifetime time.Duration) *Kind {
 	k := &Kind{name: j.base}
 	if name != "" {
@@ -66,19 +71,20 @@ func (j *Jar) Kind(name string, lifetime time.Duration) *Kind {
 	for _, codec := range k.store.Codecs {
 		codec.(*securecookie.SecureCookie).SetSerializer(serializer{})
 	}
-	k.store.MaxAge(int(lifetime.Seconds())) // of the codecs, too
+	k.store.MaxAge(int(lifetime.Seconds())) // of the cookies and of what they hold
 	k.store.Options.Secure = j.secure
 	k.store.Options.HttpOnly = true
-	// Strict would hide it from the redirect that comes back from the provider.
+	// Strict cookies are not sent after the redirect from the provider.
 	k.store.Options.SameSite = http.SameSiteLaxMode
 	return k
 }
 
-// Named returns the cookies of this kind with a suffix to their name, for a
-// kind of which a browser may have several.
+// Named returns the cookies of this kind with a suffix to their name, where a
+// browser may have several of a kind.
 func (k *Kind) Named(suffix string) *Kind { return &Kind{k.name + "-" + suffix, k.store} }
 
-// Suffixes returns the suffixes of the cookies of this kind that r has.
+// Suffixes returns the suffixes of the cookies of this kind in r, whether they
+// open or not.
 func (k *Kind) Suffixes(r *http.Request) (suffixes []string) {
 	for _, cookie := range r.Cookies() {
 		if suffix, ok := strings.CutPrefix(cookie.Name, k.name+"-"); ok {
@@ -88,10 +94,10 @@ func (k *Kind) Suffixes(r *http.Request) (suffixes []string) {
 	return suffixes
 }
 
-// Read returns what the browser's cookie holds, nil if it has none that opens:
-// after a change of keys every browser sends one that does not.
+// Read returns the values in the browser's cookie, nil if it has none, or one
+// that does not open: after a change of keys, browsers still send their old ones.
 func (k *Kind) Read(r *http.Request) Values {
-	// Not Get, which puts a cache into the request's context by replacing *r.
+	// Get would replace *r by a copy, to keep a cache in its context.
 	s, err := k.store.New(r, k.name)
 	if err != nil || s.IsNew {
 		return nil
@@ -99,27 +105,29 @@ func (k *Kind) Read(r *http.Request) Values {
 	return fromSession(s.Values)
 }
 
-// Write gives the browser the cookie.
+// Write sets the browser's cookie. It returns an error if the sealed values are
+// longer than 4096 bytes.
 func (k *Kind) Write(w http.ResponseWriter, r *http.Request, values Values) error {
 	s := sessions.NewSession(k.store, k.name)
 	s.Options, s.Values = k.store.Options, toSession(values)
 	return k.store.Save(r, w, s)
 }
 
-// Clear takes the cookie from the browser.
+// Clear deletes the browser's cookie.
 func (k *Kind) Clear(w http.ResponseWriter) {
 	options := *k.store.Options
 	options.MaxAge = -1
 	http.SetCookie(w, sessions.NewCookie(k.name, "", &options))
 }
 
-// Seal returns values as text that this kind alone can open: a cookie's value
-// that travels another way.
+// Seal returns values as text for another way than a cookie, such as a URL. It
+// opens as a cookie of this kind, too: a kind is used for the one or the other.
 func (k *Kind) Seal(values Values) (string, error) {
 	return securecookie.EncodeMulti(k.name, toSession(values), k.store.Codecs...)
 }
 
-// Open returns the values in sealed text, nil if it is not ours or too old.
+// Open returns the values in sealed text, nil if it was not sealed as this kind
+// or has expired.
 func (k *Kind) Open(text string) Values {
 	opened := make(map[any]any)
 	if securecookie.DecodeMulti(k.name, text, &opened, k.store.Codecs...) != nil {
@@ -129,7 +137,7 @@ func (k *Kind) Open(text string) Values {
 }
 
 // serializer writes a session's values as JSON. securecookie's own JSON encoder
-// cannot: a session's keys are of any type.
+// cannot, because the keys of a session may have any type.
 type serializer struct{}
 
 // Serialize implements [securecookie.Serializer].

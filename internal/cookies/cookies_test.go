@@ -2,6 +2,7 @@ package cookies
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -12,7 +13,7 @@ import (
 	"time"
 )
 
-// from returns a derive function for the keys made of these names.
+// from returns a derive function for keys that are made from these names.
 func from(names ...string) func(string) [][]byte {
 	return func(purpose string) (keys [][]byte) {
 		for _, name := range names {
@@ -32,7 +33,7 @@ func newJar(t *testing.T, appURL string, keys ...string) *Jar {
 	return j
 }
 
-// written returns the cookies that write sets, and a request that has them.
+// written returns the cookies that write sets, and a request that sends them.
 func written(t *testing.T, write func(w http.ResponseWriter, r *http.Request) error) ([]*http.Cookie, *http.Request) {
 	t.Helper()
 	r, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
@@ -57,32 +58,49 @@ func TestCookieIsSealed(t *testing.T) {
 	if c.Name != "__Host-changebank" || !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Domain != "" || c.MaxAge != 3600 {
 		t.Errorf("the cookie is %s", c)
 	}
-	if strings.Contains(c.Value, "SECRET") {
-		t.Error("the cookie shows what it holds")
+	if content := encoded(t, c.Value); strings.Contains(content, "SECRET") {
+		t.Errorf("the cookie shows its content: %q", content)
 	}
 	if got := k.Read(r); !maps.Equal(got, Values{"id": "SECRET"}) {
 		t.Errorf("Read: %v", got)
 	}
 	if got := newJar(t, "https://bank.example", "b", "a").Kind("", time.Hour).Read(r); got["id"] != "SECRET" {
-		t.Errorf("after a new key was put first: %v", got)
+		t.Errorf("with a new key first: %v", got)
 	}
 	if got := newJar(t, "https://bank.example", "b").Kind("", time.Hour).Read(r); got != nil {
-		t.Errorf("after the key was dropped: %v", got)
+		t.Errorf("with only another key: %v, want nil", got)
 	}
 }
 
-// A cookie of one kind is not one of another.
-func TestKindsAreApart(t *testing.T) {
+// encoded returns what a cookie's value is the text of: securecookie encodes
+// twice, around the time and the signature.
+func encoded(t *testing.T, value string) string {
+	t.Helper()
+	signed, err := base64.URLEncoding.DecodeString(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := base64.URLEncoding.DecodeString(strings.Split(string(signed), "|")[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+// A cookie of one kind must not open as another, such as a QR cookie as a
+// session.
+func TestKindsAreSeparate(t *testing.T) {
 	j := newJar(t, "https://bank.example", "a")
 	qr, login := j.Kind("qr", time.Hour), j.Kind("login", time.Hour)
 	cookies, _ := written(t, write(qr, Values{"id": "1"}))
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.AddCookie(&http.Cookie{Name: login.name, Value: cookies[0].Value})
 	if got := login.Read(r); got != nil {
-		t.Errorf("a QR cookie is read as a login's: %v", got)
+		t.Errorf("a QR cookie opens as a login cookie: %v", got)
 	}
 }
 
+// Browsers may keep a cookie longer than they are told.
 func TestCookieExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newJar(t, "https://bank.example", "a").Kind("", time.Minute)
@@ -93,16 +111,16 @@ func TestCookieExpires(t *testing.T) {
 		}
 		time.Sleep(59 * time.Second)
 		if k.Read(r) == nil || k.Open(text)["path"] != "/devices" {
-			t.Error("nothing opens before its time is over")
+			t.Error("a value does not open before it expires")
 		}
 		time.Sleep(3 * time.Second)
 		if k.Read(r) != nil || k.Open(text) != nil {
-			t.Error("something opens after its time: browsers may keep cookies longer than they are told")
+			t.Error("an expired value opens")
 		}
 	})
 }
 
-func TestNames(t *testing.T) {
+func TestCookieNames(t *testing.T) {
 	for appURL, want := range map[string]string{
 		"https://bank.example":      "__Host-changebank-qr",
 		"https://bank.example:8443": "__Host-changebank-qr",
@@ -111,12 +129,12 @@ func TestNames(t *testing.T) {
 	} {
 		cookies, _ := written(t, write(newJar(t, appURL, "a").Kind("qr", time.Hour), nil))
 		if cookies[0].Name != want || cookies[0].Secure != strings.HasPrefix(appURL, "https") {
-			t.Errorf("at %s the cookie is %s, want the name %s", appURL, cookies[0], want)
+			t.Errorf("at %s the cookie is %s, want the name %s, and Secure with https", appURL, cookies[0], want)
 		}
 	}
 }
 
-func TestSeveralOfOneKind(t *testing.T) {
+func TestNamedCookies(t *testing.T) {
 	k := newJar(t, "https://bank.example", "a").Kind("login", time.Hour)
 	_, r := written(t, func(w http.ResponseWriter, r *http.Request) error {
 		if err := k.Named("one").Write(w, r, Values{"n": "1"}); err != nil {
@@ -128,11 +146,22 @@ func TestSeveralOfOneKind(t *testing.T) {
 		t.Errorf("Suffixes: %q", got)
 	}
 	if got := k.Named("two").Read(r)["n"]; got != "2" {
-		t.Errorf("the second holds %q", got)
+		t.Errorf("the second has the value %q, want 2", got)
 	}
 	w := httptest.NewRecorder()
 	k.Named("one").Clear(w)
 	if c := w.Result().Cookies()[0]; c.Name != "__Host-changebank-login-one" || c.MaxAge >= 0 {
 		t.Errorf("Clear sends %s", c)
+	}
+}
+
+// Browsers ignore a cookie that is too long: better an error than a login that
+// fails later.
+func TestCookieTooLong(t *testing.T) {
+	k := newJar(t, "https://bank.example", "a").Kind("", time.Hour)
+	w := httptest.NewRecorder()
+	err := k.Write(w, httptest.NewRequest(http.MethodGet, "/", nil), Values{"path": strings.Repeat("x", 4096)})
+	if err == nil || len(w.Result().Cookies()) != 0 {
+		t.Errorf("Write: %v, with %d cookies; want an error and none", err, len(w.Result().Cookies()))
 	}
 }

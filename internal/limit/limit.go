@@ -1,6 +1,5 @@
-// Package limit counts how often something happens and refuses when that is
-// too often. The counters are records in the store, so a limit holds over all
-// replicas and restarts (RFC 10027, section 6.1.11).
+// Package limit is the rate limiter. Its counters are records in the store, so
+// a limit holds over all replicas and restarts (RFC 10027, section 6.1.11).
 package limit
 
 import (
@@ -15,15 +14,17 @@ import (
 
 // A Rule allows N events in a Window: N at once, and then one each Window/N.
 type Rule struct {
-	Name   string // in words, for the log
-	N      int
+	Name   string // of the events, in words, for the log
+	N      int    // at least 1
 	Window time.Duration
 }
+
+func (r Rule) step() time.Duration { return r.Window / time.Duration(r.N) }
 
 // TooManyError says that a limit is reached.
 type TooManyError struct {
 	Rule string        // [Rule.Name]
-	Wait time.Duration // until the next try may succeed
+	Wait time.Duration // until the next attempt may succeed
 }
 
 func (e *TooManyError) Error() string {
@@ -35,43 +36,50 @@ const (
 	contention = time.Second // how long such a refusal lasts
 )
 
-// counter is a GCRA counter: the one time that tells how much of the limit is
-// used up, because each event moves it by Window/N from the present on.
+// counter is a GCRA counter. Its one time tells how much of the limit is used:
+// each event moves it forward by Window/N, starting from the present.
 type counter struct {
-	Full time.Time // when nothing of the limit is used any longer
+	Full time.Time // when all of the limit is available again
 }
 
 // KeepUntil implements [store.Record].
 func (c counter) KeepUntil() time.Time { return c.Full }
+
+// add counts one event, or returns a [*TooManyError].
+func (c *counter) add(rule Rule, now time.Time) error {
+	full := c.Full
+	if full.Before(now) {
+		full = now
+	}
+	full = full.Add(rule.step())
+	if wait := full.Sub(now) - rule.Window; wait > 0 {
+		return &TooManyError{rule.Name, wait}
+	}
+	c.Full = full
+	return nil
+}
 
 // Limiter counts events. Make one with [New].
 type Limiter struct {
 	counters *store.Table[counter]
 }
 
-// New returns a Limiter that counts in the store.
+// New returns a Limiter with its counters in s.
 func New(s *store.Store) *Limiter {
 	return &Limiter{store.NewTable[counter](s, "limits")}
 }
 
 // Allow counts one event of key under the rule, or returns a [*TooManyError].
-// A refusal writes nothing. A key that very many count at the same moment is
-// refused rather than retried, so that it cannot keep the store busy.
+// A refusal writes nothing. An event that loses too many compare-and-sets to
+// others is refused rather than retried, so that a flood of one key cannot keep
+// the store busy.
 func (l *Limiter) Allow(ctx context.Context, rule Rule, key string) error {
-	step := rule.Window / time.Duration(rule.N)
-	id := rule.Name + "\x00" + key
+	id := recordID(rule, key)
 	for range maxTries {
 		now := time.Now()
-		_, err := l.counters.TryUpdate(ctx, id, func(c *counter) error {
-			full := later(c.Full, now).Add(step)
-			if wait := full.Sub(now) - rule.Window; wait > 0 {
-				return &TooManyError{rule.Name, wait}
-			}
-			c.Full = full
-			return nil
-		})
+		_, err := l.counters.TryUpdate(ctx, id, func(c *counter) error { return c.add(rule, now) })
 		if errors.Is(err, store.ErrNotFound) {
-			err = l.counters.CreateAs(ctx, id, counter{now.Add(step)})
+			err = l.counters.CreateAs(ctx, id, counter{now.Add(rule.step())})
 		}
 		if !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrExists) {
 			return err
@@ -80,25 +88,37 @@ func (l *Limiter) Allow(ctx context.Context, rule Rule, key string) error {
 	return &TooManyError{rule.Name, contention}
 }
 
-// Refund takes back one event that [Limiter.Allow] counted. An event that
-// cannot be taken back counts.
+// Refund takes back one event that [Limiter.Allow] counted. It does so even if
+// ctx has ended: a client that disconnects must not use up a limit that it
+// shares with others. An event that cannot be taken back stays counted.
 func (l *Limiter) Refund(ctx context.Context, rule Rule, key string) {
-	_, _ = l.counters.TryUpdate(ctx, rule.Name+"\x00"+key, func(c *counter) error {
-		c.Full = c.Full.Add(-rule.Window / time.Duration(rule.N))
-		return nil
-	})
+	ctx = context.WithoutCancel(ctx)
+	for range maxTries {
+		_, err := l.counters.TryUpdate(ctx, recordID(rule, key), func(c *counter) error {
+			c.Full = c.Full.Add(-rule.step())
+			return nil
+		})
+		if !errors.Is(err, store.ErrConflict) {
+			return
+		}
+	}
 }
 
-// AllowAddr counts one event for an IP address. An IPv6 address counts in its
-// /64 (N), its /56 (4 N) and its /48 (64 N) together: the holder of a wide
-// prefix can neither multiply the limit by its addresses, nor use up the share
-// of everybody else. The widest is counted first and refunded if a narrower
-// one refuses.
+// AllowAddr counts one event of an IP address. An IPv6 address counts in its
+// /64 (N), its /56 (4 N) and its /48 (64 N) together, so that the holder of a
+// wide prefix cannot multiply the limit by its addresses. A refusal in one of
+// them counts in none, so that a client which is refused cannot use up the
+// limit of its neighbors.
 func (l *Limiter) AllowAddr(ctx context.Context, rule Rule, addr string) error {
 	blocks := browser.Blocks(addr)
 	for i, block := range blocks {
-		if err := l.Allow(ctx, wider(rule, len(blocks)-1-i), block); err != nil {
-			l.refundBlocks(ctx, rule, blocks, i)
+		if err := l.check(ctx, blockRule(rule, blocks, i), block); err != nil {
+			return err
+		}
+	}
+	for i, block := range blocks {
+		if err := l.Allow(ctx, blockRule(rule, blocks, i), block); err != nil {
+			l.refundBlocks(ctx, rule, blocks, i) // another event was quicker
 			return err
 		}
 	}
@@ -111,23 +131,30 @@ func (l *Limiter) RefundAddr(ctx context.Context, rule Rule, addr string) {
 	l.refundBlocks(ctx, rule, blocks, len(blocks))
 }
 
-// refundBlocks refunds the first n of blocks.
+// check returns what Allow would, and counts nothing.
+func (l *Limiter) check(ctx context.Context, rule Rule, key string) error {
+	c, err := l.counters.Get(ctx, recordID(rule, key))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return c.add(rule, time.Now())
+}
+
+// refundBlocks takes back what the first n of blocks have counted.
 func (l *Limiter) refundBlocks(ctx context.Context, rule Rule, blocks []string, n int) {
 	for i, block := range blocks[:n] {
-		l.Refund(ctx, wider(rule, len(blocks)-1-i), block)
+		l.Refund(ctx, blockRule(rule, blocks, i), block)
 	}
 }
 
-// wider returns the rule for a block that contains a counted one: of the
-// blocks in [browser.Blocks], the one that is so many places wider.
-func wider(rule Rule, places int) Rule {
-	rule.N *= []int{1, 4, 64}[places]
+// blockRule returns the rule for one of the blocks of an address, the last of
+// which is the narrowest and has the rule itself ([browser.Blocks]).
+func blockRule(rule Rule, blocks []string, i int) Rule {
+	rule.N *= []int{1, 4, 64}[len(blocks)-1-i]
 	return rule
 }
 
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
+func recordID(rule Rule, key string) string { return rule.Name + "\x00" + key }

@@ -1,37 +1,64 @@
 package limit
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"changebank/internal/browser"
 	"changebank/internal/store"
 )
 
 var codes = Rule{Name: "codes", N: 10, Window: 10 * time.Minute}
 
-// inBubble runs a test with a Limiter in a store whose clock stands still while
-// anybody works.
-func inBubble(t *testing.T, test func(t *testing.T, l *Limiter)) {
+// backend is a store that counts its writes, refuses those whose context has
+// ended, and loses the next compare-and-sets.
+type backend struct {
+	store.Backend
+	beforeWrite func()
+	writes      atomic.Int64
+	lose        atomic.Int64
+}
+
+func (b *backend) Swap(ctx context.Context, key string, old, new []byte, until time.Time) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	if b.beforeWrite != nil {
+		b.beforeWrite()
+	}
+	b.writes.Add(1)
+	if b.lose.Add(-1) >= 0 {
+		return false, nil
+	}
+	return b.Backend.Swap(ctx, key, old, new, until)
+}
+
+// inBubble runs a test with a Limiter, where time passes only while the test
+// sleeps.
+func inBubble(t *testing.T, test func(t *testing.T, l *Limiter, b *backend)) {
 	synctest.Test(t, func(t *testing.T) {
 		file, err := store.OpenFile(filepath.Join(t.TempDir(), "store"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer file.Close()
-		s, err := store.New(t.Context(), file, [][]byte{[]byte("0123456789abcdef")})
+		b := &backend{Backend: file}
+		s, err := store.New(t.Context(), b, [][]byte{[]byte("0123456789abcdef")})
 		if err != nil {
 			t.Fatal(err)
 		}
-		test(t, New(s.Namespace("test")))
+		test(t, New(s.Namespace("test")), b)
 	})
 }
 
-// wait returns how long a refusal lasts, 0 if there is none.
+// wait returns how long a refusal lasts, 0 if err is none.
 func wait(t *testing.T, err error) time.Duration {
 	t.Helper()
 	tooMany, ok := errors.AsType[*TooManyError](err)
@@ -44,14 +71,20 @@ func wait(t *testing.T, err error) time.Duration {
 	return tooMany.Wait
 }
 
-func TestAllow(t *testing.T) {
-	inBubble(t, func(t *testing.T, l *Limiter) {
-		ctx := t.Context()
-		for i := range codes.N {
-			if err := l.Allow(ctx, codes, "a"); err != nil {
-				t.Fatalf("event %d: %v", i+1, err)
-			}
+// fill allows all the events of key that the rule allows.
+func fill(t *testing.T, l *Limiter, rule Rule, key string) {
+	t.Helper()
+	for i := range rule.N {
+		if err := l.Allow(t.Context(), rule, key); err != nil {
+			t.Fatalf("event %d: %v", i+1, err)
 		}
+	}
+}
+
+func TestAllow(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *Limiter, _ *backend) {
+		ctx := t.Context()
+		fill(t, l, codes, "a")
 		if got := wait(t, l.Allow(ctx, codes, "a")); got != time.Minute {
 			t.Errorf("event 11 waits %v, want 1m", got)
 		}
@@ -66,44 +99,90 @@ func TestAllow(t *testing.T) {
 			t.Error("one wait allowed two events")
 		}
 		time.Sleep(codes.Window)
-		for range codes.N {
-			if err := l.Allow(ctx, codes, "a"); err != nil {
-				t.Fatalf("after a whole window: %v", err)
-			}
+		fill(t, l, codes, "a")
+	})
+}
+
+// The store's clock may be slow, and return a counter that has expired.
+func TestExpiredCounter(t *testing.T) {
+	now := time.Now()
+	c := counter{now.Add(-time.Hour)}
+	if err := c.add(codes, now); err != nil || !c.Full.Equal(now.Add(time.Minute)) {
+		t.Errorf("the counter is full until %v (%v), want a minute after %v", c.Full, err, now)
+	}
+}
+
+func TestOneEvent(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *Limiter, _ *backend) {
+		once := Rule{Name: "events", N: 1, Window: time.Minute}
+		fill(t, l, once, "a")
+		if got := wait(t, l.Allow(t.Context(), once, "a")); got != time.Minute {
+			t.Errorf("the second event waits %v, want 1m", got)
 		}
 	})
 }
 
 func TestRefund(t *testing.T) {
-	inBubble(t, func(t *testing.T, l *Limiter) {
-		ctx := t.Context()
+	inBubble(t, func(t *testing.T, l *Limiter, _ *backend) {
 		for range 3 * codes.N {
-			if err := l.Allow(ctx, codes, "a"); err != nil {
+			if err := l.Allow(t.Context(), codes, "a"); err != nil {
 				t.Fatal(err)
 			}
-			l.Refund(ctx, codes, "a")
+			l.Refund(t.Context(), codes, "a")
 		}
 	})
 }
 
-// Of many events at the same moment no more than N pass.
-func TestAllowAtOnce(t *testing.T) {
-	inBubble(t, func(t *testing.T, l *Limiter) {
+// A client that disconnects, or makes others' writes collide, must not turn its
+// refunds into events of a network that it shares.
+func TestRefundIsNotLost(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *Limiter, b *backend) {
+		fill(t, l, codes, "a")
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		l.Refund(ended, codes, "a")
+		if err := l.Allow(t.Context(), codes, "a"); err != nil {
+			t.Errorf("after a refund for a client that disconnected: %v", err)
+		}
+		b.lose.Store(maxTries - 1)
+		l.Refund(t.Context(), codes, "a")
+		if err := l.Allow(t.Context(), codes, "a"); err != nil {
+			t.Errorf("after a refund that collided with other writes: %v", err)
+		}
+	})
+}
+
+// If many events happen at once, no more than N are allowed.
+func TestConcurrentEvents(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *Limiter, _ *backend) {
 		var all sync.WaitGroup
-		var mu sync.Mutex
-		passed := 0
+		var passed atomic.Int64
 		for range 8 * codes.N {
 			all.Go(func() {
 				if wait(t, l.Allow(t.Context(), codes, "a")) == 0 {
-					mu.Lock()
-					defer mu.Unlock()
-					passed++
+					passed.Add(1)
 				}
 			})
 		}
 		all.Wait()
-		if passed == 0 || passed > codes.N {
-			t.Errorf("%d events passed, want between 1 and %d", passed, codes.N)
+		if n := int(passed.Load()); n == 0 || n > codes.N {
+			t.Errorf("%d events passed, want between 1 and %d", n, codes.N)
+		}
+	})
+}
+
+// A flood of one key must not keep the store busy with retries.
+func TestContention(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *Limiter, b *backend) {
+		fill(t, l, codes, "a")
+		time.Sleep(codes.Window / 2)
+		before := b.writes.Load()
+		b.lose.Store(1000)
+		if got := wait(t, l.Allow(t.Context(), codes, "a")); got != contention {
+			t.Errorf("an event that always loses waits %v, want %v", got, contention)
+		}
+		if n := b.writes.Load() - before; n != maxTries {
+			t.Errorf("it tried %d times, want %d", n, maxTries)
 		}
 	})
 }
@@ -111,7 +190,7 @@ func TestAllowAtOnce(t *testing.T) {
 // A client with a wide IPv6 prefix can neither multiply the limit nor use up
 // the limit of others.
 func TestIPv6Prefixes(t *testing.T) {
-	inBubble(t, func(t *testing.T, l *Limiter) {
+	inBubble(t, func(t *testing.T, l *Limiter, _ *backend) {
 		ctx := t.Context()
 		passes := func(n int, format string) (passed int) {
 			for i := range n {
@@ -124,7 +203,7 @@ func TestIPv6Prefixes(t *testing.T) {
 		if got := passes(100, "2001:db8:1:100::%x"); got != codes.N {
 			t.Errorf("%d events from one /64, want %d", got, codes.N)
 		}
-		// The refusals above were refunded where they had been counted.
+		// The refusals above have counted nowhere.
 		if got := passes(200, "2001:db8:1:1%02x::1"); got != 3*codes.N {
 			t.Errorf("%d more events from the /64s of its /56, want %d", got, 3*codes.N)
 		}
@@ -137,16 +216,63 @@ func TestIPv6Prefixes(t *testing.T) {
 	})
 }
 
-// A household in a /48 of an attacker's other customers still gets through: the
-// attacker's refusals cost the wide prefix nothing.
+// A refused client costs its neighbors in the /48 nothing, and the store no
+// write: its requests may come in any number.
 func TestRefusalCostsNothing(t *testing.T) {
-	inBubble(t, func(t *testing.T, l *Limiter) {
+	for _, addr := range []string{"192.0.2.1", "2001:db8:1:1::1"} {
+		inBubble(t, func(t *testing.T, l *Limiter, b *backend) {
+			ctx := t.Context()
+			for range codes.N {
+				if err := l.AllowAddr(ctx, codes, addr); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := b.writes.Load()
+			for range 100 * codes.N {
+				if wait(t, l.AllowAddr(ctx, codes, addr)) == 0 {
+					t.Fatal("too many events are allowed")
+				}
+			}
+			if n := b.writes.Load() - before; n != 0 {
+				t.Errorf("refusals of %s wrote %d times, want never", addr, n)
+			}
+			if err := l.AllowAddr(ctx, codes, "2001:db8:1:ff00::1"); err != nil {
+				t.Errorf("a neighbor in the /48: %v", err)
+			}
+		})
+	}
+}
+
+// An event may be refused in a narrow block although there was room when it
+// began, because another was quicker. It must not stay counted in the wide ones.
+func TestLateRefusalIsRefunded(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *Limiter, b *backend) {
 		ctx := t.Context()
-		for range 100 * codes.N {
-			_ = l.AllowAddr(ctx, codes, "2001:db8:1:1::1")
+		once := Rule{Name: "events", N: 1, Window: time.Hour}
+		for i := range 64 { // as many as the /48 allows
+			addr := fmt.Sprintf("2001:db8:1:%x00::1", i)
+			blocks := browser.Blocks(addr)
+			b.beforeWrite = func() {
+				b.beforeWrite = nil
+				fill(t, l, once, blocks[2])
+			}
+			if wait(t, l.AllowAddr(ctx, once, addr)) == 0 {
+				t.Fatalf("%s: two events passed, want 1", addr)
+			}
 		}
-		if err := l.AllowAddr(ctx, codes, "2001:db8:1:ff00::1"); err != nil {
+		if err := l.AllowAddr(ctx, once, "2001:db8:1:ff00::1"); err != nil {
 			t.Errorf("a neighbor in the /48: %v", err)
+		}
+	})
+}
+
+func TestRefundAddr(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *Limiter, _ *backend) {
+		for range 2 * codes.N {
+			if err := l.AllowAddr(t.Context(), codes, "2001:db8:1:1::1"); err != nil {
+				t.Fatal(err)
+			}
+			l.RefundAddr(t.Context(), codes, "2001:db8:1:1::1")
 		}
 	})
 }

@@ -1,8 +1,8 @@
-// Package store keeps small records that are forgotten in time: sessions,
-// login attempts, and whatever else must survive a restart.
+// Package store keeps small records that expire: sessions, login attempts, and
+// whatever else must survive a restart.
 //
-// A [Backend] moves opaque bytes; a [Table] makes typed, sealed records of
-// them. What a record means, and when it has expired, is for its owner to say.
+// A [Backend] stores opaque bytes. A [Table] makes typed, sealed records of
+// them. What a record means, and how long it is kept, is up to its owner.
 package store
 
 import (
@@ -12,12 +12,12 @@ import (
 )
 
 var (
-	// ErrNotFound says that there is no such record, or none any more.
+	// ErrNotFound says that the record does not exist, or has expired.
 	ErrNotFound = errors.New("store: no such record")
 	// ErrExists says that the identifier is taken.
-	ErrExists = errors.New("store: the record exists")
-	// ErrConflict says that somebody else changed the record at the same moment.
-	ErrConflict = errors.New("store: the record was changed at the same moment")
+	ErrExists = errors.New("store: record exists")
+	// ErrConflict says that another writer changed the record at the same time.
+	ErrConflict = errors.New("store: record changed by another writer")
 	// ErrClosed says that the store was closed.
 	ErrClosed = errors.New("store: closed")
 )
@@ -27,16 +27,20 @@ type Backend interface {
 	// Get returns the value of key, nil if it has none.
 	Get(ctx context.Context, key string) ([]byte, error)
 
-	// Swap gives key a new value if its present one is old, and reports
+	// Swap gives key a new value if its current one is old, and reports
 	// whether it did. It is atomic, and what it reports is durable. A nil old
-	// stands for "no value"; a nil new deletes. The value is forgotten after
-	// until.
+	// means that there is no value; a nil new deletes it. The value expires at
+	// until, which must be before the year 2262.
 	Swap(ctx context.Context, key string, old, new []byte, until time.Time) (bool, error)
 
 	// Watch returns a channel that ticks once at the start, after each change
-	// of key, and whenever a change may have been missed. Ticks that nobody
-	// has taken yet are merged into one. The channel is closed when ctx ends.
+	// of key, and whenever a change may have been missed. Ticks that were not
+	// received yet are merged into one. The channel is closed when ctx ends.
 	Watch(ctx context.Context, key string) <-chan struct{}
+
+	// Ping returns an error if the Backend cannot be written. It may be called
+	// at any rate, because health checks are open to everyone.
+	Ping(ctx context.Context) error
 
 	// Close releases what the Backend holds. Later calls return [ErrClosed].
 	Close() error

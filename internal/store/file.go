@@ -6,32 +6,19 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"runtime/debug"
 	"sync"
-	"syscall"
 	"time"
 
+	"github.com/gofrs/flock"
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-var (
-	// ErrLocked says that another process has the file open.
-	ErrLocked = errors.New("store: another process has the file open")
-	// ErrDamaged says that the file is not whole, or no such file at all.
-	ErrDamaged = errors.New("store: the file is damaged")
-)
-
-const (
-	maxBatch   = 256         // writes in one commit
-	sweepEvery = time.Minute // how often what is past its time is deleted
-	maxSweep   = 1000        // records deleted in one commit
-)
+const maxBatch = 256 // writes in one commit
 
 // A value in bucketRecords is its "until" (8 bytes, Unix nanoseconds, big
-// endian) and then the caller's bytes. bucketUntil has an empty value for each
-// record under "until" and key, so that a sweep reads only what it deletes.
+// endian), followed by the caller's bytes. bucketUntil has an empty value for
+// each record under "until" and key, so that a sweep reads only what it deletes.
 var (
 	bucketRecords = []byte("records")
 	bucketUntil   = []byte("until")
@@ -40,15 +27,21 @@ var (
 // File is a [Backend] in one file that survives restarts and kill -9. One
 // process at a time may open it.
 //
-// All writes go through one goroutine, which commits whatever has queued up
-// meanwhile in a single transaction: a lone write does not wait for company,
-// and many at once share one fsync.
+// All writes go through one goroutine, which commits everything that is queued
+// in a single transaction: a lone write does not wait for others, and many at
+// once share one fsync.
 type File struct {
 	db    *bolt.DB
+	lock  *flock.Flock
 	queue chan swap
+	pings chan chan<- error
 	stop  chan struct{}
 	wg    sync.WaitGroup
 	once  sync.Once
+
+	// The latest commit, for Ping. Only the writer's goroutine uses them.
+	committed time.Time
+	fault     error
 
 	mu       sync.Mutex
 	watchers map[string]map[chan struct{}]struct{}
@@ -66,65 +59,18 @@ type swapped struct {
 	err error
 }
 
-// OpenFile opens the file at path and makes it if there is none. It returns
-// [ErrLocked] if another process has it open, and [ErrDamaged] if it cannot be
-// read to its end.
-func OpenFile(path string) (*File, error) {
-	db, err := openWhole(path)
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
+// newFile starts the writer of an open file, and owns its lock from then on.
+func newFile(db *bolt.DB, lock *flock.Flock) *File {
 	f := &File{
 		db:       db,
+		lock:     lock,
 		queue:    make(chan swap),
+		pings:    make(chan chan<- error),
 		stop:     make(chan struct{}),
 		watchers: make(map[string]map[chan struct{}]struct{}),
 	}
 	f.wg.Go(f.write)
-	return f, nil
-}
-
-// openWhole opens a file and reads all of it, so that damage shows now and not
-// in the middle of somebody's login.
-func openWhole(path string) (db *bolt.DB, err error) {
-	defer func() {
-		// bbolt trusts its file: at damage it panics, or reads memory that the
-		// file does not fill.
-		if fault := recover(); fault != nil {
-			err = fmt.Errorf("%w: %v", ErrDamaged, fault)
-		}
-		if err != nil && db != nil {
-			err = errors.Join(err, db.Close())
-		}
-	}()
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	db, err = bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second})
-	_, system := errors.AsType[syscall.Errno](err)
-	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, ErrLocked
-	case err != nil && system:
-		return nil, err
-	case err != nil:
-		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	err = db.Update(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{bucketRecords, bucketUntil} {
-			bucket, err := tx.CreateBucketIfNotExists(name)
-			if err != nil {
-				return err
-			}
-			err = bucket.ForEach(func(key, value []byte) error {
-				crc32.ChecksumIEEE(value) // touches every byte
-				return nil
-			})
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return db, err
+	return f
 }
 
 // Get implements [Backend].
@@ -149,7 +95,7 @@ func (f *File) Swap(ctx context.Context, key string, old, new []byte, until time
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}
-	result := <-done // the writer answers everything it took
+	result := <-done // the writer answers everything that it has received
 	return result.ok, result.err
 }
 
@@ -182,28 +128,38 @@ func (f *File) Close() error {
 	f.once.Do(func() {
 		close(f.stop)
 		f.wg.Wait()
-		err = f.db.Close()
+		err = errors.Join(f.db.Close(), f.lock.Close())
 	})
 	return err
 }
 
+// write is the goroutine through which all writes go.
 func (f *File) write() {
-	sweep := time.NewTicker(sweepEvery)
-	defer sweep.Stop()
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	var sweep <-chan struct{} // always ready while expired records are left
+	ready := make(chan struct{})
+	close(ready)
 	for {
 		select {
 		case first := <-f.queue:
-			f.commit(f.waiting(first))
-		case <-sweep.C:
-			f.sweepAll()
+			f.commit(f.queued(first))
+		case done := <-f.pings:
+			done <- f.writable()
+		case <-tick.C:
+			sweep = ready
+		case <-sweep:
+			if !f.sweep() {
+				sweep = nil
+			}
 		case <-f.stop:
 			return
 		}
 	}
 }
 
-// waiting returns first and whatever else is queued at this moment.
-func (f *File) waiting(first swap) []swap {
+// queued returns first and everything else that is in the queue now.
+func (f *File) queued(first swap) []swap {
 	batch := []swap{first}
 	for len(batch) < maxBatch {
 		select {
@@ -218,7 +174,7 @@ func (f *File) waiting(first swap) []swap {
 
 func (f *File) commit(batch []swap) {
 	results := make([]swapped, len(batch))
-	err := f.db.Update(func(tx *bolt.Tx) error {
+	err := f.update(func(tx *bolt.Tx) error {
 		now := time.Now()
 		for i, s := range batch {
 			ok, err := s.apply(tx, now)
@@ -231,7 +187,7 @@ func (f *File) commit(batch []swap) {
 	})
 	for i, s := range batch {
 		if err != nil {
-			results[i] = swapped{err: fmt.Errorf("store: write: %w", err)}
+			results[i] = swapped{err: err}
 		}
 		if results[i].ok {
 			f.notify(s.key)
@@ -240,12 +196,22 @@ func (f *File) commit(batch []swap) {
 	}
 }
 
+// update commits a change of the file.
+func (f *File) update(change func(*bolt.Tx) error) error {
+	err := f.db.Update(change)
+	if err != nil {
+		err = fmt.Errorf("store: write: %w", err)
+	}
+	f.committed, f.fault = time.Now(), err
+	return err
+}
+
 func (s swap) apply(tx *bolt.Tx, now time.Time) (bool, error) {
 	records, untils := tx.Bucket(bucketRecords), tx.Bucket(bucketUntil)
 	key := []byte(s.key)
 	stored := records.Get(key)
-	present := live(stored, now)
-	if (present == nil) != (s.old == nil) || !bytes.Equal(present, s.old) {
+	current := live(stored, now)
+	if (current == nil) != (s.old == nil) || !bytes.Equal(current, s.old) {
 		return false, nil
 	}
 	if stored != nil {
@@ -253,7 +219,7 @@ func (s swap) apply(tx *bolt.Tx, now time.Time) (bool, error) {
 			return false, err
 		}
 	}
-	if s.new == nil {
+	if s.new == nil || !s.until.After(now) {
 		return true, records.Delete(key)
 	}
 	until := binary.BigEndian.AppendUint64(nil, uint64(s.until.UnixNano()))
@@ -263,56 +229,18 @@ func (s swap) apply(tx *bolt.Tx, now time.Time) (bool, error) {
 	return true, records.Put(key, append(until, s.new...))
 }
 
-// sweepAll deletes what is past its time, a part at a time so that no writer
-// waits for all of it. What cannot be deleted now is still there a minute later.
-func (f *File) sweepAll() {
-	now := time.Now()
-	for past := f.past(now); len(past) > 0; past = f.past(now) {
-		err := f.db.Update(func(tx *bolt.Tx) error {
-			records, untils := tx.Bucket(bucketRecords), tx.Bucket(bucketUntil)
-			for _, key := range past {
-				if err := errors.Join(untils.Delete(key), records.Delete(key[8:])); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return
-		}
-		select {
-		case first := <-f.queue:
-			f.commit(f.waiting(first))
-		default:
-		}
-	}
-}
-
-// past returns some of the keys in bucketUntil whose time is over. Only
-// reading, it leaves an idle file alone.
-func (f *File) past(now time.Time) (keys [][]byte) {
-	_ = f.db.View(func(tx *bolt.Tx) error { // nothing is nothing to delete
-		cursor := tx.Bucket(bucketUntil).Cursor()
-		for key, _ := cursor.First(); key != nil && len(keys) < maxSweep && live(key, now) == nil; key, _ = cursor.Next() {
-			keys = append(keys, bytes.Clone(key))
-		}
-		return nil
-	})
-	return keys
-}
-
 func (f *File) notify(key string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for ch := range f.watchers[key] {
 		select {
 		case ch <- struct{}{}:
-		default: // a tick is waiting already
+		default: // it has not received the previous tick yet
 		}
 	}
 }
 
-// live returns what follows the 8 bytes of "until", nil if they are past.
+// live returns what follows the 8 bytes of "until", nil if that has passed.
 func live(stored []byte, now time.Time) []byte {
 	if len(stored) < 8 || int64(binary.BigEndian.Uint64(stored)) <= now.UnixNano() {
 		return nil

@@ -1,14 +1,11 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
-	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -21,28 +18,25 @@ func TestFile(t *testing.T) {
 	testBackend(t, func(t *testing.T) Backend { return openFile(t, newPath(t)) })
 }
 
-func TestFileSurvivesReopen(t *testing.T) {
+func TestFileSurvivesRestart(t *testing.T) {
 	path := newPath(t)
 	f := openFile(t, path)
 	mustSwap(t, f, "kept", nil, []byte("v"), later())
 	mustSwap(t, f, "deleted", nil, []byte("v"), later())
 	mustSwap(t, f, "deleted", []byte("v"), nil, time.Time{})
-	if err := f.Close(); err != nil {
-		t.Fatalf("Close: %v", err)
-	}
+	closeFile(t, f)
 	f = openFile(t, path)
 	wantValue(t, f, "kept", []byte("v"))
 	wantValue(t, f, "deleted", nil)
 }
 
-// TestFileSurvivesKill: what Swap has reported must be in the file, not in the
-// memory of a process that may be killed. The copy is what the next process
-// would find.
+// What Swap has reported is in the file, not in the memory of a process that
+// may be killed. The copy is what the next process would find.
 func TestFileSurvivesKill(t *testing.T) {
 	path := newPath(t)
 	f := openFile(t, path)
-	if f.db.NoSync { // which no test in this process could see
-		t.Error("the file is not synced: a power cut loses what was reported")
+	if f.db.NoSync { // no test in this process could see that
+		t.Error("the file is not synced: a power failure loses what was reported")
 	}
 	var value []byte
 	for i := range 5 {
@@ -50,15 +44,13 @@ func TestFileSurvivesKill(t *testing.T) {
 		mustSwap(t, f, "key", value, next, later())
 		value = next
 		copied := newPath(t)
-		if err := os.WriteFile(copied, mustRead(t, path), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		mustWrite(t, copied, mustRead(t, path))
 		wantValue(t, openFile(t, copied), "key", value)
 	}
 }
 
-// TestFileCloseUnderLoad: a write that meets Close is either reported and
-// durable, or refused with ErrClosed. Nobody waits for ever.
+// A write during Close is either reported and durable, or refused with
+// ErrClosed. None waits forever.
 func TestFileCloseUnderLoad(t *testing.T) {
 	for range 10 {
 		path := newPath(t)
@@ -73,8 +65,8 @@ func TestFileCloseUnderLoad(t *testing.T) {
 	}
 }
 
-// closeUnderLoad closes f while many write, and returns the keys of which it
-// was reported that they were written.
+// closeUnderLoad closes f during many writes, and returns the keys that were
+// reported as written.
 func closeUnderLoad(t *testing.T, f *File) (reported []string) {
 	t.Helper()
 	var (
@@ -104,75 +96,83 @@ func closeUnderLoad(t *testing.T, f *File) (reported []string) {
 	}
 	select {
 	case <-busy:
-	case <-time.After(patience):
-		t.Error("30 writes did not come about")
+	case <-time.After(timeout):
+		t.Error("there were fewer than 30 writes")
 	}
-	if err := f.Close(); err != nil {
-		t.Errorf("Close: %v", err)
-	}
+	closeFile(t, f)
 	wg.Wait()
 	return reported
 }
 
 func TestFileCloseTwice(t *testing.T) {
 	f := openFile(t, newPath(t))
-	if err := f.Close(); err != nil {
-		t.Fatalf("Close: %v", err)
-	}
+	closeFile(t, f)
 	if err := f.Close(); err != nil && !errors.Is(err, ErrClosed) {
 		t.Errorf("second Close: %v, want nil or %v", err, ErrClosed)
 	}
 }
 
-// TestFileLocked: two processes that write one file would lose each other's
-// logins.
+// Two processes that write one file would lose each other's records.
 func TestFileLocked(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // in which the second of patience passes at once
+	synctest.Test(t, func(t *testing.T) { // the time that a lock is waited for passes at once
 		path := newPath(t)
 		f := openFile(t, path)
-		second, err := OpenFile(path)
-		if !errors.Is(err, ErrLocked) {
+		if second, err := OpenFile(path); !errors.Is(err, ErrLocked) {
 			t.Errorf("OpenFile of an open file = %v, %v; want %v", second, err, ErrLocked)
 		}
 		mustSwap(t, f, "key", nil, []byte("v"), later())
-		if err := f.Close(); err != nil {
-			t.Fatalf("Close: %v", err)
-		}
+		closeFile(t, f)
 		wantValue(t, openFile(t, path), "key", []byte("v"))
+	})
+}
+
+// The lock must not be on the file itself: compaction replaces that, and a
+// second process then gets the lock of a file that is deleted or new.
+func TestFileLockedThoughReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := newPath(t)
+		openFile(t, path)
+		if err := os.Rename(path, path+".moved"); err != nil {
+			t.Fatal(err)
+		}
+		if second, err := OpenFile(path); !errors.Is(err, ErrLocked) {
+			t.Errorf("OpenFile of a replaced file = %v, %v; want %v", second, err, ErrLocked)
+		}
+	})
+}
+
+// Another program that opens the file as bbolt does, such as its own tool, is
+// noticed as well.
+func TestFileLockedByBolt(t *testing.T) {
+	path := newPath(t)
+	db, err := bolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	synctest.Test(t, func(t *testing.T) {
+		if f, err := OpenFile(path); !errors.Is(err, ErrLocked) {
+			t.Errorf("OpenFile of a file that bbolt has open = %v, %v; want %v", f, err, ErrLocked)
+		}
 	})
 }
 
 func TestFileOpenErrors(t *testing.T) {
 	dir := t.TempDir()
-	garbage := filepath.Join(dir, "garbage")
-	if err := os.WriteFile(garbage, []byte("This is no database.\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for name, path := range map[string]string{
-		"a folder":    dir,
-		"no folder":   filepath.Join(dir, "missing", "store"),
-		"not our own": garbage,
+	text, folder := filepath.Join(dir, "text"), filepath.Join(dir, "folder")
+	mustWrite(t, text, []byte("This is no database.\n"))
+	mustMkdir(t, folder)
+	for path, damaged := range map[string]bool{
+		text:                                   true,
+		folder:                                 false,
+		filepath.Join(dir, "missing", "store"): false,
 	} {
-		f, err := OpenFile(path)
-		if err == nil || errors.Is(err, ErrLocked) {
-			t.Errorf("%s: OpenFile = %v, %v; want an error that is not %v", name, f, err, ErrLocked)
+		for range 2 { // the first attempt must not leave a lock behind
+			f, err := OpenFile(path)
+			if err == nil || errors.Is(err, ErrLocked) || errors.Is(err, ErrDamaged) != damaged {
+				t.Errorf("OpenFile(%s) = %v, %v; want an error that is %v: %t", path, f, err, ErrDamaged, damaged)
+			}
 		}
-	}
-}
-
-// TestFileMode: other users of the machine have no business with our sessions.
-func TestFileMode(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("Windows has other permissions")
-	}
-	path := newPath(t)
-	openFile(t, path)
-	info, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := info.Mode().Perm(); got != 0o600 {
-		t.Errorf("the file's mode is %o, want 600", got)
 	}
 }
 
@@ -190,123 +190,8 @@ func TestFileUntil(t *testing.T) {
 	})
 }
 
-// TestFileSweep: without it every visitor of the past would stay in the file.
-// It must not take along what was extended, or took a forgotten one's place.
-func TestFileSweep(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		path := newPath(t)
-		f := openFile(t, path)
-		soon := time.Now().Add(10 * time.Second)
-		v, w := []byte("v"), []byte("w")
-		for i := range 20 {
-			mustSwap(t, f, fmt.Sprint("forgotten ", i), nil, v, soon.Add(time.Duration(i)))
-		}
-		mustSwap(t, f, "stays", nil, v, later())
-		mustSwap(t, f, "deleted", nil, v, soon)
-		mustSwap(t, f, "deleted", v, nil, time.Time{})
-		mustSwap(t, f, "extended", nil, v, soon)
-		mustSwap(t, f, "extended", v, w, later())
-		mustSwap(t, f, "shortened", nil, v, later())
-		mustSwap(t, f, "shortened", v, w, soon)
-		mustSwap(t, f, "replaced", nil, v, soon)
-		time.Sleep(11 * time.Second)
-		mustSwap(t, f, "replaced", nil, w, later())
-
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		want := []string{"extended", "replaced", "stays"}
-		if records, untils := heldKeys(t, f); !slices.Equal(records, want) || !slices.Equal(untils, want) {
-			t.Errorf("after a sweep the file has the records %q and the times of %q, want %q", records, untils, want)
-		}
-		wantValue(t, f, "stays", v)
-		wantValue(t, f, "extended", w)
-		wantValue(t, f, "replaced", w)
-
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		if records, untils := heldKeys(t, f); len(records) > 0 || len(untils) > 0 {
-			t.Errorf("an hour later the file has the records %q and the times of %q, want none", records, untils)
-		}
-	})
-}
-
-// TestFileSweepKeepsUp: a sweep once deleted a thousand records a minute and no
-// more, so that a crawler which makes more of them let the file grow for ever.
-func TestFileSweepKeepsUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := openFile(t, newPath(t))
-		soon := time.Now().Add(10 * time.Second)
-		var wg sync.WaitGroup
-		for i := range 2*maxSweep + 500 {
-			wg.Go(func() { mustSwap(t, f, fmt.Sprint("forgotten ", i), nil, []byte("v"), soon) })
-		}
-		wg.Wait()
-		mustSwap(t, f, "stays", nil, []byte("v"), later())
-		time.Sleep(sweepEvery + time.Second)
-		synctest.Wait()
-		records, untils := heldKeys(t, f)
-		if want := []string{"stays"}; !slices.Equal(records, want) || !slices.Equal(untils, want) {
-			t.Errorf("a sweep after their end, %d records and %d times are in the file, want only those of %q", len(records), len(untils), want)
-		}
-		wantValue(t, f, "stays", []byte("v"))
-	})
-}
-
-// TestFileIdleSweep: a sweep of nothing once committed all the same, which
-// keeps disks awake and wears out an SD card.
-func TestFileIdleSweep(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		path := newPath(t)
-		f := openFile(t, path)
-		mustSwap(t, f, "key", nil, []byte("v"), later())
-		before := mustRead(t, path)
-		time.Sleep(10 * sweepEvery)
-		synctest.Wait()
-		if !bytes.Equal(mustRead(t, path), before) {
-			t.Error("the sweep of nothing has written to the file")
-		}
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		if bytes.Equal(mustRead(t, path), before) {
-			t.Error("the sweep of a record has not written to the file: this test would find nothing")
-		}
-	})
-}
-
-func mustRead(t *testing.T, path string) []byte {
-	t.Helper()
-	image, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return image
-}
-
-// heldKeys returns what the file really holds, by both of its buckets.
-func heldKeys(t *testing.T, f *File) (records, untils []string) {
-	t.Helper()
-	err := f.db.View(func(tx *bolt.Tx) error {
-		return errors.Join(
-			tx.Bucket(bucketRecords).ForEach(func(key, _ []byte) error {
-				records = append(records, string(key))
-				return nil
-			}),
-			tx.Bucket(bucketUntil).ForEach(func(key, _ []byte) error {
-				untils = append(untils, string(key[8:]))
-				return nil
-			}),
-		)
-	})
-	if err != nil {
-		t.Fatalf("reading the file: %v", err)
-	}
-	slices.Sort(untils)
-	return records, untils
-}
-
-// TestFileWatchersLeave: each event stream is a watcher, and a server sees
-// millions of them.
-func TestFileWatchersLeave(t *testing.T) {
+// Each event stream is a watcher, and a server sees millions of them.
+func TestFileForgetsWatchers(t *testing.T) {
 	f := openFile(t, newPath(t))
 	for i := range 50 {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -317,64 +202,6 @@ func TestFileWatchersLeave(t *testing.T) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.watchers) != 0 {
-		t.Errorf("of watchers that left, these are kept: %v", f.watchers)
+		t.Errorf("watchers that have left are kept: %v", f.watchers)
 	}
-}
-
-func newPath(t testing.TB) string { return filepath.Join(t.TempDir(), "store") }
-
-func openFile(t testing.TB, path string) *File {
-	t.Helper()
-	f, err := OpenFile(path)
-	if err != nil {
-		t.Fatalf("OpenFile: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := f.Close(); err != nil {
-			t.Errorf("Close: %v", err)
-		}
-	})
-	return f
-}
-
-// BenchmarkFileSwap has each writer change a record of its own, alone and with
-// many others: then one commit serves all that wait.
-func BenchmarkFileSwap(b *testing.B) {
-	value := make([]byte, 512)
-	for _, writers := range []int{1, 16, 128, 512} {
-		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
-			f := openFile(b, newPath(b))
-			runParallel(b, writers, func(n int) func() {
-				key := fmt.Sprint("key ", n)
-				mustSwap(b, f, key, nil, value, later())
-				return func() { mustSwap(b, f, key, value, value, later()) }
-			})
-		})
-	}
-}
-
-// runParallel measures what that many writers do at once. writer prepares the
-// nth of them and returns what it repeats.
-func runParallel(b *testing.B, writers int, writer func(n int) func()) {
-	b.Helper()
-	if writers == 1 {
-		write := writer(0)
-		for b.Loop() {
-			write()
-		}
-		return
-	}
-	perCPU := (writers + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0)
-	ready := make(chan func(), perCPU*runtime.GOMAXPROCS(0))
-	for n := range cap(ready) {
-		ready <- writer(n)
-	}
-	b.SetParallelism(perCPU)
-	b.ResetTimer()
-	b.RunParallel(func(pb *testing.PB) {
-		write := <-ready
-		for pb.Next() {
-			write()
-		}
-	})
 }

@@ -3,9 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -15,82 +13,39 @@ import (
 	"time"
 )
 
-// A Store is a [Backend] and the keys that seal what is in it.
-type Store struct {
-	backend   Backend
-	keys      [][]byte
-	namespace string
-}
-
-// New returns a Store that seals new records with the first of keys and opens
-// old ones with any of them, so that a key can be replaced without logging
-// everybody out. Each key needs 16 bytes of randomness or more.
-func New(_ context.Context, backend Backend, keys [][]byte) (*Store, error) {
-	return &Store{backend: backend, keys: keys}, nil
-}
-
-// Namespace returns the part of the Store with that name. Records in another
-// namespace do not exist there. The application's is named for its issuer,
-// client and URL: a session from the demo provider does not exist once a real
-// provider is configured.
-func (s *Store) Namespace(name string) *Store {
-	part := *s
-	part.namespace = name
-	return &part
-}
-
-// DeriveKeys returns a 32-byte key for one purpose from each of the Store's
-// keys, in their order.
-func (s *Store) DeriveKeys(purpose string) [][]byte {
-	derived := make([][]byte, len(s.keys))
-	for i, key := range s.keys {
-		k, err := hkdf.Key(sha256.New, key, nil, "changebank "+purpose, 32)
-		if err != nil {
-			panic(err) // only for a length that SHA-256 cannot give
-		}
-		derived[i] = k
-	}
-	return derived
-}
-
-// A Record says how long it is worth keeping.
+// A Record says when it expires.
 type Record interface {
 	KeepUntil() time.Time
 }
 
 // A Table holds the records of one type. A record is stored as JSON, sealed
-// with AES-256-GCM under a key of its table's own and bound to its place:
-// whoever steals the store can neither read a record nor put it where another
-// stood. Identifiers are stored as SHA-256 only.
+// with AES-256-GCM under a key of its table's own and bound to its place. A
+// thief of the store can neither read a record, nor put it in the place of
+// another, nor compute an identifier from its name.
 //
-// A record that does not open (its key was dropped, its bytes were damaged)
-// counts as absent.
+// A record that does not open, because its key was dropped or its bytes are
+// damaged, counts as absent.
 type Table[T Record] struct {
 	backend Backend
 	name    string
-	prefix  []byte // of what is hashed
-	seals   []cipher.AEAD
+	prefix  string // what a record's name is made from, before its identifier
+	lookup  []byte
+	sealer  sealer
 }
 
-// NewTable returns the table of that name.
+// NewTable returns the table of that name in the Store's namespace.
 func NewTable[T Record](s *Store, name string) *Table[T] {
-	t := &Table[T]{backend: s.backend, name: name, prefix: []byte(s.namespace + "\x00" + name + "\x00")}
-	for _, key := range s.DeriveKeys("table " + name) {
-		block, err := aes.NewCipher(key)
-		if err != nil {
-			panic(err) // 32 bytes are always a key
-		}
-		seal, err := cipher.NewGCMWithRandomNonce(block)
-		if err != nil {
-			panic(err)
-		}
-		t.seals = append(t.seals, seal)
+	return &Table[T]{
+		backend: s.backend,
+		name:    name,
+		prefix:  s.namespace + "\x00" + name + "\x00",
+		lookup:  s.lookup,
+		sealer:  s.sealer("table " + name),
 	}
-	return t
 }
 
-// Create stores a record and returns the identifier made for it: 128 random
-// bits or more, as text.
+// Create stores a record and returns its new identifier: at least 128 random
+// bits, as text.
 func (t *Table[T]) Create(ctx context.Context, record T) (id string, err error) {
 	id = rand.Text()
 	return id, t.CreateAs(ctx, id, record)
@@ -103,14 +58,14 @@ func (t *Table[T]) CreateAs(ctx context.Context, id string, record T) error {
 	if err != nil {
 		return err
 	}
-	if _, ok := t.open(key, stored); ok {
+	if _, _, ok := t.sealer.open(key, stored); ok {
 		return ErrExists
 	}
 	plain, err := json.Marshal(record)
 	if err != nil {
 		return fmt.Errorf("store: %s: %w", t.name, err)
 	}
-	ok, err := t.backend.Swap(ctx, key, stored, t.seal(key, plain), record.KeepUntil())
+	ok, err := t.backend.Swap(ctx, key, stored, t.sealer.seal(key, plain), record.KeepUntil())
 	if err == nil && !ok {
 		return ErrExists
 	}
@@ -123,10 +78,10 @@ func (t *Table[T]) Get(ctx context.Context, id string) (T, error) {
 	return record, err
 }
 
-// Update changes a record and returns it as it then is. If the record is gone
-// it stays gone: a slow writer gets [ErrNotFound] and revives nothing. An
-// error of change is returned as it is, and nothing is written. change only
-// computes: it runs again when somebody else was quicker.
+// Update changes a record and returns the result. A record that is gone stays
+// gone: a slow writer gets [ErrNotFound] and revives nothing. If change returns
+// an error, nothing is written and Update returns that error. change must only
+// compute: it runs again if another writer was quicker.
 func (t *Table[T]) Update(ctx context.Context, id string, change func(*T) error) (T, error) {
 	for {
 		record, err := t.TryUpdate(ctx, id, change)
@@ -136,8 +91,8 @@ func (t *Table[T]) Update(ctx context.Context, id string, change func(*T) error)
 	}
 }
 
-// TryUpdate is Update that gives up with [ErrConflict] when somebody else
-// changed the record at the same moment.
+// TryUpdate is [Table.Update] without retries: it returns [ErrConflict] if
+// another writer was quicker.
 func (t *Table[T]) TryUpdate(ctx context.Context, id string, change func(*T) error) (T, error) {
 	var none T
 	key := t.key(id)
@@ -155,7 +110,7 @@ func (t *Table[T]) TryUpdate(ctx context.Context, id string, change func(*T) err
 	if bytes.Equal(before, after) {
 		return record, nil
 	}
-	switch ok, err := t.backend.Swap(ctx, key, stored, t.seal(key, after), record.KeepUntil()); {
+	switch ok, err := t.backend.Swap(ctx, key, stored, t.sealer.seal(key, after), record.KeepUntil()); {
 	case err != nil:
 		return none, err
 	case !ok:
@@ -164,8 +119,8 @@ func (t *Table[T]) TryUpdate(ctx context.Context, id string, change func(*T) err
 	return record, nil
 }
 
-// Delete removes a record and returns what it was, or [ErrNotFound]. Of
-// several that delete the same record, one gets it.
+// Delete removes a record and returns it, or [ErrNotFound]. If several callers
+// delete the same record, one of them gets it.
 func (t *Table[T]) Delete(ctx context.Context, id string) (T, error) {
 	var none T
 	key := t.key(id)
@@ -184,7 +139,8 @@ func (t *Table[T]) Delete(ctx context.Context, id string) (T, error) {
 	}
 }
 
-// Watch returns a channel that ticks as [Backend].Watch says.
+// Watch returns a channel that ticks when the record may have changed, as
+// [Backend] describes.
 func (t *Table[T]) Watch(ctx context.Context, id string) <-chan struct{} {
 	return t.backend.Watch(ctx, t.key(id))
 }
@@ -194,7 +150,7 @@ func (t *Table[T]) read(ctx context.Context, key string) (stored, plain []byte, 
 	if err != nil {
 		return nil, nil, record, err
 	}
-	plain, ok := t.open(key, stored)
+	plain, _, ok := t.sealer.open(key, stored)
 	if !ok {
 		return nil, nil, record, ErrNotFound
 	}
@@ -204,20 +160,9 @@ func (t *Table[T]) read(ctx context.Context, key string) (stored, plain []byte, 
 	return stored, plain, record, nil
 }
 
-func (t *Table[T]) seal(key string, plain []byte) []byte {
-	return t.seals[0].Seal(nil, nil, plain, []byte(key))
-}
-
-func (t *Table[T]) open(key string, stored []byte) ([]byte, bool) {
-	for _, seal := range t.seals {
-		if plain, err := seal.Open(nil, nil, stored, []byte(key)); err == nil {
-			return plain, true
-		}
-	}
-	return nil, false
-}
-
+// key returns the name of a record in the backend.
 func (t *Table[T]) key(id string) string {
-	sum := sha256.Sum256(append(bytes.Clone(t.prefix), id...))
-	return t.name + ":" + base64.RawURLEncoding.EncodeToString(sum[:])
+	mac := hmac.New(sha256.New, t.lookup)
+	mac.Write([]byte(t.prefix + id))
+	return t.name + ":" + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
