@@ -1,141 +1,34 @@
 package session_test
 
 import (
-	"context"
-	"log/slog"
+	"crypto/rand"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
-	"sync"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	clients "changebank/internal/browser"
 	"changebank/internal/idp"
 	"changebank/internal/session"
-	"changebank/internal/store"
 )
-
-var (
-	key      = []byte("the key of the bank, 16 bytes or more")
-	otherKey = []byte("another key, 16 bytes or more")
-
-	richard = idp.Person{Issuer: "https://idp.example", Subject: "1", Email: "richard@example.com"}
-	erlich  = idp.Person{Issuer: "https://idp.example", Subject: "2", Email: "erlich@example.com"}
-)
-
-// bank is a Manager on a real store.
-type bank struct {
-	*session.Manager
-	backend store.Backend
-
-	t    *testing.T
-	path string
-	file *store.File
-	wrap func(store.Backend) store.Backend // what stands before the file
-
-	refresh session.RefreshFunc // nil: nobody may ask for it
-	log     *slog.Logger
-
-	mu      sync.Mutex
-	revoked []string // access tokens
-}
-
-func newBank(t *testing.T) *bank {
-	t.Helper()
-	return newBankBehind(t, func(b store.Backend) store.Backend { return b })
-}
-
-func newBankBehind(t *testing.T, wrap func(store.Backend) store.Backend) *bank {
-	t.Helper()
-	b := &bank{t: t, path: filepath.Join(t.TempDir(), "store"), wrap: wrap, log: slog.New(slog.NewTextHandler(t.Output(), nil))}
-	b.open()
-	t.Cleanup(b.close)
-	return b
-}
-
-func (b *bank) open() {
-	b.t.Helper()
-	file, err := store.OpenFile(b.path)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	b.file, b.backend = file, b.wrap(file)
-	b.Manager = b.with(false, key)
-}
-
-func (b *bank) close() {
-	b.t.Helper()
-	if err := b.file.Close(); err != nil {
-		b.t.Errorf("closing the store: %v", err)
-	}
-}
-
-// with returns another Manager on the same store: another process's, or that
-// of the next version.
-func (b *bank) with(secure bool, keys ...[]byte) *session.Manager {
-	return b.of("test", secure, keys...)
-}
-
-// of returns a Manager of another realm.
-func (b *bank) of(realm string, secure bool, keys ...[]byte) *session.Manager {
-	return session.New(session.Config{
-		Store:  namespace(b.t, b.backend, realm, keys...),
-		Secure: secure,
-		BrowserOf: func(r *http.Request) clients.Browser {
-			return clients.Browser{Agent: r.UserAgent(), Addr: r.RemoteAddr}
-		},
-		Refresh: func(ctx context.Context, old idp.Tokens, person idp.Person) (idp.Tokens, error) {
-			if b.refresh == nil {
-				b.t.Errorf("the tokens of %v were refreshed, want no such thing", person)
-				return old, nil
-			}
-			return b.refresh(ctx, old, person)
-		},
-		Revoke: func(_ context.Context, tokens idp.Tokens) error {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			b.revoked = append(b.revoked, tokens.Access)
-			return nil
-		},
-		Log: b.log,
-	})
-}
-
-// sleep lets time pass in a bubble. The bank is down meanwhile, so that a week
-// is not ten thousand sweeps, and so that nothing rests on the sweep.
-func (b *bank) sleep(d time.Duration) {
-	b.t.Helper()
-	b.close()
-	time.Sleep(d)
-	b.open()
-}
-
-// inBubble runs a test whose clock only moves while everybody waits.
-func inBubble(t *testing.T, test func(t *testing.T, b *bank)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) { test(t, newBank(t)) })
-}
 
 // browser keeps cookies as one does.
 type browser struct {
-	t     *testing.T
-	url   *url.URL
-	jar   http.CookieJar
-	agent string
+	t           *testing.T
+	url         *url.URL
+	jar         http.CookieJar
+	agent, addr string
 }
 
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
-	return browserAt(t, "http://localhost:5000/")
+	return browserAt(t, appURL)
 }
 
 func browserAt(t *testing.T, address string) *browser {
 	t.Helper()
-	u, err := url.Parse(address)
+	u, err := url.Parse(address + "/")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,16 +36,17 @@ func browserAt(t *testing.T, address string) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &browser{t, u, jar, "a browser"}
+	return &browser{t, u, jar, "a browser", "192.0.2.1"}
 }
 
-// thief is somebody with the browser's present cookies, who keeps them for
-// ever and hears of no new ones. It also stands for a request that is slow.
+// thief returns somebody with the browser's present cookies, who keeps them
+// for ever and gets no new ones. It also stands for a slow request.
 func (b *browser) thief() *browser {
 	b.t.Helper()
-	thief := browserAt(b.t, b.url.String())
+	thief := *b
+	thief.jar = newBrowser(b.t).jar
 	thief.jar.SetCookies(b.url, b.jar.Cookies(b.url))
-	return thief
+	return &thief
 }
 
 // has puts a cookie into the browser.
@@ -174,28 +68,31 @@ func (b *browser) cookie() *http.Cookie {
 func (b *browser) request() *http.Request {
 	r := httptest.NewRequestWithContext(b.t.Context(), http.MethodGet, b.url.String(), nil)
 	r.Header.Set("User-Agent", b.agent)
+	r.RemoteAddr = "[" + b.addr + "]:1234"
 	for _, c := range b.jar.Cookies(b.url) {
 		r.AddCookie(c)
 	}
 	return r
 }
 
+func (b *browser) browser() clients.Browser { return clients.Browser{Agent: b.agent, Addr: b.addr} }
+
 // visit has a page answer the browser, and returns the cookie that it set, nil
 // if it set none.
-func (b *browser) visit(page func(w http.ResponseWriter, r *http.Request)) *http.Cookie {
+func (b *browser) visit(page func(w http.ResponseWriter, r *http.Request) error) (*http.Cookie, error) {
 	b.t.Helper()
 	w := httptest.NewRecorder()
-	page(w, b.request())
+	err := page(w, b.request())
 	cookies := w.Result().Cookies()
 	b.jar.SetCookies(b.url, cookies)
 	switch len(cookies) {
 	case 0:
-		return nil
+		return nil, err
 	case 1:
-		return cookies[0]
+		return cookies[0], err
 	}
 	b.t.Fatalf("one answer sets the cookies %v", cookies)
-	return nil
+	return nil, nil
 }
 
 func (b *browser) load(m *session.Manager) session.Session {
@@ -207,129 +104,87 @@ func (b *browser) load(m *session.Manager) session.Session {
 	return s
 }
 
-func (b *browser) update(m *session.Manager, change func(*session.Session)) (s session.Session, set *http.Cookie) {
+// logIn logs the browser in at the provider. The tokens are named for the
+// person, or as name says.
+func (b *browser) logIn(m *session.Manager, person idp.Person, name ...string) *http.Cookie {
 	b.t.Helper()
-	set = b.visit(func(w http.ResponseWriter, r *http.Request) {
-		var err error
-		s, err = m.Update(w, r, func(s *session.Session) error {
-			change(s)
-			return nil
-		})
-		if err != nil {
-			b.t.Fatalf("Update: %v", err)
-		}
-	})
-	return s, set
-}
-
-// begin gives the browser a session that is not logged in.
-func (b *browser) begin(m *session.Manager) session.Session {
-	b.t.Helper()
-	s, set := b.update(m, func(s *session.Session) { s.Attempt = "attempt" })
-	if set == nil {
-		b.t.Fatal("the browser got no cookie")
+	set, err := b.tryLogIn(m, person, append(name, person.Email)[0])
+	if err != nil || set == nil {
+		b.t.Fatalf("LogIn: %v with the cookie %v, want a cookie", err, set)
 	}
-	return s
+	return set
 }
 
-// login logs the browser in as the provider's answer does, and returns the
-// identifier of its new session.
-func (b *browser) login(m *session.Manager, person idp.Person) (id string) {
+func (b *browser) tryLogIn(m *session.Manager, person idp.Person, name string) (*http.Cookie, error) {
 	b.t.Helper()
-	id = b.create(m, person, session.ByProvider)
-	b.enter(m, id)
-	return id
+	return b.visit(func(w http.ResponseWriter, r *http.Request) error {
+		return m.LogIn(w, r, person, tokensOf(name))
+	})
 }
 
-// claim logs the browser in as a phone's yes does.
+// claim logs the browser in by phone, and returns the ID of its session.
 func (b *browser) claim(m *session.Manager, person idp.Person) (id string) {
 	b.t.Helper()
-	id = b.create(m, person, session.ByPhone)
-	b.enterClaimed(m, id)
+	id = b.pend(m, person)
+	b.activate(m, id, true)
+	b.setCookie(m, id)
 	return id
 }
 
-// logins are the two ways to log in.
-var logins = map[string]func(b *browser, m *session.Manager, person idp.Person) (id string){
-	session.ByProvider: (*browser).login,
-	session.ByPhone:    (*browser).claim,
-}
-
-func (b *browser) create(m *session.Manager, person idp.Person, by string) (id string) {
+// pend makes a pending session for the browser. Nobody vouches for it.
+func (b *browser) pend(m *session.Manager, person idp.Person) (id string) {
 	b.t.Helper()
-	return createFor(b.t, m, b.request(), person, by)
+	id = rand.Text()
+	b.createPending(m, id, person, "", true)
+	return id
 }
 
-func create(t testing.TB, m *session.Manager, person idp.Person, by string) (id string) {
-	t.Helper()
-	return createFor(t, m, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), person, by)
+func (b *browser) createPending(m *session.Manager, id string, person idp.Person, voucher string, want bool) {
+	b.t.Helper()
+	ok, err := m.CreatePending(b.t.Context(), id, person, tokensOf(person.Email), b.browser(), voucher)
+	if ok != want || err != nil {
+		b.t.Errorf("CreatePending = %t, %v; want %t", ok, err, want)
+	}
 }
 
-func createFor(t testing.TB, m *session.Manager, r *http.Request, person idp.Person, by string) (id string) {
-	t.Helper()
-	tokens := idp.Tokens{Access: "access of " + person.Email, Refresh: "refresh", ID: "id", Expires: time.Now().Add(time.Hour)}
-	id, err := m.Create(r, person, tokens, by)
+func (b *browser) activate(m *session.Manager, id string, want bool) {
+	b.t.Helper()
+	if ok, err := m.Activate(b.t.Context(), id, b.browser()); ok != want || err != nil {
+		b.t.Errorf("Activate = %t, %v; want %t", ok, err, want)
+	}
+}
+
+func (b *browser) setCookie(m *session.Manager, id string) *http.Cookie {
+	b.t.Helper()
+	set, err := b.visit(func(w http.ResponseWriter, r *http.Request) error { return m.SetCookie(w, r, id) })
+	if err != nil || set == nil {
+		b.t.Fatalf("SetCookie: %v with the cookie %v, want a cookie", err, set)
+	}
+	return set
+}
+
+func (b *browser) logOut(m *session.Manager) (was session.Session, set *http.Cookie) {
+	b.t.Helper()
+	set, err := b.visit(func(w http.ResponseWriter, r *http.Request) (err error) {
+		was, err = m.Logout(w, r)
+		return err
+	})
 	if err != nil {
-		t.Fatalf("Create: %v", err)
+		b.t.Fatalf("Logout: %v", err)
 	}
-	return id
+	return was, set
 }
 
-func (b *browser) enter(m *session.Manager, id string) *http.Cookie {
-	b.t.Helper()
-	set := b.visit(func(w http.ResponseWriter, r *http.Request) {
-		if _, err := m.Enter(w, r, id); err != nil {
-			b.t.Fatalf("Enter: %v", err)
-		}
-	})
-	if set == nil {
-		b.t.Fatal("Enter set no cookie")
-	}
-	return set
+// logIns are the two ways to log in.
+var logIns = map[string]func(b *browser, m *session.Manager, person idp.Person){
+	session.ByProvider: func(b *browser, m *session.Manager, person idp.Person) { b.logIn(m, person) },
+	session.ByPhone:    func(b *browser, m *session.Manager, person idp.Person) { b.claim(m, person) },
 }
 
-func (b *browser) enterClaimed(m *session.Manager, id string) *http.Cookie {
-	b.t.Helper()
-	set := b.visit(func(w http.ResponseWriter, r *http.Request) {
-		if err := m.EnterClaimed(w, r, id); err != nil {
-			b.t.Fatalf("EnterClaimed: %v", err)
-		}
-	})
-	if set == nil {
-		b.t.Fatal("EnterClaimed set no cookie")
-	}
-	return set
-}
-
-func (b *browser) reenter(m *session.Manager) (again bool) {
-	b.t.Helper()
-	set := b.visit(func(w http.ResponseWriter, r *http.Request) {
-		var err error
-		if again, err = m.Reenter(w, r); err != nil {
-			b.t.Fatalf("Reenter: %v", err)
-		}
-	})
-	if again != (set != nil) {
-		b.t.Fatalf("Reenter = %t, and it set the cookie %v", again, set)
-	}
-	return again
-}
-
-func (b *browser) logout(m *session.Manager) (s session.Session, set *http.Cookie) {
-	b.t.Helper()
-	set = b.visit(func(w http.ResponseWriter, r *http.Request) {
-		var err error
-		if s, err = m.Logout(w, r); err != nil {
-			b.t.Fatalf("Logout: %v", err)
-		}
-	})
-	return s, set
-}
-
-// wantNone wants the zero Session, which nothing is known of.
+// wantNone wants the zero Session.
 func (b *browser) wantNone(m *session.Manager, when string) {
 	b.t.Helper()
-	if s := b.load(m); !isZero(s) {
+	if s := b.load(m); s != (session.Session{}) {
 		b.t.Errorf("%s: Load = %+v, want the zero Session", when, s)
 	}
 }
@@ -337,24 +192,15 @@ func (b *browser) wantNone(m *session.Manager, when string) {
 func (b *browser) wantPerson(m *session.Manager, want idp.Person, when string) session.Session {
 	b.t.Helper()
 	s := b.load(m)
-	if s.Person == nil || *s.Person != want {
+	if s.Person != want || !s.LoggedIn() {
 		b.t.Errorf("%s: Load = %+v, want the session of %v", when, s, want)
 	}
 	return s
 }
 
-func isZero(s session.Session) bool {
-	return s.ID == "" && s.Attempt == "" && s.Person == nil && s.Tokens == (idp.Tokens{}) && s.By == "" && !s.Greeted &&
-		s.Ref == "" && !s.Confirmed && s.Browser == (clients.Browser{}) && s.Latest == (clients.Browser{}) && !s.Ended &&
-		len(s.Flows) == 0 && s.Began.IsZero() && s.Seen.IsZero() && s.Successor == "" && s.Lease.IsZero() && s.Turn == 0
-}
-
-// namespace returns a part of the store in a backend.
-func namespace(t testing.TB, backend store.Backend, name string, keys ...[]byte) *store.Store {
-	t.Helper()
-	s, err := store.New(context.Background(), backend, keys)
-	if err != nil {
-		t.Fatal(err)
+func (b *browser) wantWasEnded(m *session.Manager, want bool, when string) {
+	b.t.Helper()
+	if got, err := m.WasEnded(b.request()); got != want || err != nil {
+		b.t.Errorf("%s: WasEnded = %t, %v; want %t", when, got, err, want)
 	}
-	return s.Namespace(name)
 }

@@ -1,0 +1,135 @@
+package session
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"slices"
+	"time"
+
+	"changebank/internal/idp"
+	"changebank/internal/store"
+)
+
+var (
+	// ErrUnknown says that the person has no session of that name: nobody has,
+	// it is another person's, or it ended before the person's last login.
+	ErrUnknown = errors.New("session: no such session of this person")
+	// ErrOver says that the session has ended already.
+	ErrOver = errors.New("session: already ended")
+	// ErrUnconfirmed says that a session cannot end or confirm others, because
+	// no other session has confirmed it.
+	ErrUnconfirmed = errors.New("session: not confirmed itself")
+)
+
+// Of returns the person's sessions, pending ones included, the newest first and
+// without their secrets.
+func (m *Manager) Of(ctx context.Context, person idp.Person) ([]Session, error) {
+	l, err := m.list(ctx, person)
+	if err != nil {
+		return nil, err
+	}
+	var sessions []Session
+	for _, e := range l.open() {
+		s, err := m.get(ctx, e.ID)
+		if err != nil {
+			return nil, err
+		}
+		if s.valid(time.Now()) {
+			s.ID, s.Ref, s.Tokens = "", e.Ref, idp.Tokens{}
+			sessions = append(sessions, s)
+		}
+	}
+	slices.SortFunc(sessions, func(a, b Session) int {
+		return cmp.Or(b.Began.Compare(a.Began), cmp.Compare(a.Ref, b.Ref))
+	})
+	return sessions, nil
+}
+
+// End ends the session called ref in the name of by, another session of the
+// same person, and returns what it was. Its browser is logged out at its next
+// request, and its tokens are revoked. End returns [ErrUnknown] or [ErrOver] if
+// there is nothing to end. It returns [ErrUnconfirmed] to an unconfirmed
+// session: an attacker who tricked a phone into approving would log that phone
+// out first.
+func (m *Manager) End(ctx context.Context, by Session, ref string) (Session, error) {
+	e, err := m.entry(ctx, by, ref)
+	if err != nil {
+		return Session{}, err
+	}
+	ended, err := m.endDevice(ctx, by.Person, e, by.Ref)
+	switch {
+	case err != nil:
+		return Session{}, err
+	case len(ended) == 0:
+		return Session{}, ErrOver
+	}
+	return ended[0], nil
+}
+
+// EndOthers ends all sessions of by's person except by, and returns how many
+// there were. Vouchers made before do not hold any longer. It returns
+// [ErrUnconfirmed] as End does.
+func (m *Manager) EndOthers(ctx context.Context, by Session) (int, error) {
+	if by.Unconfirmed() {
+		return 0, ErrUnconfirmed
+	}
+	ctx = context.WithoutCancel(ctx) // a person who leaves in the middle still wants it
+	// The new generation comes first. Sessions listed before it end here; those
+	// that an older voucher stands for can no longer be listed after it.
+	l, err := m.lists.Update(ctx, key(by.Person), func(l *list) error {
+		l.Generation = rand.Text()
+		return nil
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	others := slices.DeleteFunc(l.open(), func(e entry) bool { return e.ID == by.ID })
+	ended, err := m.end(ctx, by.Person, others, by.Ref)
+	return len(ended), err
+}
+
+// Confirm notes that by's person recognizes the session called ref, which came
+// by phone. It returns [ErrUnknown] and [ErrOver] as End does, and
+// [ErrUnconfirmed] to an unconfirmed session: an attacker would have one laptop
+// confirm the other.
+func (m *Manager) Confirm(ctx context.Context, by Session, ref string) error {
+	e, err := m.entry(ctx, by, ref)
+	if err != nil {
+		return err
+	}
+	_, err = m.sessions.Update(ctx, e.ID, func(s *Session) error {
+		if !s.valid(time.Now()) {
+			return store.ErrNotFound
+		}
+		s.Confirmed = true
+		return nil
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return ErrOver
+	}
+	return err
+}
+
+// entry finds a session of by's person by its name. Other people's sessions
+// are not even looked for.
+func (m *Manager) entry(ctx context.Context, by Session, ref string) (entry, error) {
+	if by.Unconfirmed() {
+		return entry{}, ErrUnconfirmed
+	}
+	l, err := m.list(ctx, by.Person)
+	if err != nil {
+		return entry{}, err
+	}
+	if entries := l.called(ref); len(entries) > 0 {
+		return entries[len(entries)-1], nil
+	}
+	if slices.ContainsFunc(l.Entries, func(e entry) bool { return e.Ref == ref }) {
+		return entry{}, ErrOver
+	}
+	return entry{}, ErrUnknown
+}

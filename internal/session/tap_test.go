@@ -1,0 +1,105 @@
+package session_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"changebank/internal/store"
+)
+
+var errDown = errors.New("the store is down")
+
+// tap stands between a Manager and its store. It counts, and lets a test come
+// in between.
+type tap struct {
+	store.Backend
+	reads, writes atomic.Int64
+
+	// If set, they are called before and after each operation. Their error
+	// replaces its answer.
+	before, after func(write bool) error
+}
+
+func (p *tap) Get(ctx context.Context, key string) (value []byte, err error) {
+	p.reads.Add(1)
+	err = p.around(false, func() error {
+		value, err = p.Backend.Get(ctx, key)
+		return err
+	})
+	return value, err
+}
+
+func (p *tap) Swap(ctx context.Context, key string, old, new []byte, until time.Time) (ok bool, err error) {
+	p.writes.Add(1)
+	err = p.around(true, func() error {
+		ok, err = p.Backend.Swap(ctx, key, old, new, until)
+		return err
+	})
+	return ok, err
+}
+
+func (p *tap) around(write bool, operation func() error) error {
+	if p.before != nil {
+		if err := p.before(write); err != nil {
+			return err
+		}
+	}
+	if err := operation(); err != nil {
+		return err
+	}
+	if p.after != nil {
+		return p.after(write)
+	}
+	return nil
+}
+
+// nextWrite has f run before the next write, once.
+func (p *tap) nextWrite(f func()) {
+	p.before = func(write bool) error {
+		if write {
+			p.before = nil
+			f()
+		}
+		return nil
+	}
+}
+
+// memory is a [store.Backend] without a file and without Watch, for tests that
+// need very many stores.
+type memory struct {
+	store.Backend // none: it panics
+	mu            sync.Mutex
+	values        map[string]kept
+}
+
+type kept struct {
+	value []byte
+	until time.Time
+}
+
+func (b *memory) Get(_ context.Context, key string) ([]byte, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return bytes.Clone(b.live(key)), nil
+}
+
+func (b *memory) Swap(_ context.Context, key string, old, new []byte, until time.Time) (bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now := b.live(key); (now == nil) != (old == nil) || !bytes.Equal(now, old) {
+		return false, nil
+	}
+	b.values[key] = kept{bytes.Clone(new), until}
+	return true, nil
+}
+
+func (b *memory) live(key string) []byte {
+	if k := b.values[key]; time.Now().Before(k.until) {
+		return k.value
+	}
+	return nil
+}
