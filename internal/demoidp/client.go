@@ -43,10 +43,9 @@ func (c client) RestrictAdditionalAccessTokenScopes() func([]string) []string {
 	return func(scopes []string) []string { return scopes }
 }
 
-// authenticated lets only the application through, with its secret in the body
-// or the Authorization header. It comes before op, which would spend a code
-// before it checks who presents it, and read a secret in the URL, where logs
-// would keep it.
+// authenticated accepts only requests with the application's secret, in the body
+// or in the Authorization header. op would spend a code before it checks the
+// secret, and would accept a secret in the URL, where logs keep it.
 func (p *Provider) authenticated(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		id, secret := r.PostForm.Get("client_id"), r.PostForm.Get("client_secret")

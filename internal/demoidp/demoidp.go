@@ -2,8 +2,8 @@
 // FusionAuth's paths, set up from the kickstart that sets up FusionAuth, with
 // FusionAuth's device approve call and login pages of its own.
 //
-// It exists so that the program runs and is tested with nothing installed. Its
-// passwords are no secret from whoever runs it; real users do not belong here.
+// It exists so that the program runs, and is tested, with nothing installed. It
+// is not for real people: their passwords come from the settings.
 package demoidp
 
 import (
@@ -35,9 +35,9 @@ type Provider struct {
 }
 
 // New returns the demo provider at cfg.DemoURL for the application at
-// cfg.AppURL. Secrets that are missing in cfg are derived from the store's key
-// and set there. The password of the demo's users is returned for display, and
-// empty if the operator chose it.
+// cfg.AppURL. It derives the client secret and the people's password from the
+// store's key and sets them in cfg, unless the operator chose them. It returns
+// the password for display, or "" if the operator chose it.
 func New(ctx context.Context, cfg *config.Config, s *store.Store, log *slog.Logger) (p *Provider, password string, err error) {
 	password = deriveSecrets(cfg, s)
 	set, err := parseKickstart(kickstart.JSON, map[string]string{
@@ -71,8 +71,8 @@ func New(ctx context.Context, cfg *config.Config, s *store.Store, log *slog.Logg
 	return p, password, p.routes()
 }
 
-// routes calls op's handlers one by one: of op's own router the application
-// needs a part only, and its callback would complete a login in any browser.
+// routes mounts op's handlers one by one. op's own router has endpoints that the
+// application does not use, and a callback that completes a login in any browser.
 func (p *Provider) routes() error {
 	sameOrigin := http.NewCrossOriginProtection()
 	if err := sameOrigin.AddTrustedOrigin(p.issuer); err != nil { // a proxy may have changed the Host
@@ -115,12 +115,12 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mux.ServeHTTP(w, r)
 }
 
-// People returns the email addresses of the demo's users, in the kickstart's
-// order.
+// People returns the email addresses of those who can log in to the application,
+// in the kickstart's order.
 func (p *Provider) People() []string {
 	var addresses []string
-	for _, user := range p.people {
-		addresses = append(addresses, user.Email)
+	for _, who := range p.people {
+		addresses = append(addresses, who.Email)
 	}
 	return addresses
 }
@@ -157,7 +157,7 @@ func writeError(w http.ResponseWriter, status int, code, reason, description str
 	writeJSON(w, status, body)
 }
 
-// serverError reports a failure that is not the client's.
+// serverError logs and answers a failure that is not the client's fault.
 func (p *Provider) serverError(w http.ResponseWriter, what string, err error) {
 	p.log.Error("demo provider: "+what+" failed", "err", err)
 	writeError(w, http.StatusInternalServerError, "server_error", "", what+" failed")

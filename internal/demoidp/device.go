@@ -21,8 +21,8 @@ const (
 	pollInterval    = 5 * time.Second
 )
 
-// startDevice is the device authorization endpoint (RFC 8628, section 3.1). A
-// user code that is taken is not given out again: the request fails.
+// startDevice is the device authorization endpoint (RFC 8628, section 3.1). It
+// fails if the random user code is taken.
 func (p *Provider) startDevice(w http.ResponseWriter, r *http.Request) {
 	d := device{
 		grant: grant{ClientID: p.clientID, Scopes: slices.DeleteFunc(strings.Fields(r.PostForm.Get("scope")), func(scope string) bool {
@@ -51,8 +51,8 @@ func (p *Provider) startDevice(w http.ResponseWriter, r *http.Request) {
 }
 
 // pollDevice is the token endpoint's device grant (RFC 8628, sections 3.4 and
-// 3.5). An approved code is deleted before its tokens are issued, so that only
-// one poll gets them.
+// 3.5). It deletes an approved code before it issues tokens, so that only one
+// poll gets them.
 func (p *Provider) pollDevice(w http.ResponseWriter, r *http.Request) {
 	code, secret, _ := strings.Cut(r.PostForm.Get("device_code"), ".")
 	var answer string
@@ -98,9 +98,9 @@ func (p *Provider) pollDevice(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, tokens)
 }
 
-// approveDevice is FusionAuth's Device Approve call: the application approves a
-// user code with its secret and the access token of the person who approved it
-// on the application's page. The first approval stands.
+// approveDevice is FusionAuth's Device Approve call. A person approved the user
+// code on the application's page, and the application passes that on with its
+// secret and the person's access token. The first approval stands.
 func (p *Provider) approveDevice(w http.ResponseWriter, r *http.Request) {
 	claims, err := p.storage.accessToken(r.PostForm.Get("token"))
 	if err != nil {

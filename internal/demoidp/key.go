@@ -16,7 +16,7 @@ import (
 // A signingKey is the RSA key that signs all tokens.
 type signingKey struct{ jose.JSONWebKey }
 
-// KeepUntil is far off, and within 64 bits of nanoseconds.
+// KeepUntil is far in the future. The store's clock ends in 2262.
 func (signingKey) KeepUntil() time.Time { return time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 func (k signingKey) ID() string                                  { return k.KeyID }
@@ -27,10 +27,10 @@ func newKeyTable(s *store.Store) *store.Table[signingKey] {
 	return store.NewTable[signingKey](s, "demo signing key")
 }
 
-const keyID = "key" // in its table
+const keyID = "key" // the only one in its table
 
-// loadKey returns the stored signing key, or makes it at the first start. Two
-// processes that start at once use the same one.
+// loadKey returns the stored signing key. The first start makes it. Processes that
+// start at once all use the one that is stored first.
 func loadKey(ctx context.Context, s *store.Store) (signingKey, error) {
 	table := newKeyTable(s)
 	key, err := table.Get(ctx, keyID)

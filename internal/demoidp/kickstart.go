@@ -9,6 +9,10 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+
+	"changebank/internal/store"
 )
 
 // A setup is what the demo provider takes from a kickstart.
@@ -46,9 +50,21 @@ func (a *application) refreshTokens() time.Duration {
 
 type person struct{ ID, Email, FirstName, LastName, FullName, Password string }
 
+// person returns the person with that ID. A token or a session can be older than
+// the kickstart and name nobody in it. The error is [store.ErrNotFound], which op
+// passes on as invalid_grant.
+func (s *setup) person(id string) (person, error) {
+	for _, p := range s.people {
+		if p.ID == id {
+			return p, nil
+		}
+	}
+	return person{}, oidc.ErrInvalidGrant().WithParent(store.ErrNotFound)
+}
+
 // parseKickstart reads a kickstart and ignores what the demo provider does not
-// have. It does not check the file against FusionAuth's rules: the tests of
-// internal/testfusion do.
+// have. The tests of internal/testfusion check the file against FusionAuth's
+// rules.
 func parseKickstart(file []byte, env map[string]string) (*setup, error) {
 	var kickstart struct {
 		Variables map[string]string
@@ -125,7 +141,7 @@ func readRequests(text []byte) (*setup, error) {
 		case "/api/application/":
 			s.clientID, s.app = id, r.Body.Application
 		case "/api/user/registration/":
-			if r.Body.Registration.ApplicationID == s.clientID { // FusionAuth's administrator is not a user
+			if r.Body.Registration.ApplicationID == s.clientID { // not FusionAuth's administrator
 				r.Body.User.ID = id
 				s.people = append(s.people, r.Body.User)
 			}

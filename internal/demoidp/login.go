@@ -18,19 +18,19 @@ import (
 )
 
 const (
-	loginLife = 30 * time.Minute // of a login page
+	loginLife = 30 * time.Minute // how long a login page can be submitted
 	codeLife  = 30 * time.Second
 	ssoLife   = 12 * time.Hour
 
-	// ssoCookie differs from the application's cookies: a browser sends a host's
-	// cookies to all its ports.
+	// ssoCookie differs from the application's cookies because browsers send a
+	// host's cookies to all its ports.
 	ssoCookie = "demo_provider_session"
 )
 
-// authorize is the authorization endpoint. op checks the request and redirects
-// the browser to the login page.
+// authorize is the authorization endpoint. op checks the request, has
+// CreateAuthRequest seal it, and redirects the browser to the login page.
 func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
-	if r.Form.Has("id_token_hint") { // op panics if the payload is null
+	if r.Form.Has("id_token_hint") { // op panics at one with the payload null
 		writeError(w, http.StatusBadRequest, "invalid_request", "", "id_token_hint is not supported")
 		return
 	}
@@ -42,7 +42,7 @@ func (s *storage) CreateAuthRequest(_ context.Context, r *oidc.AuthRequest, _ st
 		return nil, oidc.ErrInvalidRequest().WithDescription("PKCE with S256 is required")
 	}
 	if slices.ContainsFunc(r.Prompt, func(prompt string) bool { return prompt != oidc.PromptLogin }) {
-		return nil, oidc.ErrInvalidRequest().WithDescription("only the prompt login is supported")
+		return nil, oidc.ErrInvalidRequest().WithDescription("the only supported prompt is login")
 	}
 	a := &authRequest{
 		grant:         grant{ClientID: r.ClientID, Scopes: r.Scopes},
@@ -60,7 +60,7 @@ func (s *storage) CreateAuthRequest(_ context.Context, r *oidc.AuthRequest, _ st
 	return a, err
 }
 
-// authRequest returns the request that is sealed in id.
+// authRequest opens what CreateAuthRequest sealed.
 func (s *storage) authRequest(id string) (a *authRequest, ok bool) {
 	plain, err := s.crypto.Decrypt(id)
 	if err == nil {
@@ -73,8 +73,8 @@ func (s *storage) authRequest(id string) (a *authRequest, ok bool) {
 	return a, true
 }
 
-// showLogin asks for a password, or sends the browser straight back if it is
-// logged in here already.
+// showLogin asks for a password. A browser that is logged in here already is
+// redirected at once.
 func (p *Provider) showLogin(w http.ResponseWriter, r *http.Request) {
 	a, ok := p.storage.authRequest(r.Form.Get("id"))
 	if !ok {
@@ -92,8 +92,8 @@ func (p *Provider) showLogin(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// satisfiedBy reports whether the login is recent enough. op has replaced
-// prompt=login by max_age=0.
+// satisfiedBy reports whether the login is recent enough for max_age. op turns
+// prompt=login into max_age=0.
 func (a *authRequest) satisfiedBy(s ssoSession) bool {
 	return a.MaxAge == nil || time.Since(s.AuthTime).Seconds() < float64(*a.MaxAge)
 }
@@ -117,7 +117,7 @@ func (p *Provider) login(w http.ResponseWriter, r *http.Request) {
 	session := ssoSession{p.people[i].ID, time.Now(), time.Now().Add(ssoLife)}
 	id, err := p.storage.sso.Create(r.Context(), session)
 	if err == nil {
-		err = p.endSession(r) // each login has a cookie of its own
+		err = p.endSession(r) // of the login before
 	}
 	if err != nil {
 		p.fail(w, err)
@@ -127,7 +127,7 @@ func (p *Provider) login(w http.ResponseWriter, r *http.Request) {
 	p.finish(w, r, a, session)
 }
 
-// finish sends the browser back to the application with a code.
+// finish redirects the browser to the application with an authorization code.
 func (p *Provider) finish(w http.ResponseWriter, r *http.Request, a *authRequest, s ssoSession) {
 	a.Subject, a.AuthTime, a.Expires = s.Subject, s.AuthTime, time.Now().Add(codeLife)
 	code, err := p.storage.codes.Create(r.Context(), a)
@@ -144,20 +144,18 @@ func (p *Provider) finish(w http.ResponseWriter, r *http.Request, a *authRequest
 	http.Redirect(w, r, back, http.StatusFound)
 }
 
-// session returns the login of this browser, or [store.ErrNotFound].
-func (p *Provider) session(r *http.Request) (ssoSession, error) {
+// session returns the browser's login here, or [store.ErrNotFound].
+func (p *Provider) session(r *http.Request) (s ssoSession, err error) {
 	cookie, err := r.Cookie(ssoCookie)
 	if err != nil {
-		return ssoSession{}, store.ErrNotFound
+		return s, store.ErrNotFound
 	}
-	s, err := p.storage.sso.Get(r.Context(), cookie.Value)
+	s, err = p.storage.sso.Get(r.Context(), cookie.Value)
 	if err != nil {
-		return ssoSession{}, err
+		return s, err
 	}
-	if _, err := p.person(s.Subject); err != nil || time.Now().After(s.Expires) {
-		return ssoSession{}, store.ErrNotFound
-	}
-	return s, nil
+	_, err = p.person(s.Subject)
+	return s, err
 }
 
 func (p *Provider) endSession(r *http.Request) error {
@@ -178,15 +176,15 @@ func (p *Provider) setCookie(w http.ResponseWriter, value string, maxAge int) {
 	})
 }
 
-// logout is the end_session endpoint. It logs out the browser that asks,
-// whatever the id_token_hint says.
+// logout is the end_session endpoint. It ends the browser's login here and ignores
+// the id_token_hint.
 func (p *Provider) logout(w http.ResponseWriter, r *http.Request) {
 	back := r.Form.Get("post_logout_redirect_uri")
 	switch {
 	case back == "":
 		back = "/logged-out"
 	case !slices.Contains(p.app.OauthConfiguration.AuthorizedRedirectURLs, back):
-		p.message(w, http.StatusBadRequest, "You are still logged in", "The application asked to go to an unknown address after the logout.")
+		p.message(w, http.StatusBadRequest, "You are still logged in", "The address to go to after the logout is not registered.")
 		return
 	}
 	if state := r.Form.Get("state"); state != "" {

@@ -47,12 +47,12 @@ func (p *Provider) message(w http.ResponseWriter, status int, title, text string
 }
 
 func (p *Provider) home(w http.ResponseWriter, _ *http.Request) {
-	p.message(w, http.StatusOK, "Demo identity provider", "This server stands in for a real identity provider, so that you can try the application without one. Its users are made up.")
+	p.message(w, http.StatusOK, "Demo identity provider", "This server stands in for a real identity provider, so that you can try the application without one. Its accounts are made up.")
 }
 
-// devicePage is where FusionAuth has its own page for user codes.
+// devicePage is at the path of FusionAuth's own page for user codes.
 func (p *Provider) devicePage(w http.ResponseWriter, _ *http.Request) {
-	p.message(w, http.StatusOK, "The demo has no page for codes", "Approve the code in the application. If that doesn't work, show a new code on the other device.")
+	p.message(w, http.StatusOK, "The demo has no page for codes", "Approve the code in the application. If that doesn't work, get a new code on the other device.")
 }
 
 func (p *Provider) loggedOut(w http.ResponseWriter, _ *http.Request) {

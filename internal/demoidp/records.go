@@ -6,8 +6,8 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 )
 
-// A grant says which tokens may be issued for whom. Its methods are those that
-// op needs of everything it issues tokens for.
+// A grant says which tokens may be issued, and for whom. Its methods are those
+// that op calls on everything it issues tokens for.
 type grant struct {
 	ClientID string
 	Subject  string
@@ -23,10 +23,9 @@ func (g *grant) GetScopes() []string         { return g.Scopes }
 func (g *grant) GetSubject() string          { return g.Subject }
 func (g *grant) SetCurrentScopes(s []string) { g.Scopes = s }
 
-// An authRequest is a login that the application asked for. Before the login it
-// is sealed in the address of the login page, so that a visitor who does not log
-// in leaves nothing in the store; afterwards it is stored under its
-// authorization code.
+// An authRequest is an authorization request. Until the login it is sealed in the
+// login page's URL, so that visitors who do not log in cost no disk. After the
+// login it is stored under its authorization code.
 type authRequest struct {
 	grant
 	ID            string `json:"-"` // itself, sealed
@@ -51,7 +50,7 @@ func (a *authRequest) GetCodeChallenge() *oidc.CodeChallenge {
 	return &oidc.CodeChallenge{Challenge: a.CodeChallenge, Method: oidc.CodeChallengeMethodS256}
 }
 
-// An ssoSession is a browser that is logged in at the demo provider itself.
+// An ssoSession is a browser's login at the demo provider itself.
 type ssoSession struct {
 	Subject  string
 	AuthTime time.Time
@@ -60,8 +59,9 @@ type ssoSession struct {
 
 func (s ssoSession) KeepUntil() time.Time { return s.Expires }
 
-// A device waits for tokens under its user code. It has a Subject once somebody
-// approved it. Its device code is the user code, a dot and the Secret.
+// A device is stored under its user code and waits for tokens. Once it is
+// approved, it has a Subject. Its device code is the user code, a dot and the
+// Secret.
 type device struct {
 	grant
 	Secret  string
@@ -69,12 +69,11 @@ type device struct {
 	Polled  time.Time
 }
 
-// KeepUntil is well past the end, so that a late poll is answered
-// expired_token.
+// KeepUntil is after Expires, so that a late poll is answered with expired_token.
 func (d device) KeepUntil() time.Time { return d.Expires.Add(10 * time.Minute) }
 
-// A refreshToken can be used until it expires or is revoked, as by FusionAuth's
-// default.
+// A refreshToken can be used again and again until it expires or is revoked. That
+// is FusionAuth's default.
 type refreshToken struct {
 	grant
 	Expires time.Time

@@ -9,9 +9,10 @@ import (
 	"changebank/internal/store"
 )
 
-// deriveSecrets sets the secrets that are missing in cfg, because a secret in
-// the repository would be known to everyone. They stay the same as long as the
-// data does. It returns the users' password, or "" if the operator chose it.
+// deriveSecrets sets the secrets that are missing in cfg: secrets in the
+// repository would be known to everyone. It derives the same ones at each start
+// with the same data. It returns the people's password, or "" if the operator
+// chose it.
 func deriveSecrets(cfg *config.Config, s *store.Store) (password string) {
 	if cfg.ClientSecret == "" {
 		cfg.ClientSecret = config.Secret(hex.EncodeToString(s.DeriveKeys("client secret")[0]))
@@ -26,8 +27,9 @@ func deriveSecrets(cfg *config.Config, s *store.Store) (password string) {
 	return password
 }
 
-// newPassword returns three groups of four letters: short, since it is typed on
-// a phone, without letters that look alike, and at 54 bits too long to guess.
+// newPassword returns three groups of four letters. It is short because it is
+// typed on a phone, has no letters that look alike, and its 54 bits are too many
+// to guess.
 func newPassword(key []byte) string {
 	const letters = "abcdefghjkmnpqrstuvwxyz"
 	n := binary.BigEndian.Uint64(key)

@@ -11,12 +11,12 @@ import (
 	"changebank/internal/store"
 )
 
-// storage is what op asks about requests, users and tokens.
+// storage implements [op.Storage] and keeps the demo provider's records.
 type storage struct {
 	refused
 	*setup
 	key    signingKey
-	crypto op.Crypto // seals login requests
+	crypto op.Crypto // seals authorization requests
 
 	codes   *store.Table[*authRequest]
 	sso     *store.Table[ssoSession]
@@ -44,14 +44,14 @@ func (s *storage) GetClientByClientID(_ context.Context, id string) (op.Client, 
 	return client{s.setup}, nil
 }
 
-// AuthorizeClientIDSecret has nothing left to check after
-// [Provider.authenticated].
+// AuthorizeClientIDSecret does nothing: [Provider.authenticated] checked the
+// secret.
 func (s *storage) AuthorizeClientIDSecret(context.Context, string, string) error { return nil }
 
-var errRefused = errors.New("the demo provider does not support this")
+var errRefused = errors.New("not supported by the demo provider")
 
-// refused has the methods of [op.Storage] that belong to endpoints of op's that
-// the demo provider does not have.
+// refused has the methods of [op.Storage] for features that the demo provider
+// does not have.
 type refused struct{}
 
 func (refused) AuthRequestByID(context.Context, string) (op.AuthRequest, error) {

@@ -162,6 +162,19 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// A token or a session may be older than the kickstart.
+func TestUserIsGone(t *testing.T) {
+	w := start(t)
+	token := w.logIn(richard)
+	idp := w.idp.Load()
+	idp.people = idp.people[1:]
+	if !w.asks() {
+		t.Error("a user who is gone was not asked to log in again")
+	}
+	w.wantError(w.refresh(token.RefreshToken), http.StatusBadRequest, "invalid_grant", "")
+	w.wantError(w.approve(w.startDevice(), token), http.StatusBadRequest, "invalid_token", "access_token_invalid")
+}
+
 // Two processes that start at once on one store sign with one key.
 func TestKeyIsMadeOnce(t *testing.T) {
 	w := start(t)

@@ -28,7 +28,7 @@ import (
 
 const (
 	clientID = "e9fdb985-9173-4e01-9d73-ac2d60d1dc8e"
-	// secret has the characters that a careless encoding loses.
+	// secret has characters that a wrong encoding loses.
 	secret   = "s+e/c=r:e%t 1"
 	password = "pass word+%"
 	verifier = "a-verifier-of-forty-three-characters-or-more"
