@@ -1,7 +1,8 @@
 package demoidp
 
 import (
-	"context"
+	"crypto/rand"
+	"crypto/subtle"
 	"errors"
 	"net/http"
 	"slices"
@@ -14,126 +15,117 @@ import (
 	"changebank/internal/store"
 )
 
-// userCodeFormat is like FusionAuth's, without the characters that people
-// take for one another.
-var userCodeFormat = op.UserCodeConfig{CharSet: "ABCDEFGHJKLMNPQRSTUVWXYZ23456789", CharAmount: 6}
+const (
+	// userCodeLetters are FusionAuth's without those that look alike.
+	userCodeLetters = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+	pollInterval    = 5 * time.Second
+)
 
-// StoreDeviceAuthorization implements op.DeviceAuthorizationStorage.
-func (s *storage) StoreDeviceAuthorization(ctx context.Context, clientID, deviceCode, code string, expires time.Time, asked []string) error {
+// startDevice is the device authorization endpoint (RFC 8628, section 3.1). It
+// fails if the random user code is taken.
+func (p *Provider) startDevice(w http.ResponseWriter, r *http.Request) {
 	d := device{
-		grant: grant{
-			ClientID: clientID,
-			Scopes:   slices.DeleteFunc(asked, func(scope string) bool { return !slices.Contains(supportedScopes, scope) }),
-		},
-		Expires: expires,
+		grant: grant{ClientID: p.clientID, Scopes: slices.DeleteFunc(strings.Fields(r.PostForm.Get("scope")), func(scope string) bool {
+			return !slices.Contains(scopes, scope)
+		})},
+		Secret:  rand.Text(),
+		Expires: time.Now().Add(p.deviceCodes),
 	}
-	err := s.userCodes.CreateAs(ctx, code, userCode{deviceCode, d.KeepUntil()})
-	if errors.Is(err, store.ErrExists) {
-		return op.ErrDuplicateUserCode
+	code, err := op.NewUserCode([]rune(userCodeLetters), 6, 0)
+	if err == nil {
+		err = p.storage.devices.CreateAs(r.Context(), code, d)
 	}
 	if err != nil {
-		return err
+		p.serverError(w, "device authorization", err)
+		return
 	}
-	return s.devices.CreateAs(ctx, deviceCode, d)
+	uri := p.app.OauthConfiguration.DeviceVerificationURL
+	writeJSON(w, http.StatusOK, oidc.DeviceAuthorizationResponse{
+		DeviceCode:              code + "." + d.Secret,
+		UserCode:                code,
+		VerificationURI:         uri,
+		VerificationURIComplete: uri + "?user_code=" + code,
+		ExpiresIn:               int(p.deviceCodes.Seconds()),
+		Interval:                int(pollInterval.Seconds()),
+	})
 }
 
-// GetDeviceAuthorizatonState implements op.DeviceAuthorizationStorage. It is
-// called once per poll, and hands out an approved device only once: the record
-// goes to one caller, so nobody redeems the same code again.
-func (s *storage) GetDeviceAuthorizatonState(ctx context.Context, clientID, deviceCode string) (*op.DeviceAuthorizationState, error) {
-	var tooFast, approved bool
-	d, err := s.devices.Update(ctx, deviceCode, func(d *device) error {
+// pollDevice is the token endpoint's device grant (RFC 8628, sections 3.4 and
+// 3.5). It deletes an approved code before it issues tokens, so that only one
+// poll gets them.
+func (p *Provider) pollDevice(w http.ResponseWriter, r *http.Request) {
+	code, secret, _ := strings.Cut(r.PostForm.Get("device_code"), ".")
+	var answer string
+	d, err := p.storage.devices.Update(r.Context(), code, func(d *device) error {
+		if subtle.ConstantTimeCompare([]byte(secret), []byte(d.Secret)) == 0 {
+			return store.ErrNotFound
+		}
 		now := time.Now()
-		approved = d.Subject != "" && now.Before(d.Expires)
-		// A tenth of the interval is for a network that is not even. The first
-		// poll may come at once.
-		tooFast = !approved && now.Before(d.Polled.Add(s.pollInterval*9/10))
+		switch {
+		case now.After(d.Expires):
+			answer = "expired_token"
+		case d.Subject != "":
+			answer = "approved"
+		case now.Before(d.Polled.Add(pollInterval * 9 / 10)): // a tenth for network jitter
+			answer = "slow_down"
+		default:
+			answer = "authorization_pending"
+		}
 		d.Polled = now
 		return nil
 	})
-	if err == nil && approved {
-		d, err = s.devices.Delete(ctx, deviceCode)
+	if err == nil && answer == "approved" {
+		_, err = p.storage.devices.Delete(r.Context(), code)
 	}
 	switch {
-	case errors.Is(err, store.ErrNotFound) || err == nil && d.ClientID != clientID:
-		return nil, oidc.ErrInvalidGrant().WithDescription("the device code is unknown or was used before")
+	case errors.Is(err, store.ErrNotFound):
+		writeError(w, http.StatusBadRequest, "invalid_grant", "", "the device code is unknown or was used before")
+		return
 	case err != nil:
-		return nil, err
-	case tooFast:
-		return nil, context.DeadlineExceeded // op's word for slow_down
+		p.serverError(w, "poll", err)
+		return
+	case answer != "approved":
+		writeError(w, http.StatusBadRequest, answer, "", "no tokens yet")
+		return
 	}
-	return &op.DeviceAuthorizationState{
-		ClientID: d.ClientID,
-		Scopes:   d.Scopes,
-		Expires:  d.Expires,
-		Done:     approved,
-		Subject:  d.Subject,
-		AuthTime: d.AuthTime,
-	}, nil
+	tokens, err := op.CreateDeviceTokenResponse(r.Context(), &op.DeviceAuthorizationState{
+		ClientID: d.ClientID, Scopes: d.Scopes, Subject: d.Subject, AuthTime: d.AuthTime,
+	}, p.op, client{p.setup})
+	if err != nil {
+		p.serverError(w, "device login", err)
+		return
+	}
+	writeJSON(w, http.StatusOK, tokens)
 }
 
-var (
-	errUserCode        = errors.New("the user code is unknown or was used before")
-	errUserCodeExpired = errors.New("the user code has expired")
-)
-
-// approve is FusionAuth's Device Approve call: the application vouches, with
-// its secret and the access token of the person who said yes on its own page.
-func (p *Provider) approve(w http.ResponseWriter, r *http.Request) {
-	token, code := r.PostForm.Get("token"), r.PostForm.Get("user_code")
-	switch {
-	case token == "":
-		writeError(w, http.StatusBadRequest, "invalid_request", "missing_token", "token is missing")
-		return
-	case code == "":
-		writeError(w, http.StatusBadRequest, "invalid_request", "missing_user_code", "user_code is missing")
-		return
-	}
-	claims, err := p.storage.accessToken(r.Context(), token)
+// approveDevice is FusionAuth's Device Approve call. A person approved the user
+// code on the application's page, and the application passes that on with its
+// secret and the person's access token. The first approval stands.
+func (p *Provider) approveDevice(w http.ResponseWriter, r *http.Request) {
+	claims, err := p.storage.accessToken(r.PostForm.Get("token"))
 	if err != nil {
-		reason := "access_token_invalid"
-		if errors.Is(err, oidc.ErrExpired) {
-			reason = "access_token_expired"
-		}
-		writeError(w, http.StatusBadRequest, "invalid_token", reason, "the access token is invalid")
+		writeError(w, http.StatusBadRequest, "invalid_token", "access_token_invalid", "the access token is invalid")
 		return
 	}
-	switch err := p.storage.approve(r.Context(), code, claims); {
-	case errors.Is(err, errUserCode):
-		writeError(w, http.StatusBadRequest, "invalid_request", "invalid_user_code", err.Error())
-	case errors.Is(err, errUserCodeExpired):
-		writeError(w, http.StatusBadRequest, "invalid_request", "user_code_expired", err.Error())
+	_, err = p.storage.devices.Update(r.Context(), r.PostForm.Get("user_code"), func(d *device) error {
+		if d.Subject != "" || time.Now().After(d.Expires) {
+			return store.ErrNotFound
+		}
+		d.Subject, d.AuthTime = claims.Subject, time.Unix(claims.AuthTime, 0)
+		return nil
+	})
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		writeError(w, http.StatusBadRequest, "invalid_request", "invalid_user_code", "the user code is unknown, expired or was used before")
 	case err != nil:
-		p.log.Error("demo provider: approve a device", "err", err)
-		writeError(w, http.StatusInternalServerError, "server_error", "unknown", "the approval could not be stored")
+		p.serverError(w, "device approval", err)
 	default:
 		p.log.Info("demo provider: device approved", "person", claims.Subject)
 		writeJSON(w, http.StatusOK, map[string]any{
 			"deviceGrantStatus": "Approved",
 			"deviceInfo":        struct{}{},
-			"tenantId":          p.setup.tenantID,
+			"tenantId":          p.tenantID,
 			"userId":            claims.Subject,
 		})
 	}
-}
-
-// approve gives a waiting device to a person. The first approval stands.
-func (s *storage) approve(ctx context.Context, code string, by *oidc.AccessTokenClaims) error {
-	index, err := s.userCodes.Get(ctx, strings.ToUpper(code))
-	if err == nil {
-		_, err = s.devices.Update(ctx, index.DeviceCode, func(d *device) error {
-			switch {
-			case d.Subject != "":
-				return errUserCode
-			case time.Now().After(d.Expires):
-				return errUserCodeExpired
-			}
-			d.Subject, d.AuthTime = by.Subject, by.GetAuthTime()
-			return nil
-		})
-	}
-	if errors.Is(err, store.ErrNotFound) {
-		return errUserCode
-	}
-	return err
 }

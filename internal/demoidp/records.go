@@ -1,28 +1,18 @@
 package demoidp
 
 import (
-	"context"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/x509"
-	"errors"
-	"fmt"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
-	"github.com/zitadel/oidc/v3/pkg/op"
-
-	"changebank/internal/store"
 )
 
-// A grant is who may have tokens for what. Its methods are those that op asks
-// of everything tokens are made for.
+// A grant says which tokens may be issued, and for whom. Its methods are those
+// that op calls on everything it issues tokens for.
 type grant struct {
 	ClientID string
 	Subject  string
 	Scopes   []string
-	AuthTime time.Time // when the person typed the password
+	AuthTime time.Time // when the password was entered
 }
 
 func (g *grant) GetAMR() []string            { return nil }
@@ -33,18 +23,16 @@ func (g *grant) GetScopes() []string         { return g.Scopes }
 func (g *grant) GetSubject() string          { return g.Subject }
 func (g *grant) SetCurrentScopes(s []string) { g.Scopes = s }
 
-// An authRequest is a login that an application asked for and, with its
-// person, what an authorization code stands for.
+// An authRequest is an authorization request. Until the login it is sealed in the
+// login page's URL, so that visitors who do not log in cost no disk. After the
+// login it is stored under its authorization code.
 type authRequest struct {
 	grant
-	ID            string
+	ID            string `json:"-"` // itself, sealed
 	RedirectURI   string
 	State, Nonce  string
 	CodeChallenge string
-	Prompt        []string
 	MaxAge        *uint
-	LoginHint     string
-	HintedSubject string // whom the id_token_hint names
 	Expires       time.Time
 }
 
@@ -59,13 +47,10 @@ func (a *authRequest) GetState() string                   { return a.State }
 func (a *authRequest) Done() bool                         { return a.Subject != "" }
 
 func (a *authRequest) GetCodeChallenge() *oidc.CodeChallenge {
-	if a.CodeChallenge == "" {
-		return nil
-	}
 	return &oidc.CodeChallenge{Challenge: a.CodeChallenge, Method: oidc.CodeChallengeMethodS256}
 }
 
-// A ssoSession is a browser that is logged in at the demo provider itself.
+// An ssoSession is a browser's login at the demo provider itself.
 type ssoSession struct {
 	Subject  string
 	AuthTime time.Time
@@ -74,89 +59,24 @@ type ssoSession struct {
 
 func (s ssoSession) KeepUntil() time.Time { return s.Expires }
 
-// A device waits for tokens; it has a Subject once a person approved it.
+// A device is stored under its user code and waits for tokens. Once it is
+// approved, it has a Subject. Its device code is the user code, a dot and the
+// Secret.
 type device struct {
 	grant
+	Secret  string
 	Expires time.Time
 	Polled  time.Time
 }
 
-// KeepUntil is well past the end, so that a late poll hears expired_token and
-// not that the code never was.
+// KeepUntil is after Expires, so that a late poll is answered with expired_token.
 func (d device) KeepUntil() time.Time { return d.Expires.Add(10 * time.Minute) }
 
-// A userCode leads to its device.
-type userCode struct {
-	DeviceCode string
-	Until      time.Time
-}
-
-func (c userCode) KeepUntil() time.Time { return c.Until }
-
-// A refreshFamily is a login that can be renewed. Of its refresh tokens only
-// the last one is good; they all begin with the identifier of this record.
-type refreshFamily struct {
+// A refreshToken can be used again and again until it expires or is revoked. That
+// is FusionAuth's default.
+type refreshToken struct {
 	grant
-	Secret  string
 	Expires time.Time
 }
 
-func (f *refreshFamily) KeepUntil() time.Time { return f.Expires }
-
-// A keyRecord is the signing key as it is kept.
-type keyRecord struct {
-	ID  string
-	DER []byte // PKCS #8
-}
-
-// KeepUntil is as good as for ever, and still a time in 64 bits of nanoseconds.
-func (keyRecord) KeepUntil() time.Time { return time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC) }
-
-// A signingKey is both what op signs with and, by its public method, what it
-// publishes.
-type signingKey struct {
-	id  string
-	key any
-}
-
-func (k signingKey) ID() string                                  { return k.id }
-func (k signingKey) Key() any                                    { return k.key }
-func (k signingKey) Use() string                                 { return oidc.KeyUseSignature }
-func (k signingKey) Algorithm() jose.SignatureAlgorithm          { return jose.RS256 }
-func (k signingKey) SignatureAlgorithm() jose.SignatureAlgorithm { return jose.RS256 }
-
-func (k signingKey) public() op.Key {
-	return signingKey{k.id, k.key.(*rsa.PrivateKey).Public()}
-}
-
-// loadKey returns the kept signing key. The first to start makes it; of two
-// that start at once, both use the one that got into the store.
-func loadKey(ctx context.Context, s *store.Store, set *setup) (signingKey, error) {
-	table := store.NewTable[keyRecord](s, "demo key")
-	record, err := table.Get(ctx, set.keyID)
-	if errors.Is(err, store.ErrNotFound) {
-		if record, err = newKey(set.keyBits); err != nil {
-			return signingKey{}, err
-		}
-		if err = table.CreateAs(ctx, set.keyID, record); errors.Is(err, store.ErrExists) {
-			record, err = table.Get(ctx, set.keyID)
-		}
-	}
-	if err != nil {
-		return signingKey{}, fmt.Errorf("load the signing key: %w", err)
-	}
-	key, err := x509.ParsePKCS8PrivateKey(record.DER)
-	if err != nil {
-		return signingKey{}, fmt.Errorf("read the signing key: %w", err)
-	}
-	return signingKey{record.ID, key}, nil
-}
-
-func newKey(bits int) (keyRecord, error) {
-	key, err := rsa.GenerateKey(rand.Reader, bits)
-	if err != nil {
-		return keyRecord{}, fmt.Errorf("make a signing key: %w", err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	return keyRecord{rand.Text(), der}, err
-}
+func (t *refreshToken) KeepUntil() time.Time { return t.Expires }

@@ -1,6 +1,6 @@
-// Prints Lighthouse's scores of the main pages, in both sizes: npm run
-// lighthouse. It starts the program on free ports with data of its own, and
-// fails where accessibility or best practices are not perfect.
+// Prints Lighthouse's scores for the main pages in both sizes (npm run
+// lighthouse). It starts the program on free ports with a data folder of its own
+// and fails unless accessibility and best practices are perfect.
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,16 +14,16 @@ const data = mkdtempSync(join(tmpdir(), "changebank-"));
 const program = join(data, "changebank");
 const person = "richard@example.com";
 
-// run ends when the command does.
+// run resolves when the command exits with 0.
 function run(command, args) {
   return new Promise((done, failed) => {
     spawn(command, args, { cwd: top, stdio: "inherit" })
       .on("error", failed)
-      .on("exit", (code) => (code === 0 ? done() : failed(new Error(`${command} ended with ${code}`))));
+      .on("exit", (code) => (code === 0 ? done() : failed(new Error(`${command} exited with ${code}`))));
   });
 }
 
-// start returns the bank's process and its address.
+// start returns the bank's process and URL.
 async function start() {
   await run("go", ["build", "-o", program, "."]);
   const bank = spawn(program, { env: { PATH: process.env.PATH, PORT: "0", DEMO_PORT: "0", DATA_DIR: data }, stdio: ["ignore", "ignore", "pipe"] });

@@ -5,23 +5,23 @@ import (
 	"slices"
 )
 
-// userinfo tells of the person whose access token it is (OpenID Connect Core,
-// section 5.3).
+// userinfo returns the claims of the user who owns the access token (OpenID
+// Connect Core, section 5.3).
 func (s *Server) userinfo(c *call) (answer, error) {
 	access, err := s.bearer(c)
 	if err != nil {
 		return answer{}, err
 	}
 	if !slices.Contains(access.scopes, "openid") {
-		return answer{}, &oauthError{http.StatusForbidden, "invalid_token", "missing_required_scope", "The access token is not for openid."}
+		return answer{}, &oauthError{http.StatusForbidden, "invalid_token", "missing_required_scope", "The access token lacks the scope openid."}
 	}
 	claims := access.user.claims(access.scopes)
-	claims["sub"] = access.user.ID
+	claims["sub"] = access.user.id
 	return answer{body: claims}, nil
 }
 
-// revoke ends a refresh token: by its ID in the path, or by itself in the form
-// or in the address. A person's access token is good for their own.
+// revoke ends a refresh token, given its ID in the path or the token itself in
+// the form. An access token can revoke refresh tokens of the same user.
 func (s *Server) revoke(c *call) (answer, error) {
 	access, err := s.bearer(c)
 	if err != nil {
@@ -29,9 +29,6 @@ func (s *Server) revoke(c *call) (answer, error) {
 		return answer{status: http.StatusUnauthorized}, nil // this API has no OAuth errors
 	}
 	id, token := c.PathValue("id"), c.form.Get("token")
-	if token == "" {
-		token = c.query.Get("token")
-	}
 	if id == "" && token == "" {
 		return answer{status: http.StatusBadRequest}, nil
 	}

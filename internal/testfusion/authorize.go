@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A login is a person's in one browser, which lasts only if they want it to.
+// A login is a user's in one browser. It is kept only if the user wants that.
 type login struct {
 	user *user
 	at   time.Time
@@ -24,14 +24,14 @@ type authRequest struct {
 	scopes []string
 }
 
-// oauthParams are what the pages pass on from form to form.
+// oauthParams are passed on from page to page.
 var oauthParams = []string{
-	"client_id", "code_challenge", "code_challenge_method", "locale", "login_hint", "max_age", "nonce", "prompt",
-	"redirect_uri", "response_mode", "response_type", "scope", "state", "tenantId", "user_code",
+	"client_id", "code_challenge", "code_challenge_method", "max_age", "nonce", "prompt",
+	"redirect_uri", "response_type", "scope", "state", "tenantId", "user_code",
 }
 
-// params returns the parameters of a page: of the form that was sent, else of
-// the address.
+// params returns the parameters of a page: those of the submitted form, or those
+// in the URL.
 func (c *call) params() url.Values {
 	if c.Method == http.MethodPost {
 		return c.form
@@ -39,7 +39,7 @@ func (c *call) params() url.Values {
 	return c.query
 }
 
-// authorize is the login page, or the way back for who is logged in already.
+// authorize shows the login page, or redirects a browser that is logged in.
 func (s *Server) authorize(c *call) (answer, error) {
 	a, err := s.authRequest(c)
 	if err != nil {
@@ -51,34 +51,30 @@ func (s *Server) authorize(c *call) (answer, error) {
 		}, nil), nil
 	}
 	if c.Method == http.MethodPost {
-		u := s.setup.person(c.form.Get("email"))
+		u := s.setup.user(c.form.Get("email"))
 		if u == nil || u.Password != c.form.Get("password") {
 			return s.loginPage(a, "Invalid login credentials."), nil
 		}
-		return s.enter(c, a, u)
+		return s.logIn(c, a, u)
 	}
-	l := s.loggedIn(c)
-	switch prompt := a.params.Get("prompt"); {
-	case l != nil && prompt != "login" && l.younger(a.params.Get("max_age")):
+	if l := s.loggedIn(c); l != nil && a.params.Get("prompt") != "login" && l.younger(a.params.Get("max_age")) {
 		return s.giveCode(a, l, nil)
-	case prompt == "none":
-		return s.back(a, url.Values{"error": {"login_required"}, "error_reason": {"authentication_required"}}, nil), nil
 	}
 	return s.loginPage(a, ""), nil
 }
 
-// authRequest finds the application and where to go back to. Without them
-// there is only an error page: a redirect would lead anywhere.
+// authRequest finds the application and its redirect_uri. Without them the error
+// is a page: the redirect could lead anywhere.
 func (s *Server) authRequest(c *call) (*authRequest, error) {
 	params := c.params()
 	app := s.setup.apps[params.Get("client_id")]
 	switch {
 	case params.Get("client_id") == "":
 		return nil, invalid("missing_client_id", "client_id is missing.")
-	case app == nil || app.ID == fusionAuthApp:
-		return nil, invalid("invalid_client_id", "There is no such client.")
+	case app == nil || app.id == fusionAuthApp:
+		return nil, invalid("invalid_client_id", "Unknown client.")
 	case params.Get("tenantId") != "" && params.Get("tenantId") != s.setup.tenantID:
-		return nil, invalid("invalid_tenant_id", "There is no such tenant.")
+		return nil, invalid("invalid_tenant_id", "Unknown tenant.")
 	case params.Get("redirect_uri") == "":
 		return nil, invalid("missing_redirect_uri", "redirect_uri is missing.")
 	case !slices.Contains(app.OAuth.RedirectURLs, params.Get("redirect_uri")):
@@ -87,8 +83,8 @@ func (s *Server) authRequest(c *call) (*authRequest, error) {
 	return &authRequest{app: app, params: params}, nil
 }
 
-// check reads the rest of the request. What FusionAuth takes as well, but no
-// correct client leaves out, is a violation.
+// check reads the rest of the request. What no correct client leaves out is a
+// violation, even if FusionAuth accepts the request.
 func (s *Server) check(c *call, a *authRequest) *oauthError {
 	for _, name := range []string{"state", "nonce", "code_challenge"} {
 		if a.params.Get(name) == "" {
@@ -96,7 +92,7 @@ func (s *Server) check(c *call, a *authRequest) *oauthError {
 		}
 	}
 	var err error
-	if a.scopes, err = s.scopesOf(a.app, a.params.Get("scope")); err == nil {
+	if a.scopes, err = scopesOf(a.params.Get("scope")); err == nil {
 		err = s.may(a.app, "authorization_code")
 	}
 	if refused, ok := err.(*oauthError); ok {
@@ -107,22 +103,19 @@ func (s *Server) check(c *call, a *authRequest) *oauthError {
 	switch {
 	case a.params.Get("response_type") != "code":
 		return &oauthError{400, "unsupported_response_type", "invalid_response_type", "response_type is not code."}
-	case challenge == "" && a.app.OAuth.PKCE == "Required":
-		return &oauthError{400, "invalid_request", "missing_code_challenge", "code_challenge is missing."}
 	case challenge != "" && method != "S256":
 		return &oauthError{400, "invalid_request", "invalid_pkce_code_challenge_method", "code_challenge_method is not S256."}
 	case challenge != "" && len(challenge) != 43:
 		return &oauthError{400, "invalid_request", "invalid_pkce_code_challenge", "code_challenge is not S256."}
-	case !slices.Contains([]string{"", "none", "login", "consent", "select_account"}, a.params.Get("prompt")):
-		return &oauthError{400, "invalid_request", "invalid_prompt", "prompt is not known."}
+	case a.params.Get("prompt") != "" && a.params.Get("prompt") != "login": // the double has no others
+		return &oauthError{400, "invalid_request", "invalid_prompt", "Unknown prompt."}
 	case a.params.Get("max_age") != "" && ageErr != nil:
 		return &oauthError{400, "invalid_request", "", "max_age is not a number of seconds."}
 	}
 	return nil
 }
 
-// register is self-service registration: it makes a person, who is logged in
-// by that.
+// register is self-service registration. It also logs the new user in.
 func (s *Server) register(c *call) (answer, error) {
 	a, err := s.authRequest(c)
 	if err != nil {
@@ -139,42 +132,29 @@ func (s *Server) register(c *call) (answer, error) {
 		return s.registerPage(a, ""), nil
 	}
 	u := user{
-		ID: newUUID(), Email: c.form.Get("email"), Password: c.form.Get("password"),
-		roles: map[string][]string{a.app.ID: nil},
-	}
-	for _, r := range a.app.Roles {
-		if r.IsDefault {
-			u.roles[a.app.ID] = append(u.roles[a.app.ID], r.Name)
-		}
+		id: newUUID(), Email: c.form.Get("email"), Password: c.form.Get("password"),
+		roles: map[string][]string{a.app.id: nil},
 	}
 	if rules.FullName.Enabled {
 		u.FullName = strings.TrimSpace(c.form.Get("fullName"))
 	}
-	fault := s.setup.mayJoin(u)
-	if rules.FullName.Required && u.FullName == "" {
-		fault = "fullName: required"
-	}
-	if fault != "" {
+	if fault := s.setup.checkUser(u); fault != "" {
 		return s.registerPage(a, fault), nil
 	}
 	s.setup.users = append(s.setup.users, &u)
-	return s.enter(c, a, &u)
+	return s.logIn(c, a, &u)
 }
 
-// enter logs a person in and sends the browser back. Only who ticked "keep me
-// signed in" is known here the next time.
-func (s *Server) enter(c *call, a *authRequest, u *user) (answer, error) {
+// logIn logs a user in and redirects the browser. The login is kept only with
+// "Keep me signed in".
+func (s *Server) logIn(c *call, a *authRequest, u *user) (answer, error) {
 	l := &login{user: u, at: time.Now(), id: newUUID()}
 	return s.giveCode(a, l, s.remember(c, l))
 }
 
 func (s *Server) giveCode(a *authRequest, l *login, cookie *http.Cookie) (answer, error) {
-	state := "Authenticated"
-	if _, ok := l.user.roles[a.app.ID]; !ok {
-		if a.app.OAuth.RequireRegistration {
-			return answer{}, &oauthError{400, "access_denied", "registration_required", "The person is not registered for the application."}
-		}
-		state = "AuthenticatedNotRegistered"
+	if err := a.app.admits(l.user); err != nil {
+		return answer{}, err
 	}
 	value := rand.Text()
 	s.codes[value] = &code{
@@ -184,27 +164,23 @@ func (s *Server) giveCode(a *authRequest, l *login, cookie *http.Cookie) (answer
 		},
 		redirectURI: a.params.Get("redirect_uri"),
 		challenge:   a.params.Get("code_challenge"),
-		expires:     time.Now().Add(lifetime(s.b.CodeLifetime, s.setup.tenant.Identifiers.CodeLifetime)),
+		expires:     time.Now().Add(30 * time.Second),
 	}
-	return s.back(a, url.Values{"code": {value}, "locale": {"en_US"}, "userState": {state}}, cookie), nil
+	return s.back(a, url.Values{"code": {value}, "locale": {"en_US"}, "userState": {"Authenticated"}}, cookie), nil
 }
 
-// back sends the browser to the application.
+// back redirects the browser to the application.
 func (s *Server) back(a *authRequest, params url.Values, cookie *http.Cookie) answer {
 	params.Set("iss", s.setup.tenant.Issuer)
 	if a.params.Has("state") {
 		params.Set("state", a.params.Get("state"))
 	}
-	joint := "?"
-	if strings.Contains(a.params.Get("redirect_uri"), "?") {
-		joint = "&"
-	}
-	return answer{location: a.params.Get("redirect_uri") + joint + params.Encode(), cookie: cookie}
+	return answer{location: a.params.Get("redirect_uri") + "?" + params.Encode(), cookie: cookie}
 }
 
 const ssoCookie = "fusionauth.sso"
 
-// remember returns the cookie of a login that a person wants to be kept.
+// remember returns the cookie of a login that is to be kept.
 func (s *Server) remember(c *call, l *login) *http.Cookie {
 	if c.form.Get("rememberDevice") != "true" {
 		return nil
@@ -214,7 +190,7 @@ func (s *Server) remember(c *call, l *login) *http.Cookie {
 	return &http.Cookie{Name: ssoCookie, Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}
 }
 
-// loggedIn returns who is known to be in this browser, or nil.
+// loggedIn returns the kept login of this browser, or nil.
 func (s *Server) loggedIn(c *call) *login {
 	cookie, err := c.Cookie(ssoCookie)
 	if err != nil {
@@ -223,7 +199,7 @@ func (s *Server) loggedIn(c *call) *login {
 	return s.sso[cookie.Value]
 }
 
-// younger reports whether a login is young enough for max_age seconds.
+// younger reports whether a login is recent enough for max_age.
 func (l *login) younger(maxAge string) bool {
 	seconds, err := strconv.Atoi(maxAge)
 	return err != nil || time.Since(l.at) < time.Duration(seconds)*time.Second

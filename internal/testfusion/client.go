@@ -9,14 +9,12 @@ import (
 	"time"
 )
 
-// scopes are all that a new application has.
+// scopes are those of a new application.
 var scopes = []string{"openid", "offline_access", "email", "phone", "profile"}
 
-// client returns the application that asks. A secret that is sent is always
-// checked; whether it must be sent is the application's policy, except where
-// an endpoint does not ask for it. proofed says that PKCE vouches for the
-// client.
-func (s *Server) client(c *call, asksSecret, proofed bool) (*application, error) {
+// client returns the application that sends a request. A secret that is sent is
+// always checked, also where none is required.
+func (s *Server) client(c *call, required bool) (*application, error) {
 	refuse := func(reason, text string) (*application, error) {
 		return nil, &oauthError{401, "invalid_client", reason, text}
 	}
@@ -24,22 +22,22 @@ func (s *Server) client(c *call, asksSecret, proofed bool) (*application, error)
 	if header := c.Header.Get("Authorization"); header != "" {
 		scheme, coded, _ := strings.Cut(header, " ")
 		if !strings.EqualFold(scheme, "Basic") {
-			s.violate(c, "a client cannot authenticate by "+scheme)
+			s.violate(c, "client authentication by "+scheme)
 			return refuse("invalid_client_authentication_scheme", "The Authorization header is not Basic.")
 		}
 		if sent {
-			s.violate(c, "two client authentications at once") // RFC 6749, section 2.3
-			return refuse("invalid_client_authentication", "There are two client authentications.")
+			s.violate(c, "two client authentications") // RFC 6749, section 2.3
+			return refuse("invalid_client_authentication", "More than one client authentication.")
 		}
-		// FusionAuth makes and reads this header without the form encoding of
-		// RFC 6749, section 2.3.1.
+		// FusionAuth does not form-encode the two halves, unlike RFC 6749,
+		// section 2.3.1.
 		text, err := base64.StdEncoding.DecodeString(coded)
 		name, password, ok := strings.Cut(string(text), ":")
 		if err != nil || !ok {
-			return refuse("invalid_client_authentication", "The Authorization header cannot be read.")
+			return refuse("invalid_client_authentication", "The Authorization header is malformed.")
 		}
 		if id != "" && id != name {
-			return refuse("client_id_mismatch", "The header and the body name two clients.")
+			return refuse("client_id_mismatch", "The header and the body name different clients.")
 		}
 		id, secret, sent = name, password, true
 	}
@@ -47,13 +45,11 @@ func (s *Server) client(c *call, asksSecret, proofed bool) (*application, error)
 	switch {
 	case id == "":
 		return nil, invalid("missing_client_id", "client_id is missing.")
-	case app == nil || app.ID == fusionAuthApp:
-		return nil, invalid("invalid_client_id", "There is no such client.")
+	case app == nil || app.id == fusionAuthApp:
+		return nil, invalid("invalid_client_id", "Unknown client.")
 	case s.b.RefuseClient != "":
 		return refuse(s.b.RefuseClient, "The client is refused.")
 	}
-	policy := app.OAuth.ClientAuth
-	required := asksSecret && (policy == "Required" || policy == "NotRequiredWhenUsingPKCE" && !proofed)
 	switch {
 	case !sent && required:
 		return refuse("client_authentication_missing", "The client must authenticate.")
@@ -65,7 +61,7 @@ func (s *Server) client(c *call, asksSecret, proofed bool) (*application, error)
 	return app, nil
 }
 
-// may reports whether the application is allowed a grant.
+// may returns an error unless the application may use a grant.
 func (s *Server) may(app *application, grant string) error {
 	if !app.grants(grant) || grant == deviceGrant && s.b.NoDeviceGrant {
 		return &oauthError{400, "unauthorized_client", "grant_type_disabled", "The grant " + grant + " is not enabled for the application."}
@@ -73,25 +69,23 @@ func (s *Server) may(app *application, grant string) error {
 	return nil
 }
 
-// scopesOf reads a scope parameter as the application's policies want it.
-func (s *Server) scopesOf(app *application, text string) ([]string, error) {
-	asked := strings.Fields(text)
-	for _, scope := range asked {
-		if !slices.Contains(scopes, scope) && app.OAuth.UnknownScopes == "Reject" {
-			return nil, &oauthError{400, "invalid_scope", "unknown_scope", "There is no scope " + scope + "."}
+// scopesOf parses a scope parameter. An unknown scope is an error, which is
+// FusionAuth's default.
+func scopesOf(text string) ([]string, error) {
+	requested := strings.Fields(text)
+	for _, scope := range requested {
+		if !slices.Contains(scopes, scope) {
+			return nil, &oauthError{400, "invalid_scope", "unknown_scope", "Unknown scope " + scope + "."}
 		}
 	}
-	if app.OAuth.UnknownScopes == "Remove" {
-		asked = slices.DeleteFunc(asked, func(scope string) bool { return !slices.Contains(scopes, scope) })
-	}
-	return asked, nil
+	return requested, nil
 }
 
-// bearer returns the access token in a request's header, and whose it is.
+// bearer returns the access token in a request's header.
 func (s *Server) bearer(c *call) (*accessToken, error) {
 	scheme, token, _ := strings.Cut(c.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return nil, &oauthError{http.StatusUnauthorized, "invalid_token", "access_token_required", "There is no access token in the Authorization header."}
+		return nil, &oauthError{http.StatusUnauthorized, "invalid_token", "access_token_required", "The Authorization header has no access token."}
 	}
 	return s.accessTokenOf(c, token, http.StatusUnauthorized)
 }
@@ -100,7 +94,7 @@ func (s *Server) accessTokenOf(c *call, token string, status int) (*accessToken,
 	access := s.access[token]
 	switch {
 	case access == nil:
-		return nil, &oauthError{status, "invalid_token", "access_token_invalid", "The access token is not valid."}
+		return nil, &oauthError{status, "invalid_token", "access_token_invalid", "The access token is invalid."}
 	case time.Now().After(access.expires):
 		return nil, &oauthError{status, "invalid_token", "access_token_expired", "The access token has expired."}
 	}

@@ -5,125 +5,98 @@ import (
 	"strings"
 )
 
-// The types in this file have FusionAuth's names in JSON, and of FusionAuth's
-// fields those that matter to an application like ours.
+// The types in this file have FusionAuth's names in JSON. They have the fields
+// that the kickstart sets and the double imitates. Any other field in a
+// kickstart is reported.
 
 type tenant struct {
-	Name        string `json:"name"`
 	Issuer      string `json:"issuer"`
-	LogoutURL   string `json:"logoutURL"`
 	Identifiers struct {
-		CodeLifetime       int `json:"authorizationGrantIdTimeToLiveInSeconds"`
 		DeviceCodeLifetime int `json:"deviceCodeTimeToLiveInSeconds"`
-		UserCodes          struct {
-			Length int    `json:"length"`
-			Type   string `json:"type"`
-		} `json:"deviceUserCodeIdGenerator"`
 	} `json:"externalIdentifierConfiguration"`
-	JWT jwtConfiguration `json:"jwtConfiguration"`
-}
-
-type jwtConfiguration struct {
-	Enabled           bool   `json:"enabled"` // an application's: else the tenant's counts
-	AccessKey         string `json:"accessTokenKeyId"`
-	IDKey             string `json:"idTokenKeyId"`
-	TokenLifetime     int    `json:"timeToLiveInSeconds"`
-	RefreshLifetime   int    `json:"refreshTokenTimeToLiveInMinutes"`
-	RefreshUsage      string `json:"refreshTokenUsagePolicy"`
-	RefreshExpiration string `json:"refreshTokenExpirationPolicy"`
 }
 
 type application struct {
-	ID           string                    `json:"id"`
 	Name         string                    `json:"name"`
-	Roles        []role                    `json:"roles"`
 	OAuth        oauthConfiguration        `json:"oauthConfiguration"`
 	JWT          jwtConfiguration          `json:"jwtConfiguration"`
 	Registration registrationConfiguration `json:"registrationConfiguration"`
+
+	id    string
+	roles []string
 }
 
-type role struct {
-	Name        string `json:"name"`
-	Description string `json:"description"`
-	IsDefault   bool   `json:"isDefault"`
-	IsSuperRole bool   `json:"isSuperRole"`
+type jwtConfiguration struct {
+	Enabled         bool   `json:"enabled"` // otherwise the tenant's counts
+	AccessKey       string `json:"accessTokenKeyId"`
+	IDKey           string `json:"idTokenKeyId"`
+	TokenLifetime   int    `json:"timeToLiveInSeconds"`
+	RefreshLifetime int    `json:"refreshTokenTimeToLiveInMinutes"`
 }
 
 type oauthConfiguration struct {
-	OriginURLs            []string `json:"authorizedOriginURLs"`
 	RedirectURLs          []string `json:"authorizedRedirectURLs"`
-	URLPolicy             string   `json:"authorizedURLValidationPolicy"` // wildcards are not imitated
+	URLPolicy             string   `json:"authorizedURLValidationPolicy"`
 	ClientAuth            string   `json:"clientAuthenticationPolicy"`
 	ClientSecret          string   `json:"clientSecret"`
-	Debug                 bool     `json:"debug"`
 	DeviceVerificationURL string   `json:"deviceVerificationURL"`
 	Grants                []string `json:"enabledGrants"`
 	RefreshTokens         bool     `json:"generateRefreshTokens"`
 	LogoutBehavior        string   `json:"logoutBehavior"`
 	LogoutURL             string   `json:"logoutURL"`
 	PKCE                  string   `json:"proofKeyForCodeExchangePolicy"`
-	Relationship          string   `json:"relationship"`
-	RequireClientAuth     bool     `json:"requireClientAuthentication"` // older than ClientAuth, which counts
 	RequireRegistration   bool     `json:"requireRegistration"`
-	Scopes                string   `json:"scopeHandlingPolicy"`
-	UnknownScopes         string   `json:"unknownScopePolicy"`
 }
 
 type registrationConfiguration struct {
-	Enabled         bool       `json:"enabled"`
-	Type            string     `json:"type"`
-	LoginID         string     `json:"loginIdType"`
-	FormID          string     `json:"formId"`
-	ConfirmPassword bool       `json:"confirmPassword"`
-	BirthDate       requirable `json:"birthDate"`
-	FirstName       requirable `json:"firstName"`
-	FullName        requirable `json:"fullName"`
-	LastName        requirable `json:"lastName"`
-	MiddleName      requirable `json:"middleName"`
-	MobilePhone     requirable `json:"mobilePhone"`
-	Languages       requirable `json:"preferredLanguages"`
-}
-
-type requirable struct {
-	Enabled  bool `json:"enabled"`
-	Required bool `json:"required"`
+	Enabled  bool   `json:"enabled"`
+	Type     string `json:"type"`
+	LoginID  string `json:"loginIdType"`
+	FullName struct {
+		Enabled  bool `json:"enabled"`
+		Required bool `json:"required"`
+	} `json:"fullName"`
 }
 
 type user struct {
-	ID         string `json:"id"`
-	BirthDate  string `json:"birthDate"`
-	Email      string `json:"email"`
-	FirstName  string `json:"firstName"`
-	FullName   string `json:"fullName"`
-	LastName   string `json:"lastName"`
-	MiddleName string `json:"middleName"`
-	Password   string `json:"password"`
+	Email     string `json:"email"`
+	FirstName string `json:"firstName"`
+	FullName  string `json:"fullName"`
+	LastName  string `json:"lastName"`
+	Password  string `json:"password"`
 
-	roles map[string][]string // by the applications that the person is registered for
+	id    string
+	roles map[string][]string // by the applications that the user is registered for
 }
 
 func (a *application) grants(grant string) bool { return slices.Contains(a.OAuth.Grants, grant) }
 
-// jwtOf returns what counts for an application's tokens.
-func (s *setup) jwtOf(a *application) jwtConfiguration {
+// admits returns an error unless the user may log in to the application.
+func (a *application) admits(u *user) error {
+	if _, ok := u.roles[a.id]; !ok && a.OAuth.RequireRegistration {
+		return &oauthError{400, "access_denied", "registration_required", "The user is not registered for the application."}
+	}
+	return nil
+}
+
+// jwt returns what counts for an application's tokens. The tenant's own
+// configuration is FusionAuth's default.
+func (a *application) jwt() jwtConfiguration {
 	if a.JWT.Enabled {
 		return a.JWT
 	}
-	return s.tenant.JWT
+	return jwtConfiguration{TokenLifetime: 3600, RefreshLifetime: 43200}
 }
 
-// claims are what a person's scopes tell of them. Of the names only fullName
-// makes the claim name.
+// claims returns what the scopes reveal of a user. Of the names only fullName
+// becomes the claim name.
 func (u *user) claims(scopes []string) map[string]any {
 	c := make(map[string]any)
 	if slices.Contains(scopes, "email") {
 		c["email"], c["email_verified"] = u.Email, true
 	}
 	if slices.Contains(scopes, "profile") {
-		for name, value := range map[string]string{
-			"name": u.FullName, "given_name": u.FirstName, "family_name": u.LastName,
-			"middle_name": u.MiddleName, "birthdate": u.BirthDate,
-		} {
+		for name, value := range map[string]string{"name": u.FullName, "given_name": u.FirstName, "family_name": u.LastName} {
 			if value != "" {
 				c[name] = value
 			}
@@ -132,17 +105,11 @@ func (u *user) claims(scopes []string) map[string]any {
 	return c
 }
 
-func (s *setup) person(email string) *user {
+func (s *setup) user(email string) *user {
 	for _, u := range s.users {
 		if strings.EqualFold(u.Email, email) {
 			return u
 		}
 	}
 	return nil
-}
-
-var alphabets = map[string]string{
-	"randomAlpha":        "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
-	"randomAlphaNumeric": "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789",
-	"randomDigits":       "0123456789",
 }

@@ -13,13 +13,13 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// A signingKey is one of FusionAuth's key master.
+// A signingKey is one of FusionAuth's keys.
 type signingKey struct {
 	kid     string
 	private *rsa.PrivateKey
 }
 
-// rsaKeys are shared by all servers in turns, since making one takes long.
+// rsaKeys are shared by all servers, because making one is slow.
 var rsaKeys = sync.OnceValue(func() chan *rsa.PrivateKey {
 	keys := make(chan *rsa.PrivateKey, 2)
 	for range cap(keys) {
@@ -32,8 +32,8 @@ var rsaKeys = sync.OnceValue(func() chan *rsa.PrivateKey {
 	return keys
 })
 
-// newSigningKey returns a key with a name of its own, and never the same one
-// twice in a row.
+// newSigningKey returns a key with a new ID, and never the same one twice in a
+// row.
 func newSigningKey() *signingKey {
 	keys := rsaKeys()
 	private := <-keys
@@ -41,9 +41,8 @@ func newSigningKey() *signingKey {
 	return &signingKey{rand.Text()[:10], private}
 }
 
-// sign returns claims as a JWT. Without a key it is signed as FusionAuth does
-// for an application that has none: with HS256, by a key made of the client's
-// secret.
+// sign returns claims as a JWT. An application without a key signs with HS256
+// and a key made from its client secret, as at FusionAuth.
 func (s *Server) sign(app *application, keyID string, grants []string, claims map[string]any) string {
 	shadow := sha256.Sum256([]byte(app.OAuth.ClientSecret))
 	signing := jose.SigningKey{Algorithm: jose.HS256, Key: shadow[:]}
@@ -54,7 +53,7 @@ func (s *Server) sign(app *application, keyID string, grants []string, claims ma
 	}
 	signer, err := jose.NewSigner(signing, options)
 	if err != nil {
-		panic(err) // the key is ours
+		panic(err) // never: the key is ours
 	}
 	text, err := jwt.Signed(signer).Claims(claims).Serialize()
 	if err != nil {
@@ -70,7 +69,7 @@ func halfHash(text string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
 }
 
-// jwks publishes the public keys, of which HS256 has none.
+// jwks publishes the public keys. HS256 has none.
 func (s *Server) jwks(*call) (answer, error) {
 	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
 	for _, id := range slices.Sorted(maps.Keys(s.setup.keys)) {
@@ -81,18 +80,19 @@ func (s *Server) jwks(*call) (answer, error) {
 	return answer{body: set}, nil
 }
 
-// discovery tells the endpoints by the address that the client used, and the
-// issuer as the tenant has it, whatever that is.
+// discovery builds the endpoints from the host that the client used, and repeats
+// the tenant's issuer, whatever that is.
 func (s *Server) discovery(c *call) (answer, error) {
+	base := "http://" + c.Host
 	algorithms := []string{"ES256", "ES384", "ES512", "HS256", "HS384", "HS512", "RS256", "RS384", "RS512"}
 	document := map[string]any{
 		"issuer":                                         s.setup.tenant.Issuer,
-		"authorization_endpoint":                         c.base + "/oauth2/authorize",
-		"token_endpoint":                                 c.base + "/oauth2/token",
-		"userinfo_endpoint":                              c.base + "/oauth2/userinfo",
-		"device_authorization_endpoint":                  c.base + "/oauth2/device_authorize",
-		"end_session_endpoint":                           c.base + "/oauth2/logout",
-		"jwks_uri":                                       c.base + "/.well-known/jwks.json",
+		"authorization_endpoint":                         base + "/oauth2/authorize",
+		"token_endpoint":                                 base + "/oauth2/token",
+		"userinfo_endpoint":                              base + "/oauth2/userinfo",
+		"device_authorization_endpoint":                  base + "/oauth2/device_authorize",
+		"end_session_endpoint":                           base + "/oauth2/logout",
+		"jwks_uri":                                       base + "/.well-known/jwks.json",
 		"grant_types_supported":                          []string{"authorization_code", "password", "implicit", "refresh_token", deviceGrant, "client_credentials"},
 		"response_types_supported":                       []string{"code", "id_token", "token id_token"},
 		"response_modes_supported":                       []string{"form_post", "fragment", "query"},

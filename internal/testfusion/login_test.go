@@ -1,8 +1,10 @@
 package testfusion
 
 import (
+	"html"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -25,25 +27,24 @@ func TestDiscovery(t *testing.T) {
 			t.Errorf("discovery has a %s", name)
 		}
 	}
-	// The endpoints follow the address that was used, the issuer does not.
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.URL+"/"+w.TenantID()+"/.well-known/openid-configuration", nil)
+	// The endpoints depend on the host in the request, the issuer does not.
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.URL+"/.well-known/openid-configuration", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("X-Forwarded-Proto", "https")
-	req.Header.Set("X-Forwarded-Host", "login.example.com")
+	req.Host = "login.example.com"
 	got := w.do(req).fields
-	if got["issuer"] != w.URL || got["token_endpoint"] != "https://login.example.com/oauth2/token" {
-		t.Errorf("behind a proxy the issuer is %v and the token endpoint %v", got["issuer"], got["token_endpoint"])
+	if got["issuer"] != w.URL || got["token_endpoint"] != "http://login.example.com/oauth2/token" {
+		t.Errorf("by another host: issuer %v, token endpoint %v", got["issuer"], got["token_endpoint"])
 	}
 }
 
-// Until the kickstart is done, FusionAuth has its default issuer and no
+// Until the kickstart finishes, FusionAuth has its default issuer and no
 // application.
 func TestUnfinishedKickstart(t *testing.T) {
 	w := start(t, Options{Unfinished: true})
 	if _, err := oidc.NewProvider(t.Context(), w.URL); err == nil || !strings.Contains(err.Error(), "acme.com") {
-		t.Errorf("discovery: %v, want the issuer acme.com to be refused", err)
+		t.Errorf("discovery: %v, want an error about acme.com", err)
 	}
 	w.post("/oauth2/device_authorize", url.Values{"scope": {"openid"}}).is(t, 400, "invalid_request", "invalid_client_id")
 	w.FinishKickstart()
@@ -57,20 +58,20 @@ func TestCodeFlow(t *testing.T) {
 	began := time.Now().Truncate(time.Second)
 	form := w.open(w.authURL())
 	if p := w.submit(form, url.Values{"email": {richard}, "password": {"wrong"}}); !strings.Contains(p.body, "Invalid login credentials") {
-		t.Errorf("after a wrong password the page is %s", p.body)
+		t.Errorf("wrong password: %s", p.body)
 	}
 	back := w.submit(form, as(richard)).location
 	q := back.Query()
 	if !strings.HasPrefix(back.String(), redirectURL+"?") || q.Get("state") != "a state" || q.Get("iss") != w.URL ||
 		q.Get("locale") == "" || q.Get("userState") != "Authenticated" {
-		t.Errorf("the browser is sent to %s", back)
+		t.Errorf("redirected to %s", back)
 	}
 	token, err := w.app.Exchange(t.Context(), q.Get("code"), oauth2.VerifierOption(verifier))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if token.Extra("userId") != richardID || token.RefreshToken == "" || token.Extra("refresh_token_id") == "" || token.Extra("scope") == "" {
-		t.Errorf("the tokens are of %v, refresh token %v", token.Extra("userId"), token.Extra("refresh_token_id"))
+		t.Errorf("tokens for %v, refresh token %v", token.Extra("userId"), token.Extra("refresh_token_id"))
 	}
 	id := w.verify(token)
 	if err := id.VerifyAccessToken(token.AccessToken); err != nil {
@@ -82,10 +83,10 @@ func TestCodeFlow(t *testing.T) {
 	}
 	if id.Subject != richardID || id.Nonce != "a nonce" || claims["email"] != richard || claims["name"] != "Richard Hendricks" ||
 		claims["tid"] != w.TenantID() || claims["sid"] == nil || claims["jti"] == nil || claims["c_hash"] == nil || claims["roles"] != nil || claims["applicationId"] != nil {
-		t.Errorf("the ID token says %v", claims)
+		t.Errorf("ID token claims: %v", claims)
 	}
 	if at := time.Unix(int64(claims["auth_time"].(float64)), 0); at.Before(began) || at.After(time.Now()) {
-		t.Errorf("auth_time is %v, want between %v and now", at, began)
+		t.Errorf("auth_time %v, want between %v and now", at, began)
 	}
 	access, err := w.provider.VerifierContext(t.Context(), &oidc.Config{ClientID: clientID}).Verify(t.Context(), token.AccessToken)
 	if err != nil {
@@ -96,7 +97,7 @@ func TestCodeFlow(t *testing.T) {
 		t.Fatal(err)
 	}
 	if claims["applicationId"] != clientID || claims["tid"] != w.TenantID() || claims["roles"] == nil || claims["email"] != nil {
-		t.Errorf("the access token says %v", claims)
+		t.Errorf("access token claims: %v", claims)
 	}
 	info, err := w.provider.UserInfo(t.Context(), oauth2.StaticTokenSource(token))
 	if err != nil || info.Subject != richardID || info.Email != richard {
@@ -108,7 +109,7 @@ func TestCodeFlow(t *testing.T) {
 	}
 }
 
-func TestCodeIsGoodOnce(t *testing.T) {
+func TestCodeIsUsedOnce(t *testing.T) {
 	w := start(t, Options{})
 	code := w.submit(w.open(w.authURL()), as(richard)).location.Query().Get("code")
 	form := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {redirectURL}, "code_verifier": {verifier}}
@@ -127,13 +128,9 @@ func TestCodeIsGoodOnce(t *testing.T) {
 		form.Set("code_verifier", verifier)
 		form.Set("redirect_uri", redirectURL)
 	}
-
-	w.Behave(func(b *Behaviour) { b.CodeLifetime = time.Nanosecond })
-	form.Set("code", w.submit(w.open(w.authURL()), as(richard)).location.Query().Get("code"))
-	w.post("/oauth2/token", form).is(t, 400, "invalid_grant", "auth_code_not_found")
 }
 
-// Only who ticked "keep me signed in" is known the next time.
+// A login is kept only with "Keep me signed in".
 func TestKeptLogin(t *testing.T) {
 	w := start(t, Options{})
 	again := func(options ...oauth2.AuthCodeOption) bool {
@@ -141,22 +138,17 @@ func TestKeptLogin(t *testing.T) {
 	}
 	w.logIn(richard)
 	if again() {
-		t.Error("a login is kept that was not to be")
+		t.Error("the login was kept")
 	}
-	if q := w.open(w.authURL(oauth2.SetAuthURLParam("prompt", "none"))).location.Query(); q.Get("error") != "login_required" || q.Get("state") != "a state" {
-		t.Errorf("prompt=none is answered %v", q)
-	}
-	keep := as(richard)
-	keep.Set("rememberDevice", "true")
-	w.submit(w.open(w.authURL()), keep)
+	w.submit(w.open(w.authURL()), keep(richard))
 	if !again() {
-		t.Error("a login is not kept that was to be")
+		t.Error("the login was not kept")
 	}
-	if again(oauth2.SetAuthURLParam("prompt", "login")) || again(oauth2.SetAuthURLParam("max_age", "0")) {
-		t.Error("the person is not asked again")
+	if again(oauth2.SetAuthURLParam("prompt", "login"), oauth2.SetAuthURLParam("max_age", "1")) || again(oauth2.SetAuthURLParam("max_age", "0")) {
+		t.Error("the user is not asked again")
 	}
 	if !again(oauth2.SetAuthURLParam("max_age", "1000")) {
-		t.Error("the person is asked again too soon")
+		t.Error("the user is asked again too soon")
 	}
 	logout := "/oauth2/logout?" + url.Values{"client_id": {clientID}, "post_logout_redirect_uri": {appURL + "/"}, "state": {"s"}}.Encode()
 	at, err := url.Parse(w.URL)
@@ -165,14 +157,14 @@ func TestKeptLogin(t *testing.T) {
 	}
 	kept := w.browser.Jar.Cookies(at)
 	if p := w.open(logout); p.location.String() != appURL+"/?state=s" {
-		t.Errorf("the logout leads to %s", p.location)
+		t.Errorf("logout led to %s", p.location)
 	}
-	w.browser.Jar.SetCookies(at, kept) // an old cookie is worth nothing either
+	w.browser.Jar.SetCookies(at, kept)
 	if again() {
-		t.Error("the login outlives the logout")
+		t.Error("the cookie is still accepted after the logout")
 	}
 	if w.RefreshTokens() != 1 {
-		t.Errorf("%d refresh tokens after the logout, want 1: it ends none", w.RefreshTokens())
+		t.Errorf("%d refresh tokens after the logout, want 1: a logout revokes none", w.RefreshTokens())
 	}
 }
 
@@ -183,27 +175,31 @@ func TestLogoutHint(t *testing.T) {
 		return w.open("/oauth2/logout?" + url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {back}}.Encode())
 	}
 	if p := hint(token.Extra("id_token").(string), appURL+"/"); p.location.String() != appURL+"/" {
-		t.Errorf("the logout leads to %d %s %s", p.status, p.location, p.body)
+		t.Errorf("logout: %d %s %s", p.status, p.location, p.body)
 	}
 	if p := hint(token.AccessToken, appURL+"/"); p.status != 400 || !strings.Contains(p.body, "invalid_id_token_hint") {
-		t.Errorf("an access token as hint is answered %d %s", p.status, p.body)
+		t.Errorf("an access token as hint: %d %s", p.status, p.body)
 	}
 	if p := hint(token.Extra("id_token").(string), "http://localhost:1/"); p.status != 400 || !strings.Contains(p.body, "invalid_post_logout_redirect_uri") {
-		t.Errorf("a strange address is answered %d %s", p.status, p.body)
+		t.Errorf("an unknown redirect: %d %s", p.status, p.body)
 	}
 }
 
 func TestSelfService(t *testing.T) {
 	w := start(t, Options{})
-	link := regexpFind(t, `id="create-account" href="([^"]*)"`, w.open(w.authURL()).body)
-	form := w.open(link)
+	login := w.open(w.authURL()).body
+	link := regexp.MustCompile(`id="create-account" href="([^"]*)"`).FindStringSubmatch(login)
+	if link == nil {
+		t.Fatalf("no link to create an account in %s", login)
+	}
+	form := w.open(html.UnescapeString(link[1]))
 	for _, spoil := range []url.Values{
 		{"email": {richard}, "password": {password}},
 		{"email": {"jared@example.com"}, "password": {"short"}},
 		{"email": {"jared"}, "password": {password}},
 	} {
 		if p := w.submit(form, spoil); p.status != 200 || !strings.Contains(p.body, `id="problem"`) {
-			t.Errorf("registration of %v is answered %d %s", spoil, p.status, p.body)
+			t.Errorf("registration of %v: %d %s", spoil, p.status, p.body)
 		}
 	}
 	jared := as("jared@example.com")
@@ -220,11 +216,11 @@ func TestSelfService(t *testing.T) {
 	w.logIn("jared@example.com")
 }
 
-// The administrator of FusionAuth is not registered for the application.
+// FusionAuth's administrator is not registered for the application.
 func TestRegistrationRequired(t *testing.T) {
 	w := start(t, Options{})
 	if p := w.submit(w.open(w.authURL()), as("admin@example.com")); p.status != 400 || !strings.Contains(p.body, "registration_required") {
-		t.Errorf("the administrator is sent to %s, %s", p.location, p.body)
+		t.Errorf("the administrator: %s, %s", p.location, p.body)
 	}
 }
 
@@ -235,20 +231,20 @@ func TestAuthorizeRefuses(t *testing.T) {
 		{"redirect_uri", redirectURL + "/x", "invalid_redirect_uri"},
 		{"redirect_uri", "https://evil.example/callback", "invalid_redirect_uri"},
 		{"tenantId", "another", "invalid_tenant_id"},
-	} { // on a page: nothing is known of where to go back to
+	} { // on a page, not by a redirect that could lead anywhere
 		if p := w.open(w.authURL(oauth2.SetAuthURLParam(tt.name, tt.value))); p.status != 400 || !strings.Contains(p.body, tt.reason) {
-			t.Errorf("%s=%s is answered %d %s, want %s", tt.name, tt.value, p.status, p.body, tt.reason)
+			t.Errorf("%s=%s: %d %s, want %s", tt.name, tt.value, p.status, p.body, tt.reason)
 		}
 	}
 	for _, tt := range []struct{ name, value, code, reason string }{
 		{"scope", "openid everything", "invalid_scope", "unknown_scope"},
 		{"response_type", "token", "unsupported_response_type", "invalid_response_type"},
 		{"code_challenge_method", "plain", "invalid_request", "invalid_pkce_code_challenge_method"},
-		{"prompt", "maybe", "invalid_request", "invalid_prompt"},
+		{"prompt", "none", "invalid_request", "invalid_prompt"},
 	} {
 		q := w.open(w.authURL(oauth2.SetAuthURLParam(tt.name, tt.value))).location.Query()
 		if q.Get("error") != tt.code || q.Get("error_reason") != tt.reason || q.Get("state") != "a state" || q.Get("iss") != w.URL {
-			t.Errorf("%s=%s leads back with %v, want %s %s", tt.name, tt.value, q, tt.code, tt.reason)
+			t.Errorf("%s=%s: %v, want %s %s", tt.name, tt.value, q, tt.code, tt.reason)
 		}
 	}
 }
@@ -270,53 +266,39 @@ func TestKeys(t *testing.T) {
 	if n := len(w.Requests("/.well-known/jwks.json")); n != 2 {
 		t.Errorf("the keys were fetched %d times, want 2", n)
 	}
-	w.Behave(func(b *Behaviour) { b.NoKeys = true })
+	w.Behave(func(b *Behavior) { b.NoKeys = true })
 	if err := check(); err == nil || !strings.Contains(err.Error(), "HS256") {
-		t.Errorf("without keys: %v, want HS256 to be refused", err)
+		t.Errorf("without keys: %v, want an error about HS256", err)
 	}
 }
 
-// So does an application of a kickstart that gives it none.
+// So does an application without keys in the kickstart.
 func TestApplicationWithoutKeys(t *testing.T) {
 	w := start(t, Options{}, `"accessTokenKeyId": "#{signingKeyId}",`, "", `"idTokenKeyId": "#{signingKeyId}",`, "")
 	id, _ := w.logIn(richard).Extra("id_token").(string)
 	_, err := w.provider.VerifierContext(t.Context(), &oidc.Config{ClientID: clientID}).Verify(t.Context(), id)
 	if err == nil || !strings.Contains(err.Error(), "HS256") {
-		t.Errorf("verify: %v, want HS256 to be refused", err)
+		t.Errorf("verify: %v, want an error about HS256", err)
 	}
 }
 
-func TestTokensAsTestsWant(t *testing.T) {
-	w := start(t, Options{Behaviour: Behaviour{Omit: []string{"scope", "id_token", "refresh_token"}, NoTenant: true, TokenLifetime: time.Second}})
+func TestTokenBehavior(t *testing.T) {
+	w := start(t, Options{Behavior: Behavior{Omit: []string{"scope", "id_token", "refresh_token"}, TokenLifetime: time.Second}})
 	token := w.logIn(richard)
 	if token.Extra("scope") != nil || token.Extra("id_token") != nil || token.RefreshToken != "" {
-		t.Error("the answer has what it was to leave out")
+		t.Error("the answer has members that it must omit")
 	}
 	if until := time.Until(token.Expiry); until > time.Second {
 		t.Errorf("the access token expires in %v, want 1s", until)
 	}
-	w.Behave(func(b *Behaviour) { b.Omit = nil })
-	var claims map[string]any
-	if err := w.verify(w.logIn(richard)).Claims(&claims); err != nil || claims["tid"] != nil {
-		t.Errorf("the ID token has tid %v, %v", claims["tid"], err)
-	}
 }
 
-// With AllApplications the browser is shown a page that calls each of them.
-func TestLogoutOfAllApplications(t *testing.T) {
-	w := start(t, Options{}, `"RedirectOnly"`, `"AllApplications"`)
-	p := w.open("/oauth2/logout?client_id=" + clientID)
-	if p.status != 200 || !strings.Contains(p.body, `<iframe src="`+appURL+`/">`) {
-		t.Errorf("the logout is answered %d %s", p.status, p.body)
-	}
-}
-
-func TestUserInfoWantsOpenID(t *testing.T) {
+func TestUserInfoRequiresOpenID(t *testing.T) {
 	w := start(t, Options{})
 	w.app.Scopes = []string{"email"}
 	_, err := w.provider.UserInfo(t.Context(), oauth2.StaticTokenSource(w.logIn(richard)))
 	if err == nil || !strings.Contains(err.Error(), "missing_required_scope") {
-		t.Errorf("userinfo: %v, want the scope to be missing", err)
+		t.Errorf("userinfo: %v, want missing_required_scope", err)
 	}
 	_, err = w.provider.UserInfo(t.Context(), oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "another"}))
 	if err == nil || !strings.Contains(err.Error(), "401") {

@@ -3,19 +3,18 @@ package testfusion
 import (
 	"encoding/json"
 	"html/template"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 )
 
-// pages are FusionAuth's hosted pages without their looks. Each has one form
-// at most.
+// pages are FusionAuth's hosted pages without their styles. Each has one form at
+// most.
 var pages = template.Must(template.New("").Parse(`
 {{define "hidden"}}{{range $name, $value := .Hidden}}<input type="hidden" name="{{$name}}" value="{{$value}}">{{end}}{{end}}
 
 {{define "person"}}
-<p><label>Email <input id="email" name="email" type="email" autocomplete="username" value="{{.Email}}"></label>
+<p><label>Email <input id="email" name="email" type="email" autocomplete="username"></label>
 <p><label>Password <input id="password" name="password" type="password"></label>
 {{end}}
 
@@ -51,11 +50,6 @@ var pages = template.Must(template.New("").Parse(`
 </form>
 {{end}}
 
-{{define "logout"}}<title>Logout | FusionAuth</title><h1>Logging out</h1>
-<meta http-equiv="refresh" content="0; url={{.Target}}">
-<iframe src="{{.Frame}}"></iframe>
-{{end}}
-
 {{define "message"}}<title>{{.Title}} | FusionAuth</title><h1>{{.Title}}</h1><p id="message">{{.Text}}</p>{{end}}
 
 {{define "error"}}<title>OAuth error | FusionAuth</title><h1>There was a problem</h1><pre id="error">{{.}}</pre>{{end}}
@@ -64,17 +58,17 @@ var pages = template.Must(template.New("").Parse(`
 func page(name string, data any) answer {
 	var text strings.Builder
 	if err := pages.ExecuteTemplate(&text, name, data); err != nil {
-		panic(err) // the templates are ours
+		panic(err) // never: the templates are tested
 	}
 	return answer{html: "<!DOCTYPE html><html lang=\"en\"><meta charset=\"utf-8\">" + text.String() + "</html>"}
 }
 
-// form is what a page's form shows and passes on.
+// form is the data of a page with a form.
 type form struct {
 	Action, Problem string
 	Hidden          map[string]string
-	Email, UserCode string
-	Register        string // where to create an account, if one can
+	UserCode        string
+	Register        string // the link to create an account, if that is enabled
 	FullName        bool
 }
 
@@ -90,7 +84,7 @@ func hidden(params url.Values) map[string]string {
 }
 
 func (s *Server) loginPage(a *authRequest, problem string) answer {
-	f := form{Action: "/oauth2/authorize", Problem: problem, Hidden: hidden(a.params), Email: a.params.Get("login_hint")}
+	f := form{Action: "/oauth2/authorize", Problem: problem, Hidden: hidden(a.params)}
 	if a.app.Registration.Enabled {
 		query := make(url.Values)
 		for name, value := range f.Hidden {
@@ -121,17 +115,11 @@ func message(title, text string) answer {
 	return page("message", struct{ Title, Text string }{title, text})
 }
 
-func logoutPage(frame, target string, cookie *http.Cookie) answer {
-	a := page("logout", struct{ Frame, Target string }{frame, target})
-	a.cookie = cookie
-	return a
-}
-
-// page is a refusal as a browser sees it.
+// page returns the error as a page.
 func (e *oauthError) page() answer {
 	text, err := json.Marshal(e.fields())
 	if err != nil {
-		panic(err) // texts
+		panic(err) // never: it is a map of strings
 	}
 	a := page("error", string(text))
 	a.status = e.status

@@ -5,63 +5,49 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 )
 
 // A call is a request as handlers see it.
 type call struct {
 	*http.Request
-	query, form url.Values // of the address, of the body
-	base        string     // the server as the client reaches it
+	query, form url.Values // of the URL, of the body
 	record      Request
 }
 
-// A handler runs alone: the server's state is its own meanwhile. Its error is
-// an [*oauthError].
+// A handler has the server's state to itself. Its error is an [*oauthError].
 type handler func(*call) (answer, error)
 
-// routes are the endpoints. What a browser opens is a page; the rest the
-// application itself asks.
 func (s *Server) routes() {
 	s.mux = http.NewServeMux()
-	asks := func(pattern string, h handler) { s.mux.Handle(pattern, s.serve(h, false)) }
-	opens := func(pattern string, h handler) { s.mux.Handle(pattern, s.serve(h, true)) }
+	api := func(pattern string, h handler) { s.mux.Handle(pattern, s.serve(h, false)) }
+	api("GET /.well-known/openid-configuration", s.discovery)
+	api("GET /.well-known/jwks.json", s.jwks)
+	api("POST /oauth2/device_authorize", s.deviceAuthorize)
+	api("POST /oauth2/token", s.token)
+	api("POST /oauth2/device/approve", s.deviceApprove)
+	api("GET /oauth2/userinfo", s.userinfo)
+	api("DELETE /api/jwt/refresh", s.revoke)
+	api("DELETE /api/jwt/refresh/{id}", s.revoke)
 
-	asks("GET /.well-known/openid-configuration", s.discovery)
-	asks("GET /{tenant}/.well-known/openid-configuration", s.discovery)
-	asks("GET /.well-known/jwks.json", s.jwks)
-	asks("POST /oauth2/device_authorize", s.deviceAuthorize)
-	asks("POST /oauth2/token", s.token)
-	asks("GET /oauth2/device/validate", s.deviceValidate)
-	asks("POST /oauth2/device/user-code", s.deviceUserCode)
-	asks("POST /oauth2/device/approve", s.deviceApprove)
-	asks("GET /oauth2/userinfo", s.userinfo)
-	asks("POST /oauth2/userinfo", s.userinfo)
-	asks("DELETE /api/jwt/refresh", s.revoke)
-	asks("DELETE /api/jwt/refresh/{id}", s.revoke)
-	asks("GET /api/status", func(*call) (answer, error) { return answer{body: map[string]string{"status": "ok"}}, nil })
-	asks("GET /api/health", func(*call) (answer, error) { return answer{}, nil })
-
-	opens("GET /oauth2/authorize", s.authorize)
-	opens("POST /oauth2/authorize", s.authorize)
-	opens("GET /oauth2/register", s.register)
-	opens("POST /oauth2/register", s.register)
-	opens("GET /oauth2/device", s.devicePage)
-	opens("POST /oauth2/device", s.devicePage)
-	opens("GET /oauth2/device-complete", s.deviceComplete)
-	opens("GET /oauth2/logout", s.logout)
-	opens("POST /oauth2/logout", s.logout)
-	opens("GET /{$}", func(*call) (answer, error) {
-		return message("FusionAuth", "Where a logout ends that names no other place."), nil
-	})
-	s.mux.Handle("GET /favicon.ico", http.NotFoundHandler()) // browsers ask by themselves
-	opens("/", func(c *call) (answer, error) {
-		s.violate(c, "FusionAuth has no such endpoint")
+	page := func(pattern string, h handler) { s.mux.Handle(pattern, s.serve(h, true)) }
+	page("GET /oauth2/authorize", s.authorize)
+	page("POST /oauth2/authorize", s.authorize)
+	page("GET /oauth2/register", s.register)
+	page("POST /oauth2/register", s.register)
+	page("GET /oauth2/device", s.devicePage)
+	page("POST /oauth2/device", s.devicePage)
+	page("GET /oauth2/device-complete", s.deviceComplete)
+	page("GET /oauth2/logout", s.logout)
+	s.mux.Handle("GET /favicon.ico", http.NotFoundHandler()) // browsers ask for it unprompted
+	page("/", func(c *call) (answer, error) {
+		s.violate(c, "the double has no such endpoint")
 		return answer{status: http.StatusNotFound}, nil
 	})
 }
@@ -85,14 +71,28 @@ func (s *Server) serve(h handler, page bool) http.Handler {
 		fault := s.faults[r.URL.Path]
 		s.mu.Unlock()
 
-		if fault != nil && fault(&noted{w, s, n, false}, r) {
+		if recorder := httptest.NewRecorder(); fault != nil && fault(recorder, r) {
+			s.mu.Lock()
+			s.record(c, n, recorder.Code)
+			s.mu.Unlock()
+			maps.Copy(w.Header(), recorder.Header())
+			w.WriteHeader(recorder.Code)
+			_, _ = recorder.Body.WriteTo(w)
 			return
 		}
 		s.handle(c, h, refused, n).write(w)
 	})
 }
 
-// handle has the handler answer, and records that before the client knows.
+// record completes the record of the n-th API request. n is negative for a page.
+func (s *Server) record(c *call, n, status int) {
+	if n >= 0 {
+		c.record.Status = status
+		s.requests[n] = c.record
+	}
+}
+
+// handle calls the handler and records the answer before the client gets it.
 func (s *Server) handle(c *call, h handler, err error, n int) answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,27 +108,24 @@ func (s *Server) handle(c *call, h handler, err error, n int) answer {
 		}
 		c.record.Error, c.record.Reason = refused.code, refused.reason
 	}
-	if n >= 0 {
-		c.record.Status = a.code()
-		s.requests[n] = c.record
-	}
+	s.record(c, n, a.code())
 	return a
 }
 
-// secrets must never be in an address, which is logged and sent as a referrer.
+// secrets must never be in a URL, which is logged and sent as a referrer.
 var secrets = []string{
 	"client_secret", "code_verifier", "device_code", "access_token", "refresh_token", "id_token", "token", "password",
 }
 
-// read takes a request apart, and checks what holds for all of them.
+// read parses a request and checks what holds for all of them.
 func (s *Server) read(r *http.Request, body []byte, page bool) (*call, error) {
-	c := &call{Request: r, query: r.URL.Query(), base: base(r)}
-	c.record = Request{At: time.Now(), Method: r.Method, Path: r.URL.Path, Form: make(url.Values)}
+	c := &call{Request: r, query: r.URL.Query()}
+	c.record = Request{Method: r.Method, Path: r.URL.Path, Form: make(url.Values)}
 	var err error
-	if r.Method != http.MethodGet && r.Method != http.MethodHead && len(body) > 0 {
+	if len(body) > 0 {
 		kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 		if c.form, err = url.ParseQuery(string(body)); err != nil || kind != "application/x-www-form-urlencoded" {
-			s.violate(c, "the body is no form but "+kind)
+			s.violate(c, "the body is not a form but "+kind)
 			c.record.Auth = authOf(r, nil)
 			return c, &oauthError{400, "invalid_request", "", "The body is not application/x-www-form-urlencoded."}
 		}
@@ -140,23 +137,23 @@ func (s *Server) read(r *http.Request, body []byte, page bool) (*call, error) {
 			c.record.Form[name] = []string{"…"}
 		}
 		if len(values) > 1 {
-			s.violate(c, name+" is there more than once") // RFC 6749, section 3.2
+			s.violate(c, name+" is repeated") // RFC 6749, section 3.2
 		}
 	}
 	for name, values := range c.query {
 		switch {
 		case slices.Contains(secrets, name):
-			s.violate(c, name+" is in the address")
+			s.violate(c, name+" is in the URL")
 		case !page && r.Method == http.MethodPost:
-			s.violate(c, name+" is in the address, and belongs into the body")
+			s.violate(c, name+" is in the URL, not in the body")
 		case len(values) > 1:
-			s.violate(c, name+" is there more than once")
+			s.violate(c, name+" is repeated")
 		}
 	}
 	return c, nil
 }
 
-// authOf names how a request shows who sends it.
+// authOf names the authentication method of a request.
 func authOf(r *http.Request, form url.Values) string {
 	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	switch {
@@ -170,24 +167,13 @@ func authOf(r *http.Request, form url.Values) string {
 	return "none"
 }
 
-// base returns the server's address as a proxy says, else as the client does.
-func base(r *http.Request) string {
-	scheme, host := r.Header.Get("X-Forwarded-Proto"), r.Header.Get("X-Forwarded-Host")
-	if scheme == "" {
-		scheme = "http"
-	}
-	if host == "" {
-		host = r.Host
-	}
-	return scheme + "://" + host
-}
-
 // violate records what no correct client does.
 func (s *Server) violate(c *call, what string) {
 	s.violations = append(s.violations, fmt.Sprintf("%s %s: %s", c.Method, c.URL.Path, what))
 }
 
-// An oauthError is a refusal (RFC 6749, section 5.2) with FusionAuth's reason.
+// An oauthError is an error answer (RFC 6749, section 5.2) with FusionAuth's
+// reason.
 type oauthError struct {
 	status       int
 	code, reason string
@@ -206,7 +192,7 @@ func (e *oauthError) fields() map[string]string {
 
 func (e *oauthError) answer() answer { return answer{status: e.status, body: e.fields()} }
 
-// invalid is the refusal that most others are.
+// invalid returns the most common error.
 func invalid(reason, text string) error { return &oauthError{400, "invalid_request", reason, text} }
 
 // An answer is JSON, a page, or a redirect.
@@ -247,32 +233,5 @@ func (a answer) write(w http.ResponseWriter) {
 		body, _ = json.Marshal(a.body) // maps of texts and numbers
 	}
 	w.WriteHeader(a.code())
-	_, _ = w.Write(body) // a client that left needs no answer
-}
-
-// noted records the status of an answer that a fault gives.
-type noted struct {
-	http.ResponseWriter
-	s     *Server
-	n     int // the request's place, -1 for a page
-	wrote bool
-}
-
-// WriteHeader implements [http.ResponseWriter].
-func (w *noted) WriteHeader(status int) {
-	w.wrote = true
-	if w.n >= 0 {
-		w.s.mu.Lock()
-		w.s.requests[w.n].Status = status
-		w.s.mu.Unlock()
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Write implements [http.ResponseWriter].
-func (w *noted) Write(p []byte) (int, error) {
-	if !w.wrote {
-		w.WriteHeader(http.StatusOK)
-	}
-	return w.ResponseWriter.Write(p)
+	_, _ = w.Write(body) // fails only if the client is gone
 }

@@ -1,8 +1,8 @@
-// Package testfusion is FusionAuth 1.69 as an application meets it, for tests:
-// written by hand from FusionAuth's documentation, set up from a kickstart as
-// FusionAuth is, and strict. A request that no correct client sends makes the
-// test fail. It shares no code with our demo provider, so that the two cannot
-// be wrong in the same way.
+// Package testfusion is a test double of FusionAuth 1.69, written by hand from
+// its documentation and set up from a kickstart like FusionAuth. It is strict: a
+// request that no correct client sends fails the test. It has what Changebank
+// uses and no more, and reports everything else. It shares no code with
+// internal/demoidp, so that the two cannot be wrong in the same way.
 package testfusion
 
 import (
@@ -16,29 +16,25 @@ import (
 	"time"
 )
 
-// Options say what a [Server] is like when it starts.
+// Options are the state of a [Server] when it starts.
 type Options struct {
-	Behaviour
+	Behavior
 	// Unfinished: the kickstart is still running. There is no application yet,
-	// and the issuer reads acme.com, until [Server.FinishKickstart].
+	// and the issuer is acme.com, until [Server.FinishKickstart].
 	Unfinished bool
 }
 
-// Behaviour is how a Server differs from a FusionAuth that has just been set
-// up. The zero value is no difference.
-type Behaviour struct {
-	Interval       time.Duration // from poll to poll, in whole seconds; 0: five seconds
-	CodeLifetime   time.Duration // of authorization codes; 0: the tenant's
+// Behavior is how a Server differs from a FusionAuth that was just set up. The
+// zero value is no difference.
+type Behavior struct {
+	Interval       time.Duration // between polls, in whole seconds; 0: five seconds
 	DeviceLifetime time.Duration // of device codes, in whole seconds; 0: the tenant's
 	TokenLifetime  time.Duration // of access and ID tokens, in whole seconds; 0: the application's
 
-	SlowDowns int  // so many polls are told to slow down, which FusionAuth does not do
-	Purged    bool // expired device codes are gone: invalid_device_code in place of expired_token
-
+	Purged         bool     // expired device codes are gone: invalid_device_code instead of expired_token
 	Omit           []string // members that the token endpoint leaves out, like scope or id_token
-	NoTenant       bool     // tokens do not say their tenant (tid)
-	NoKeys         bool     // as an application without keys: HS256, and none are published
-	OneTimeRefresh bool     // a refresh token is good once, and the answer has the next
+	NoKeys         bool     // like an application without keys: HS256, and none are published
+	OneTimeRefresh bool     // a refresh token can be used once, and the answer has the next
 
 	NoDeviceGrant bool   // the application must not use it
 	RefuseClient  string // the error_reason with which every client is refused
@@ -46,15 +42,14 @@ type Behaviour struct {
 	Discovery func(document map[string]any) // changes the discovery document
 }
 
-// Server is a FusionAuth that runs.
+// Server is a running FusionAuth.
 type Server struct {
-	URL string // where it is; its issuer is what the kickstart says
+	URL string // its address; its issuer is what the kickstart says
 
-	mux  *http.ServeMux
-	over chan struct{} // closed when the test is over
+	mux *http.ServeMux
 
 	mu         sync.Mutex // held while a request is handled
-	b          Behaviour
+	b          Behavior
 	setup      *setup
 	kickstart  *setup                                                   // waits for FinishKickstart
 	faults     map[string]func(http.ResponseWriter, *http.Request) bool // by path
@@ -69,14 +64,13 @@ type Server struct {
 	sso     map[string]*login       // by the cookie's value
 }
 
-// Start runs a Server until the test ends. env says what the kickstart finds in
-// its environment, once the server's URL is known. At the end the test fails
-// for every violation that it has not taken by [Server.Violations].
+// Start runs a Server until the test ends. env returns the environment of the
+// kickstart, given the server's URL. At the end the test fails for every
+// violation that it did not take with [Server.Violations].
 func Start(t testing.TB, kickstart []byte, env func(issuer string) map[string]string, o Options) *Server {
 	t.Helper()
 	s := &Server{
-		over:    make(chan struct{}),
-		b:       o.Behaviour,
+		b:       o.Behavior,
 		faults:  make(map[string]func(http.ResponseWriter, *http.Request) bool),
 		codes:   make(map[string]*code),
 		access:  make(map[string]*accessToken),
@@ -86,10 +80,9 @@ func Start(t testing.TB, kickstart []byte, env func(issuer string) map[string]st
 	s.routes()
 	listening := httptest.NewServer(s.mux)
 	t.Cleanup(func() {
-		close(s.over)
 		listening.Close()
 		for _, violation := range s.Violations() {
-			t.Errorf("no correct client of FusionAuth does this: %s", violation)
+			t.Errorf("violation: %s", violation)
 		}
 	})
 	s.URL = strings.Replace(listening.URL, "127.0.0.1", "localhost", 1)
@@ -107,22 +100,22 @@ func Start(t testing.TB, kickstart []byte, env func(issuer string) map[string]st
 	return s
 }
 
-// FinishKickstart makes what the kickstart says.
+// FinishKickstart ends [Options].Unfinished.
 func (s *Server) FinishKickstart() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.setup = s.kickstart
 }
 
-// Behave changes how the server behaves from now on.
-func (s *Server) Behave(change func(*Behaviour)) {
+// Behave changes the behavior from now on.
+func (s *Server) Behave(change func(*Behavior)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change(&s.b)
 }
 
-// Fault has a function answer at a path in place of the server; false leaves
-// the request to the server. nil ends that.
+// Fault makes a function answer at a path instead of the server. If it returns
+// false, the server answers. A nil function ends the fault.
 func (s *Server) Fault(path string, fault func(http.ResponseWriter, *http.Request) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,13 +126,13 @@ func (s *Server) Fault(path string, fault func(http.ResponseWriter, *http.Reques
 // be empty.
 func Refuse(status int, code, reason string) func(http.ResponseWriter, *http.Request) bool {
 	return func(w http.ResponseWriter, _ *http.Request) bool {
-		(&oauthError{status, code, reason, "as the test wants it"}).answer().write(w)
+		(&oauthError{status, code, reason, "a fault of the test"}).answer().write(w)
 		return true
 	}
 }
 
-// Break is a fault: an answer with that status and no body, as a proxy or an
-// older FusionAuth without the endpoint gives it.
+// Break is a fault: an answer with that status and no body, as from a proxy or
+// from an older FusionAuth without the endpoint.
 func Break(status int) func(http.ResponseWriter, *http.Request) bool {
 	return func(w http.ResponseWriter, _ *http.Request) bool {
 		w.WriteHeader(status)
@@ -147,17 +140,7 @@ func Break(status int) func(http.ResponseWriter, *http.Request) bool {
 	}
 }
 
-// Hang is a fault: no answer, until the client or the test gives up.
-func (s *Server) Hang(_ http.ResponseWriter, r *http.Request) bool {
-	select {
-	case <-r.Context().Done():
-	case <-s.over:
-	}
-	panic(http.ErrAbortHandler) // the connection ends without an answer
-}
-
-// RotateKeys replaces every signing key by a new one; the old ones are no
-// longer published.
+// RotateKeys replaces every signing key. The old ones are no longer published.
 func (s *Server) RotateKeys() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,27 +156,24 @@ func (s *Server) TenantID() string {
 	return s.setup.tenantID
 }
 
-// RefreshTokens returns how many refresh tokens are good.
+// RefreshTokens returns the number of valid refresh tokens.
 func (s *Server) RefreshTokens() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.refresh)
 }
 
-// A Request is one that the application itself made, not a browser, and its
-// answer.
+// A Request was made by the application itself, not by a browser.
 type Request struct {
-	At            time.Time
 	Method, Path  string
 	Form          url.Values // of the body, with "…" for each secret
 	Auth          string     // client_secret_post, client_secret_basic, bearer or none
-	Person        string     // the email of whose token it was, or whose tokens came of it
-	Status        int        // 0: not answered yet
+	Person        string     // the email address of the user whose tokens were sent or issued
+	Status        int        // of the answer; 0: not answered yet
 	Error, Reason string     // OAuth error, and FusionAuth's error_reason
 }
 
-// Requests returns what was asked at the paths, or at all of them, oldest
-// first.
+// Requests returns the requests to the paths, or to all of them, oldest first.
 func (s *Server) Requests(paths ...string) []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -209,8 +189,8 @@ func (s *Server) Polls() []Request {
 	})
 }
 
-// Violations returns what clients did that no correct client does, and forgets
-// it: the test has seen it.
+// Violations returns what clients did that no correct client does. Each is
+// returned once: the test has seen it then.
 func (s *Server) Violations() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,17 +11,17 @@ import (
 	"time"
 )
 
-// A grant is what a person let an application have, in whichever way.
+// A grant is what a user granted an application.
 type grant struct {
 	app            *application
 	user           *user
 	scopes         []string
-	types          []string // of the grants that led here
+	types          []string // the grant types that led here
 	authTime       time.Time
-	nonce, session string // neither in the device flow
+	nonce, session string // empty in the device flow
 }
 
-// A code is an authorization code, good once.
+// A code is an authorization code. It can be used once.
 type code struct {
 	grant
 	redirectURI, challenge string
@@ -35,13 +35,13 @@ type accessToken struct {
 
 type refreshToken struct {
 	grant
-	id, token string // the ID is no secret
+	id, token string // the ID is not secret
 	expires   time.Time
 }
 
 func (s *Server) token(c *call) (answer, error) {
 	kind := c.form.Get("grant_type")
-	app, err := s.client(c, true, kind == "authorization_code" && c.form.Has("code_verifier"))
+	app, err := s.client(c, true)
 	if err != nil {
 		return answer{}, err
 	}
@@ -56,7 +56,7 @@ func (s *Server) token(c *call) (answer, error) {
 	case deviceGrant:
 		do = s.poll
 	default:
-		return answer{}, &oauthError{400, "unsupported_grant_type", "invalid_grant_type", "The double does not know this grant."}
+		return answer{}, &oauthError{400, "unsupported_grant_type", "invalid_grant_type", "The double does not have this grant."}
 	}
 	if err := s.may(app, kind); err != nil {
 		return answer{}, err
@@ -81,13 +81,13 @@ func (s *Server) redeemCode(c *call, app *application) (map[string]any, error) {
 	sum := sha256.Sum256([]byte(verifier))
 	switch {
 	case code == nil || code.app != app || time.Now().After(code.expires):
-		return nil, &oauthError{400, "invalid_grant", "auth_code_not_found", "The code is unknown, used, or too old."}
+		return nil, &oauthError{400, "invalid_grant", "auth_code_not_found", "The code is unknown, used or expired."}
 	case c.form.Get("redirect_uri") != code.redirectURI:
-		return nil, &oauthError{400, "invalid_grant", "invalid_redirect_uri", "The redirect_uri is not the one of before."}
+		return nil, &oauthError{400, "invalid_grant", "invalid_redirect_uri", "The redirect_uri is not that of the authorization request."}
 	case code.challenge != "" && verifier == "":
 		return nil, &oauthError{400, "invalid_grant", "missing_code_verifier", "code_verifier is missing."}
 	case code.challenge != "" && base64.RawURLEncoding.EncodeToString(sum[:]) != code.challenge:
-		return nil, &oauthError{400, "invalid_grant", "invalid_pkce_code_verifier", "The code_verifier is not the one of before."}
+		return nil, &oauthError{400, "invalid_grant", "invalid_pkce_code_verifier", "The code_verifier does not match."}
 	}
 	tokens := s.issue(c, code.grant, halfHash(value))
 	maps.Copy(tokens, s.newRefreshToken(code.grant))
@@ -106,53 +106,39 @@ func (s *Server) redeemRefresh(c *call, app *application) (map[string]any, error
 	g := r.grant
 	g.nonce = "" // OpenID Connect Core, section 12.2
 	g.types = append(slices.Clone(g.types), "refresh_token")
-	if narrower := strings.Fields(c.form.Get("scope")); len(narrower) > 0 {
-		for _, scope := range narrower {
-			if !slices.Contains(g.scopes, scope) {
-				return nil, &oauthError{400, "invalid_scope", "unknown_scope", "The scope was not granted before."}
-			}
-		}
-		g.scopes = narrower
-	}
 	tokens := s.issue(c, g, "")
-	delete(tokens, "scope") // answers to other grants than the first have none
-	if s.b.OneTimeRefresh || s.setup.jwtOf(app).RefreshUsage == "OneTimeUse" {
+	delete(tokens, "scope") // only the first grant's answer has it
+	if s.b.OneTimeRefresh {
 		r.token = rand.Text()
 		tokens["refresh_token"], tokens["refresh_token_id"] = r.token, r.id
 	}
 	return tokens, nil
 }
 
-// issue makes the tokens of a grant that every answer has.
+// issue makes the access token and the ID token of a grant.
 func (s *Server) issue(c *call, g grant, codeHash string) map[string]any {
 	c.record.Person = g.user.Email
-	j := s.setup.jwtOf(g.app)
+	j := g.app.jwt()
 	now := time.Now()
 	expires := now.Add(lifetime(s.b.TokenLifetime, j.TokenLifetime))
 	common := map[string]any{
-		"iss": s.setup.tenant.Issuer, "sub": g.user.ID, "aud": g.app.ID,
+		"iss": s.setup.tenant.Issuer, "sub": g.user.id, "aud": g.app.id,
 		"iat": now.Unix(), "exp": expires.Unix(), "auth_time": g.authTime.Unix(),
 		"authenticationType": "PASSWORD", "scope": strings.Join(g.scopes, " "), "tid": s.setup.tenantID,
 	}
 	if g.session != "" {
 		common["sid"] = g.session
 	}
-	if s.b.NoTenant {
-		delete(common, "tid")
-	}
 
 	claims := maps.Clone(common)
-	claims["jti"], claims["applicationId"] = newUUID(), g.app.ID
-	if roles, ok := g.user.roles[g.app.ID]; ok {
+	claims["jti"], claims["applicationId"] = newUUID(), g.app.id
+	if roles, ok := g.user.roles[g.app.id]; ok {
 		claims["roles"] = append([]string{}, roles...)
-	}
-	if g.app.OAuth.Scopes == "Compatibility" {
-		claims["email"], claims["email_verified"] = g.user.Email, true
 	}
 	access := s.sign(g.app, j.AccessKey, g.types, claims)
 	s.access[access] = &accessToken{g, expires}
 	tokens := map[string]any{
-		"access_token": access, "token_type": "Bearer", "userId": g.user.ID,
+		"access_token": access, "token_type": "Bearer", "userId": g.user.id,
 		"expires_in": int(expires.Sub(now).Seconds()), "scope": strings.Join(g.scopes, " "),
 	}
 	if !slices.Contains(g.scopes, "openid") {
@@ -174,19 +160,19 @@ func (s *Server) issue(c *call, g grant, codeHash string) map[string]any {
 	return tokens
 }
 
-// newRefreshToken returns the members that say a new refresh token, if the
-// grant has one.
+// newRefreshToken returns the members with a new refresh token, if the grant
+// includes one.
 func (s *Server) newRefreshToken(g grant) map[string]any {
 	if !slices.Contains(g.scopes, "offline_access") || !g.app.OAuth.RefreshTokens || !g.app.grants("refresh_token") {
 		return nil
 	}
-	life := time.Duration(s.setup.jwtOf(g.app).RefreshLifetime) * time.Minute
+	life := time.Duration(g.app.jwt().RefreshLifetime) * time.Minute
 	r := &refreshToken{g, newUUID(), rand.Text(), time.Now().Add(life)}
 	s.refresh = append(s.refresh, r)
 	return map[string]any{"refresh_token": r.token, "refresh_token_id": r.id}
 }
 
-// lifetime returns d if a test has set it, else the configured seconds.
+// lifetime returns d if a test set it, and otherwise the configured seconds.
 func lifetime(d time.Duration, seconds int) time.Duration {
 	return cmp.Or(d, time.Duration(seconds)*time.Second)
 }

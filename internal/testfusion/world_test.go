@@ -23,7 +23,7 @@ const (
 	verifier  = "a-verifier-of-forty-three-characters-or-more"
 )
 
-// world is a server, an application of well-kept libraries, and a browser.
+// world is a server, an application made of well-known libraries, and a browser.
 type world struct {
 	*Server
 	t        *testing.T
@@ -32,7 +32,7 @@ type world struct {
 	browser  *http.Client
 }
 
-// start sets a server up from the real kickstart, with some texts in it
+// start starts a server with the real kickstart, in which some texts are
 // replaced: old, new, old, new.
 func start(t *testing.T, o Options, replace ...string) *world {
 	t.Helper()
@@ -49,7 +49,7 @@ func start(t *testing.T, o Options, replace ...string) *world {
 	}
 	w.browser = &http.Client{Jar: jar, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
 		if strings.HasPrefix(r.URL.String(), appURL) {
-			return http.ErrUseLastResponse // the application is not there
+			return http.ErrUseLastResponse // the application does not exist
 		}
 		return nil
 	}}
@@ -104,7 +104,7 @@ var (
 	action = regexp.MustCompile(`<form id="[^"]*" method="post" action="([^"]*)">`)
 )
 
-// submit sends the page's form with some more values.
+// submit sends the page's form with additional values.
 func (w *world) submit(p view, values url.Values) view {
 	w.t.Helper()
 	form := make(url.Values)
@@ -121,14 +121,19 @@ func (w *world) submit(p view, values url.Values) view {
 	return w.see(w.browser.PostForm(w.URL+target[1], form))
 }
 
-// authURL is where a correct client sends the browser.
+// authURL returns the authorization URL of a correct client.
 func (w *world) authURL(options ...oauth2.AuthCodeOption) string {
 	options = append([]oauth2.AuthCodeOption{oidc.Nonce("a nonce"), oauth2.S256ChallengeOption(verifier)}, options...)
 	return w.app.AuthCodeURL("a state", options...)
 }
 
-// as is what a person types.
+// as returns what a user types to log in.
 func as(email string) url.Values { return url.Values{"email": {email}, "password": {password}} }
+
+// keep is as with "Keep me signed in".
+func keep(email string) url.Values {
+	return url.Values{"email": {email}, "password": {password}, "rememberDevice": {"true"}}
+}
 
 // logIn is a whole login by the code flow.
 func (w *world) logIn(email string) *oauth2.Token {
@@ -152,7 +157,7 @@ func (w *world) verify(token *oauth2.Token) *oidc.IDToken {
 	return id
 }
 
-// reply is the answer to a request that the application makes by hand.
+// reply is the answer to a request that the application makes itself.
 type reply struct {
 	status int
 	fields map[string]any
@@ -170,7 +175,7 @@ func (w *world) do(req *http.Request) reply {
 	return r
 }
 
-// post sends a form with the client's secret; change may spoil it.
+// post sends a form with the client's secret. change may change it.
 func (w *world) post(path string, form url.Values, change ...func(*http.Request, url.Values)) reply {
 	w.t.Helper()
 	form.Set("client_id", clientID)
@@ -187,16 +192,16 @@ func (w *world) post(path string, form url.Values, change ...func(*http.Request,
 	return w.do(req)
 }
 
-// is checks an answer; no error is "".
+// is checks an answer. An empty code means no error.
 func (r reply) is(t *testing.T, status int, code, reason string) {
 	t.Helper()
 	got := func(name string) string { text, _ := r.fields[name].(string); return text }
 	if r.status != status || got("error") != code || got("error_reason") != reason {
-		t.Errorf("answered %d %q %q, want %d %q %q", r.status, got("error"), got("error_reason"), status, code, reason)
+		t.Errorf("got %d %q %q, want %d %q %q", r.status, got("error"), got("error_reason"), status, code, reason)
 	}
 }
 
-// startDevice asks for a device code as x/oauth2 does, which sends no secret.
+// startDevice requests a device code with x/oauth2, which sends no secret.
 func (w *world) startDevice() *oauth2.DeviceAuthResponse {
 	w.t.Helper()
 	d, err := w.app.DeviceAuth(w.t.Context())
@@ -216,10 +221,10 @@ func (w *world) approve(d *oauth2.DeviceAuthResponse, access string) reply {
 	return w.post("/oauth2/device/approve", url.Values{"user_code": {d.UserCode}, "token": {access}})
 }
 
-// violated takes the violations, which must be one that says this.
+// violated takes the violations, and expects one that contains want.
 func (w *world) violated(want string) {
 	w.t.Helper()
 	if got := w.Violations(); len(got) != 1 || !strings.Contains(got[0], want) {
-		w.t.Errorf("violations are %q, want one with %q", got, want)
+		w.t.Errorf("violations: %q, want one with %q", got, want)
 	}
 }

@@ -1,18 +1,18 @@
-// An OpenID provider for the tests: oidc-provider with the sign-in pages that
-// it brings for development, where every name may sign in with any password.
+// An OpenID provider for the tests: oidc-provider with its development sign-in
+// pages, where any name can sign in with any password.
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { Provider } from 'oidc-provider';
 
-// oidc-provider is made for Node 22. This is what it misses in Node 20.
+// oidc-provider needs this from Node 22. Node 20 does not have it.
 URL.parse ??= (url, base) => (URL.canParse(url, base) ? new URL(url, base) : null);
 
 const deviceGrant = 'urn:ietf:params:oauth:grant-type:device_code';
 const [clientID, json] = process.argv.slice(2);
 const options = JSON.parse(json);
 
-// The tests hold the other end: when they are gone, even by a crash, so are we.
+// The tests hold the other end. Exit when they do, even by a crash.
 process.stdin.on('close', () => process.exit()).resume();
 
 const server = createServer();
@@ -31,7 +31,7 @@ const provider = new Provider(issuer, {
   }],
   clientAuthMethods: options.clientAuth ? [options.clientAuth] : ['client_secret_basic', 'client_secret_post', 'none'],
   clockTolerance: 0,
-  // The e-mail address and the name are at the userinfo endpoint only, as is the default.
+  // By default the email address and the name are at the userinfo endpoint only.
   claims: { openid: ['sub'], email: ['email'], profile: ['name'] },
   findAccount: (_, sub) => ({
     accountId: sub,
@@ -47,7 +47,7 @@ const refreshTokens = new Set();
 provider.on('refresh_token.saved', (token) => refreshTokens.add(token.jti));
 provider.on('refresh_token.destroyed', (token) => refreshTokens.delete(token.jti));
 
-// What applications ask without a browser, and what they are answered.
+// Requests of the application itself, with their answers.
 const requests = [];
 const watched = new Set(['/device/auth', '/token', '/token/revocation']);
 
@@ -79,8 +79,8 @@ function clientAuth(header, form) {
   return [header && 'client_secret_basic', form.has('client_secret') && 'client_secret_post'].filter(Boolean).join(' and ') || 'none';
 }
 
-// oidc-provider takes polls at any pace. RFC 8628, section 3.5: one interval
-// from one poll to the next, and five seconds more after each slow_down.
+// oidc-provider accepts polls at any pace. RFC 8628, section 3.5 requires one
+// interval between polls, and five seconds more after each slow_down.
 const paces = new Map();
 
 function tooSoon(code) {
@@ -104,7 +104,7 @@ server.on('request', (req, res) => {
     res.writeHead(404).end();
     return;
   }
-  // As Express mounts an application below a path.
+  // The way Express mounts an application at a path.
   req.originalUrl = req.url;
   req.url = req.url.slice(options.issuerPath.length);
   answer(req, res);

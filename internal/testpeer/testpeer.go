@@ -1,5 +1,6 @@
-// Package testpeer runs a provider that is not ours, for tests: oidc-provider,
-// in Node. What we and our demo provider take for granted it may not.
+// Package testpeer runs an OpenID provider written by others, for tests:
+// oidc-provider, in Node. It does not share the assumptions of Changebank and its
+// demo provider.
 package testpeer
 
 import (
@@ -19,48 +20,47 @@ import (
 	"time"
 )
 
-// ClientID is the application's name at the provider.
+// ClientID is the application's ID at the provider.
 const ClientID = "changebank"
 
 // DeviceGrant is the grant type of a poll (RFC 8628, section 3.4).
 const DeviceGrant = "urn:ietf:params:oauth:grant-type:device_code"
 
-// Options say what the provider is like.
+// Options configure the provider.
 type Options struct {
 	AppURL       string `json:"appURL"` // of the application: browsers come back to its /callback and /
 	ClientSecret string `json:"clientSecret"`
-	// ClientAuth is the one way to show the secret that is offered, as
-	// token_endpoint_auth_methods_supported has it; all of them if empty.
+	// ClientAuth is the only client authentication method that is offered, named as
+	// in token_endpoint_auth_methods_supported. Empty: all of them.
 	ClientAuth string `json:"clientAuth"`
-	IssuerPath string `json:"issuerPath"` // like /oidc, where the issuer is not a whole host
-	DeviceTTL  int    `json:"deviceTTL"`  // seconds that a device code lasts; 0: ten minutes
-	Interval   int    `json:"interval"`   // seconds from poll to poll; 0: the provider does not say, so it is five
-	SlowDowns  int    `json:"slowDowns"`  // how many polls of a code are told to slow down, however slow they are
+	IssuerPath string `json:"issuerPath"` // like /oidc, for an issuer with a path
+	DeviceTTL  int    `json:"deviceTTL"`  // lifetime of a device code in seconds; 0: ten minutes
+	Interval   int    `json:"interval"`   // between polls, in seconds; 0: not announced, which means five
+	SlowDowns  int    `json:"slowDowns"`  // how many polls of a code are answered slow_down in any case
 }
 
-// Provider is one that runs.
+// Provider is a running provider.
 type Provider struct {
 	Issuer string
 }
 
-// State is what a provider has seen so far.
+// State is what a provider has recorded.
 type State struct {
 	Requests      []Request
-	RefreshTokens int // that are good
+	RefreshTokens int // the number of valid ones
 }
 
-// Request is one that the application itself made, not a browser, and its
-// answer.
+// Request was made by the application itself, not by a browser.
 type Request struct {
 	Path   string // below the issuer
-	Grant  string // what the token endpoint is asked for
+	Grant  string // the grant_type
 	Auth   string // as in [Options].ClientAuth
-	At     int64  // milliseconds; see Time
-	Status int    // 0: not answered yet
-	Error  string // the OAuth error code
+	At     int64  // Unix milliseconds; see Time
+	Status int    // of the answer; 0: not answered yet
+	Error  string // the OAuth error code in the answer
 }
 
-// Time returns when the request came.
+// Time returns when the request arrived.
 func (r Request) Time() time.Time { return time.UnixMilli(r.At) }
 
 // Start runs a provider until the test ends.
@@ -80,14 +80,14 @@ func Start(t testing.TB, o Options) *Provider {
 		t.Fatal(err)
 	}
 	process := exec.Command(node, filepath.Join(dir, "provider.mjs"), ClientID, string(options))
-	said := &output{}
-	process.Stderr = said
+	log := &output{}
+	process.Stderr = log
 	stdout, err := process.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	// It ends when its standard input does: even a test binary that crashes
-	// leaves no provider behind.
+	// The provider exits when its standard input is closed, even by a crash of the
+	// test binary.
 	if _, err := process.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func Start(t testing.TB, o Options) *Provider {
 		copying.Wait()
 		_ = process.Wait() // it was killed
 		if t.Failed() {
-			t.Logf("the provider said:\n%s", said)
+			t.Logf("the provider's output:\n%s", log)
 		}
 	})
 
@@ -111,20 +111,20 @@ func Start(t testing.TB, o Options) *Provider {
 	if err != nil {
 		t.Fatalf("the provider did not start: %v", err)
 	}
-	copying.Go(func() { _, _ = io.Copy(said, lines) })
+	copying.Go(func() { _, _ = io.Copy(log, lines) })
 	return &Provider{strings.TrimSpace(issuer)}
 }
 
-// lack skips the test, unless none may be skipped.
+// lack skips the test, or fails it where REQUIRE_ALL is 1.
 func lack(t testing.TB, what string) {
 	t.Helper()
 	if os.Getenv("REQUIRE_ALL") == "1" {
-		t.Fatalf("%s (REQUIRE_ALL=1 lets no test be skipped)", what)
+		t.Fatalf("%s (with REQUIRE_ALL=1 no test may be skipped)", what)
 	}
 	t.Skip(what)
 }
 
-// State asks the provider what it has seen.
+// State returns what the provider has recorded.
 func (p *Provider) State(t testing.TB) State {
 	t.Helper()
 	u, err := url.Parse(p.Issuer)
@@ -155,7 +155,7 @@ func (p *Provider) Polls(t testing.TB) []Request {
 	return polls
 }
 
-// output is what a process writes.
+// output collects what a process writes.
 type output struct {
 	mu   sync.Mutex
 	text bytes.Buffer

@@ -11,7 +11,6 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -23,17 +22,21 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
+	"changebank/internal/config"
 	"changebank/internal/store"
 )
 
 const (
 	clientID = "e9fdb985-9173-4e01-9d73-ac2d60d1dc8e"
-	// secret has the characters that a careless encoding loses.
+	// secret has characters that a wrong encoding loses.
 	secret   = "s+e/c=r:e%t 1"
 	password = "pass word+%"
+	verifier = "a-verifier-of-forty-three-characters-or-more"
 	appURL   = "http://app.example:5000"
 	callback = appURL + "/callback"
-	richard  = "6c9d1a52-61a5-4d0a-9a55-1f6f1f0b5a02"
+
+	richard, richardID = "richard@example.com", "6c9d1a52-61a5-4d0a-9a55-1f6f1f0b5a02"
+	erlich, erlichID   = "erlich@example.com", "6c9d1a52-61a5-4d0a-9a55-1f6f1f0b5a03"
 )
 
 // A world is a running demo provider and a browser.
@@ -41,28 +44,11 @@ type world struct {
 	t         *testing.T
 	issuer    string
 	path      string // of the store
-	file      *store.File
-	kept      *store.Store
+	file      *backend
+	store     *store.Store
 	idp       atomic.Pointer[Provider]
 	transport http.RoundTripper
-	interval  time.Duration
 	browser   *http.Client // does not follow redirects to the application
-}
-
-func readKickstart(t testing.TB) []byte {
-	t.Helper()
-	file, err := os.ReadFile("../../kickstart/kickstart.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return file
-}
-
-func env(issuer string) map[string]string {
-	return map[string]string{
-		"APP_URL": appURL, "ISSUER": issuer, "CLIENT_ID": clientID, "CLIENT_SECRET": secret,
-		"USER_PASSWORD": password, "ADMIN_PASSWORD": "another",
-	}
 }
 
 // start starts a provider behind a real server.
@@ -79,7 +65,8 @@ func start(t *testing.T) *world {
 	return w
 }
 
-// startInBubble starts a provider without sockets, for a synctest bubble.
+// startInBubble starts a provider without sockets, for a synctest bubble. Its
+// issuer is https.
 func startInBubble(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, issuer: "https://idp.example", path: filepath.Join(t.TempDir(), "store")}
@@ -104,10 +91,10 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// sharedKey spares each test the making of an RSA key.
-var sharedKey = sync.OnceValues(func() (keyRecord, error) { return newKey(2048) })
+// sharedKey saves each test the time to make an RSA key.
+var sharedKey = sync.OnceValues(newKey)
 
-// open makes a Provider of what is in the store file, as a start does.
+// open makes a Provider from the store file, as a start of the program does.
 func (w *world) open() {
 	w.t.Helper()
 	file, err := store.OpenFile(w.path)
@@ -115,31 +102,41 @@ func (w *world) open() {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { file.Close() })
-	w.file = file
-	kept, err := store.New(w.t.Context(), file, [][]byte{[]byte("0123456789abcdef0123456789abcdef")})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.kept = kept.Namespace("test")
+	w.file = &backend{Backend: file}
+	w.store = openStore(w.t, w.file, "0123456789abcdef0123456789abcdef")
 	if key, err := sharedKey(); err == nil {
-		err = store.NewTable[keyRecord](w.kept, "demo key").CreateAs(w.t.Context(), "0b1c2a6e-5f2d-4c6b-9d0c-6f6f1d3a7e55", key)
+		err = newKeyTable(w.store).CreateAs(w.t.Context(), keyID, key)
 		if err != nil && !errors.Is(err, store.ErrExists) {
 			w.t.Fatal(err)
 		}
 	}
-	idp, err := New(w.t.Context(), Config{
-		Issuer:       w.issuer,
-		AppURL:       appURL,
-		Kickstart:    readKickstart(w.t),
-		Env:          env(w.issuer),
-		Store:        w.kept,
-		PollInterval: w.interval,
-		Log:          slog.New(slog.NewTextHandler(w.t.Output(), nil)),
-	})
+	idp, _, err := New(w.t.Context(), &config.Config{
+		DemoURL: w.issuer, AppURL: appURL, ClientID: clientID, ClientSecret: secret, UserPassword: password, AdminPassword: "another",
+	}, w.store, slog.New(slog.NewTextHandler(w.t.Output(), nil)))
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.idp.Store(idp)
+}
+
+// backend counts writes.
+type backend struct {
+	store.Backend
+	writes atomic.Int64
+}
+
+func (b *backend) Swap(ctx context.Context, key string, old, value []byte, until time.Time) (bool, error) {
+	b.writes.Add(1)
+	return b.Backend.Swap(ctx, key, old, value, until)
+}
+
+func openStore(t *testing.T, backend store.Backend, key string) *store.Store {
+	t.Helper()
+	s, err := store.New(t.Context(), backend, [][]byte{[]byte(key)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Namespace("test")
 }
 
 func (w *world) newBrowser() {
@@ -163,6 +160,8 @@ func (w *world) oauth2() *oauth2.Config {
 	}
 }
 
+func param(name, value string) oauth2.AuthCodeOption { return oauth2.SetAuthURLParam(name, value) }
+
 func read(t testing.TB, r *http.Response) string {
 	t.Helper()
 	body, err := io.ReadAll(r.Body)
@@ -173,13 +172,23 @@ func read(t testing.TB, r *http.Response) string {
 	return string(body)
 }
 
+func (w *world) get(path string) *http.Response {
+	w.t.Helper()
+	r, err := w.browser.Get(w.issuer + path)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
 var hiddenID = regexp.MustCompile(`name="id" value="([^"]+)"`)
 
 // authorize opens the authorization endpoint. It returns the answer's query if
-// the browser was sent back to the application, else the identifier of the
-// login form.
+// the browser was sent back to the application, and otherwise the identifier in
+// the login form.
 func (w *world) authorize(opts ...oauth2.AuthCodeOption) (answer url.Values, id string) {
 	w.t.Helper()
+	opts = append([]oauth2.AuthCodeOption{oauth2.S256ChallengeOption(verifier)}, opts...)
 	r, err := w.browser.Get(w.oauth2().AuthCodeURL("a state", opts...))
 	if err != nil {
 		w.t.Fatal(err)
@@ -203,35 +212,43 @@ func (w *world) answer(r *http.Response) (answer url.Values, id string) {
 	return nil, ""
 }
 
-func (w *world) typePassword(id, email, password string) (answer url.Values, formAgain string) {
+// submit sends the login form.
+func (w *world) submit(id, email, password string) *http.Response {
 	w.t.Helper()
 	r, err := w.browser.PostForm(w.issuer+"/login", url.Values{"id": {id}, "email": {email}, "password": {password}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return w.answer(r)
+	return r
 }
 
-// logIn logs the browser's person in and returns the tokens.
-func (w *world) logIn(email string, opts ...oauth2.AuthCodeOption) *oauth2.Token {
+// newCode logs in and returns the authorization code.
+func (w *world) newCode(email string, opts ...oauth2.AuthCodeOption) string {
 	w.t.Helper()
 	answer, id := w.authorize(opts...)
 	if id != "" {
-		answer, id = w.typePassword(id, email, password)
+		answer, id = w.answer(w.submit(id, email, password))
 	}
 	if id != "" || answer.Get("code") == "" {
-		w.t.Fatalf("logging in: %v, want a code", answer)
+		w.t.Fatalf("login: %v, want a code", answer)
 	}
-	return w.exchange(answer.Get("code"))
+	return answer.Get("code")
 }
 
-func (w *world) exchange(code string, opts ...oauth2.AuthCodeOption) *oauth2.Token {
+// exchange trades an authorization code for tokens.
+func (w *world) exchange(code string) *oauth2.Token {
 	w.t.Helper()
-	token, err := w.oauth2().Exchange(w.context(), code, opts...)
+	token, err := w.oauth2().Exchange(w.context(), code, oauth2.VerifierOption(verifier))
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	return token
+}
+
+// logIn logs in and returns the tokens.
+func (w *world) logIn(email string, opts ...oauth2.AuthCodeOption) *oauth2.Token {
+	w.t.Helper()
+	return w.exchange(w.newCode(email, opts...))
 }
 
 // context makes x/oauth2 and go-oidc use w.transport.
@@ -239,14 +256,14 @@ func (w *world) context() context.Context {
 	return context.WithValue(w.t.Context(), oauth2.HTTPClient, &http.Client{Transport: w.transport})
 }
 
+// verify checks an ID token with go-oidc.
 func (w *world) verify(token *oauth2.Token) *oidc.IDToken {
 	w.t.Helper()
 	provider, err := oidc.NewProvider(w.context(), w.issuer)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	raw, _ := token.Extra("id_token").(string)
-	id, err := provider.Verifier(&oidc.Config{ClientID: clientID}).Verify(w.context(), raw)
+	id, err := provider.Verifier(&oidc.Config{ClientID: clientID}).Verify(w.context(), idToken(token))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -256,7 +273,12 @@ func (w *world) verify(token *oauth2.Token) *oidc.IDToken {
 	return id
 }
 
-// An answer is what an endpoint for the client says.
+func idToken(token *oauth2.Token) string {
+	raw, _ := token.Extra("id_token").(string)
+	return raw
+}
+
+// An answer is that of an endpoint for the application.
 type answer struct {
 	status int
 	header http.Header
@@ -268,11 +290,18 @@ func (a answer) text(name string) string {
 	return s
 }
 
-// call posts a form to an endpoint as the client, with its secret in the body.
+func (a answer) token() *oauth2.Token {
+	return (&oauth2.Token{AccessToken: a.text("access_token")}).WithExtra(a.body)
+}
+
+// call posts a form as the application, with its secret in the body.
 func (w *world) call(path string, form url.Values) answer {
 	w.t.Helper()
-	form = merge(form, url.Values{"client_id": {clientID}, "client_secret": {secret}})
-	return w.post(path, form, nil)
+	return w.post(path, merge(form, credentials(clientID, secret)), nil)
+}
+
+func credentials(id, secret string) url.Values {
+	return url.Values{"client_id": {id}, "client_secret": {secret}}
 }
 
 func (w *world) post(path string, form url.Values, change func(*http.Request)) answer {
@@ -282,6 +311,11 @@ func (w *world) post(path string, form url.Values, change func(*http.Request)) a
 	if change != nil {
 		change(r)
 	}
+	return w.do(r)
+}
+
+func (w *world) do(r *http.Request) answer {
+	w.t.Helper()
 	response, err := w.transport.RoundTrip(r)
 	if err != nil {
 		w.t.Fatal(err)
@@ -289,7 +323,7 @@ func (w *world) post(path string, form url.Values, change func(*http.Request)) a
 	a := answer{status: response.StatusCode, header: response.Header}
 	if body := read(w.t, response); body != "" {
 		if err := json.Unmarshal([]byte(body), &a.body); err != nil {
-			w.t.Fatalf("POST %s: %d, not JSON: %s", path, a.status, body)
+			w.t.Fatalf("%s %s: %d, not JSON: %s", r.Method, r.URL, a.status, body)
 		}
 	}
 	return a

@@ -1,0 +1,57 @@
+package demoidp
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"changebank/internal/store"
+)
+
+// A signingKey is the RSA key that signs all tokens.
+type signingKey struct{ jose.JSONWebKey }
+
+// KeepUntil is far in the future. The store's clock ends in 2262.
+func (signingKey) KeepUntil() time.Time { return time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC) }
+
+func (k signingKey) ID() string                                  { return k.KeyID }
+func (k signingKey) Key() any                                    { return k.JSONWebKey.Key }
+func (k signingKey) SignatureAlgorithm() jose.SignatureAlgorithm { return jose.RS256 }
+
+func newKeyTable(s *store.Store) *store.Table[signingKey] {
+	return store.NewTable[signingKey](s, "demo signing key")
+}
+
+const keyID = "key" // the only one in its table
+
+// loadKey returns the stored signing key. The first start makes it. Processes that
+// start at once all use the one that is stored first.
+func loadKey(ctx context.Context, s *store.Store) (signingKey, error) {
+	table := newKeyTable(s)
+	key, err := table.Get(ctx, keyID)
+	if errors.Is(err, store.ErrNotFound) {
+		if key, err = newKey(); err != nil {
+			return key, err
+		}
+		if err = table.CreateAs(ctx, keyID, key); errors.Is(err, store.ErrExists) {
+			key, err = table.Get(ctx, keyID)
+		}
+	}
+	if err != nil {
+		return key, fmt.Errorf("load the signing key: %w", err)
+	}
+	return key, nil
+}
+
+func newKey() (signingKey, error) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return signingKey{}, fmt.Errorf("make a signing key: %w", err)
+	}
+	return signingKey{jose.JSONWebKey{Key: key, KeyID: rand.Text(), Algorithm: "RS256", Use: "sig"}}, nil
+}
