@@ -10,7 +10,7 @@ import (
 )
 
 // approve passes an approval on to the provider and notes what became of it.
-func (m *Manager) approve(ctx context.Context, id string, a Attempt, access string, first bool) (Attempt, error) {
+func (m *Manager) approve(ctx context.Context, id string, a Attempt, access string) (Attempt, error) {
 	err := m.cfg.Provider.ApproveDevice(ctx, a.UserCode, access)
 	refusal := refusalOf(err)
 	page := ""
@@ -22,12 +22,14 @@ func (m *Manager) approve(ctx context.Context, id string, a Attempt, access stri
 		if r.State != Number && r.State != Yes {
 			return nil
 		}
-		if first && r.Lease.Number == 0 {
+		if r.Lease.Number == 0 {
 			r.Due = time.Now() // even after no answer: the provider may have heard
 		}
 		return r.approvalAnswered(err, refusal, page)
 	})
-	m.redeem(id)
+	if a.State != Number { // after the number, Confirm does it
+		m.redeem(id)
+	}
 	if err != nil && refusal == nil {
 		return a, errors.Join(ErrNoAnswer, updateErr)
 	}

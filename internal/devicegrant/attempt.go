@@ -117,7 +117,7 @@ func (a Attempt) Fingerprint() string {
 // record is an Attempt as it is stored.
 type record struct {
 	Attempt
-	Shown   []browser.Browser // the laptop's earlier addresses, before the approval; see moveLaptop
+	Shown   []browser.Browser // the laptop's addresses until the approval; see moveLaptop
 	Voucher string            // the session that approved; see [Sessions]
 	Number  string            // in State Number: four digits
 	Device  idp.DeviceCode
@@ -170,10 +170,13 @@ func (r *record) fail(reason Reason) error {
 	return err
 }
 
-// expire ends the attempt if its time is over by our own clock, whatever the
-// provider says later.
-func (r *record) expire(now time.Time) {
-	if r.State.Ended() || now.Before(r.Expires) {
+// overdue reports whether the attempt's time is over by our own clock, whatever
+// the provider says later.
+func (r *record) overdue() bool { return !r.State.Ended() && !time.Now().Before(r.Expires) }
+
+// expire ends the attempt if it is overdue.
+func (r *record) expire() {
+	if !r.overdue() {
 		return
 	}
 	if r.State.Answered() {
@@ -188,46 +191,40 @@ func (r *record) pollable() bool {
 	return r.State == Yes || r.ProviderPage && r.State == Waiting
 }
 
-// maxShown is how many of the laptop's earlier addresses are remembered.
+// mustBeWatched reports whether polls are made only while somebody looks at the
+// attempt: where the person approves on the provider's page, and may never do
+// so, an unwatched page would cost the provider polls until the code expires.
+func (a Attempt) mustBeWatched() bool { return a.ProviderPage || a.Approval == ApprovalRefused }
+
+// maxShown is how many addresses a laptop may have and still count as being on
+// the phone's network.
 const maxShown = 4
 
-// moveLaptop notes that the laptop's cookie came from another browser or
-// address before the approval. Each address was, or may have been, on the
-// question, so each of them must be near the phone.
+// moveLaptop notes which browser has the laptop's cookie, before the approval.
+// Each address was, or may have been, on the question that the person answers.
+// Beyond maxShown only the latest is kept, and near no longer holds.
 func (r *record) moveLaptop(laptop browser.Browser) {
-	seen := slices.ContainsFunc(r.Shown, func(b browser.Browser) bool { return b.Addr == r.Laptop.Addr })
-	if r.Laptop.Addr != laptop.Addr && !seen {
-		r.Shown = append(r.Shown, browser.Browser{Addr: r.Laptop.Addr, Relayed: r.Laptop.Relayed})
-	}
-	if len(r.Shown) > maxShown {
-		// An address that was dropped counts as one that is near to nothing.
-		r.Shown = append([]browser.Browser{{}}, r.Shown[len(r.Shown)-maxShown+1:]...)
-	}
 	r.Laptop = laptop
+	shown := browser.Browser{Addr: laptop.Addr, Relayed: laptop.Relayed}
+	if !slices.Contains(r.Shown, shown) {
+		r.Shown = append(r.Shown[:min(len(r.Shown), maxShown)], shown)
+	}
 }
 
 // near reports whether the phone is known to be on the same network as every
-// address that the laptop has had.
+// address that the laptop has had. An attacker's laptop that visits the phone's
+// network, or claims to, has been on its own network before.
 func (r *record) near(phone browser.Browser, local bool) bool {
-	for _, laptop := range append(slices.Clone(r.Shown), r.Laptop) {
-		if !browser.Near(laptop, phone, local) {
-			return false
-		}
-	}
-	return true
+	return len(r.Shown) <= maxShown && !slices.ContainsFunc(r.Shown, func(shown browser.Browser) bool {
+		return !browser.Near(shown, phone, local)
+	})
 }
 
 // isLaptop reports whether b may be the laptop that the approval was given
 // about: it has the same User-Agent, and one of the addresses that were shown
 // or one on their networks.
 func (r *record) isLaptop(b browser.Browser, local bool) bool {
-	if b.Agent != r.Laptop.Agent {
-		return false
-	}
-	if b.Addr == r.Laptop.Addr {
-		return true
-	}
-	return slices.ContainsFunc(append(slices.Clone(r.Shown), r.Laptop), func(shown browser.Browser) bool {
-		return shown.Addr != "" && shown.Addr == b.Addr || browser.Near(shown, b, local)
+	return b.Agent == r.Laptop.Agent && slices.ContainsFunc(r.Shown, func(shown browser.Browser) bool {
+		return shown.Addr == b.Addr || browser.Near(shown, b, local)
 	})
 }

@@ -7,57 +7,72 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"changebank/internal/idp"
 )
 
-// The laptop's person went away, or logged in another way, while the provider
-// was being asked: what the answer brings must log nobody in, and must not lie
-// around.
+func (w *world) cancel(a Attempt) {
+	w.Helper()
+	if err := w.m.Cancel(w.Context(), a.ID); err != nil {
+		w.Errorf("Cancel: %v", err)
+	}
+}
+
+// The laptop left, or logged in another way, while the provider was being
+// asked. The tokens that come log nobody in, and are revoked.
 func TestCancelDuringAPoll(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.provider.polls = script{{after: 3 * time.Second}}
-		a := w.agreed()
-		page := w.watch(w.bank, a.ID)
+		a := w.answered()
+		page := w.watch(w.m, a.ID)
 		time.Sleep(time.Second)
-		if err := w.bank.Cancel(w.Context(), a.ID); err != nil {
-			w.Fatalf("Cancel: %v", err)
-		}
-		seen, over, _ := page.saw()
-		if last := seen[len(seen)-1]; last.State != Cancelled || last.At != time.Second || !over {
-			w.Errorf("the laptop saw %v (over: %v), want it cancelled at once", seen, over)
-		}
+		w.cancel(a)
+		w.wantSeen(page, true, sight{Yes, false, 0}, sight{Cancelled, false, time.Second})
 		time.Sleep(time.Minute)
 		w.wantEnd(a, Cancelled, "")
 		w.provider.wantRevoked(1)
 		w.provider.wantPolls(1)
-		w.provider.wantVerdicts(0) // they are of no use
+		w.provider.wantVerdicts(0) // nobody needs them
 	})
 }
 
 func TestCancelWhileVerifying(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.provider.verdicts = script{{after: 3 * time.Second, person: richard}}
-		a := w.agreed()
+		a := w.answered()
 		time.Sleep(time.Second)
-		if err := w.bank.Cancel(w.Context(), a.ID); err != nil {
-			w.Fatalf("Cancel: %v", err)
-		}
+		w.cancel(a)
 		time.Sleep(time.Minute)
 		w.wantEnd(a, Cancelled, "")
 		w.provider.wantRevoked(1)
 	})
 }
 
-// The tokens are here, and only what is needed to verify them is not.
+// The session is being made when the attempt is cancelled: it does not stay.
+func TestCancelWhileTheSessionIsMade(t *testing.T) {
+	for _, moment := range []string{"create", "created"} {
+		t.Run(moment, func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				a := w.open(w.start())
+				w.sessions.hook = func(call string) {
+					if call == moment {
+						w.cancel(a)
+					}
+				}
+				w.noError(w.yes(a))
+				w.settle()
+				w.wantEnd(a, Cancelled, "")
+				w.provider.wantRevoked(1)
+			})
+		})
+	}
+}
+
+// The tokens are here, and only the keys to verify them are missing.
 func TestCancelWhileTheKeysAreAway(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.provider.verdicts = script{{err: errKeysAway}}
-		a := w.agreed()
+		a := w.answered()
 		time.Sleep(15 * time.Second)
-		if err := w.bank.Cancel(w.Context(), a.ID); err != nil {
-			w.Fatalf("Cancel: %v", err)
-		}
+		w.cancel(a)
 		synctest.Wait()
 		w.wantEnd(a, Cancelled, "")
 		w.provider.wantRevoked(1)
@@ -67,56 +82,49 @@ func TestCancelWhileTheKeysAreAway(t *testing.T) {
 	})
 }
 
-// What is not written has not happened: the laptop may claim it yet, and then
-// needs its tokens.
+// What is not written has not happened: the laptop may still claim.
 func TestCancelThatIsNotWritten(t *testing.T) {
 	inBubble(t, func(w *world) {
 		a := w.approved()
 		w.backend.noWrites.Store(true)
-		if err := w.bank.Cancel(w.Context(), a.ID); !errors.Is(err, errAway) {
+		if err := w.m.Cancel(w.Context(), a.ID); !errors.Is(err, errAway) {
 			w.Errorf("Cancel: %v, want %v", err, errAway)
 		}
 		w.backend.noWrites.Store(false)
 		synctest.Wait()
-		w.provider.wantKept()
-		w.wantFirstTokens(w.bank, a)
+		w.wantClaim(w.m, a)
 	})
 }
 
 func TestCancelAfterApproval(t *testing.T) {
 	inBubble(t, func(w *world) {
 		a := w.approved()
-		if err := w.bank.Cancel(w.Context(), a.ID); err != nil {
-			w.Fatalf("Cancel: %v", err)
-		}
+		w.cancel(a)
 		synctest.Wait()
 		w.wantEnd(a, Cancelled, "")
 		w.provider.wantRevoked(1)
 	})
 }
 
-// What is claimed is a session: a late cancel must not take its tokens.
+// A late cancel must not take a claimed session's tokens.
 func TestCancelAfterClaim(t *testing.T) {
 	inBubble(t, func(w *world) {
 		a := w.approved()
-		if _, claimed, err := w.bank.Claim(w.Context(), a.ID, giveSession("s")); err != nil || !claimed {
-			w.Fatalf("Claim: %v, %v", claimed, err)
-		}
-		if err := w.bank.Cancel(w.Context(), a.ID); err != nil {
-			w.Errorf("Cancel: %v", err)
-		}
+		id := w.wantClaim(w.m, a)
+		w.cancel(a)
 		synctest.Wait()
 		w.wantEnd(a, Claimed, "")
-		w.provider.wantKept() // a session has them
+		w.provider.wantKept()
+		if w.sessions.get(id).ended {
+			w.Error("the claimed session was ended")
+		}
 	})
 }
 
 func TestCancelWithoutAttempt(t *testing.T) {
 	inBubble(t, func(w *world) {
 		for _, id := range []string{"", "unknown"} {
-			if err := w.bank.Cancel(w.Context(), id); err != nil {
-				w.Errorf("Cancel(%q): %v", id, err)
-			}
+			w.cancel(Attempt{ID: id})
 		}
 	})
 }
@@ -131,9 +139,7 @@ func TestYesAndCancel(t *testing.T) {
 				wg.Go(func() { _, _ = w.yes(a) })
 				wg.Go(func() {
 					time.Sleep(after)
-					if err := w.bank.Cancel(w.Context(), a.ID); err != nil {
-						w.Errorf("Cancel: %v", err)
-					}
+					w.cancel(a)
 				})
 				wg.Wait()
 				time.Sleep(time.Minute)
@@ -151,6 +157,19 @@ func TestYesAndCancel(t *testing.T) {
 	}
 }
 
-func giveSession(id string) func(idp.Person, idp.Tokens) (string, error) {
-	return func(idp.Person, idp.Tokens) (string, error) { return id, nil }
+// A session that cannot be ended stays pending until it expires,
+// and no claim makes it live.
+func TestDiscardFails(t *testing.T) {
+	inBubble(t, func(w *world) {
+		a := w.approved()
+		w.sessions.set(func(s *sessions) { s.discardErr = errSessionsAway })
+		w.cancel(a)
+		if id, err := w.claim(a); !errors.Is(err, ErrNotApproved) || id != "" {
+			w.Errorf("Claim: %q, %v, want %v", id, err, ErrNotApproved)
+		}
+		if s := w.sessions.get(w.record(a).Session); s.live {
+			w.Error("the session of a cancelled attempt went live")
+		}
+		w.want(a, Cancelled)
+	})
 }

@@ -2,34 +2,23 @@ package devicegrant
 
 import (
 	"errors"
-	"fmt"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"changebank/internal/idp"
+	"changebank/internal/browser"
 )
 
-func TestClaimOnce(t *testing.T) {
+func TestClaim(t *testing.T) {
 	inBubble(t, func(w *world) {
 		a := w.approved()
-		session, claimed, err := w.bank.Claim(w.Context(), a.ID, func(person idp.Person, tokens idp.Tokens) (string, error) {
-			if person != richard || tokens.Access != w.provider.first().Access || tokens.Refresh != w.provider.first().Refresh || tokens.ID != w.provider.first().ID {
-				w.Errorf("given to %+v, want Richard and the tokens that the provider gave", person)
-			}
-			return "first", nil
-		})
-		if err != nil || session != "first" || !claimed {
-			w.Errorf("Claim: %q, %v, %v, want first, true", session, claimed, err)
-		}
+		id := w.wantClaim(w.m, a)
 		w.wantEnd(a, Claimed, "")
-		// The answer may have been lost: it can be had again, and makes no second session.
-		for range 2 {
-			session, claimed, err = w.bank.Claim(w.Context(), a.ID, w.neverGive)
-			if err != nil || session != "first" || claimed {
-				w.Errorf("Claim again: %q, %v, %v, want first, false", session, claimed, err)
+		// The answer may have been lost. It can be repeated, at any process, and
+		// makes no second session.
+		for _, m := range []*Manager{w.m, w.newManager()} {
+			if again, err := m.Claim(w.Context(), a.ID, laptop); err != nil || again != id {
+				w.Errorf("Claim again: %q, %v, want the same session", again, err)
 			}
 		}
 		time.Sleep(time.Minute)
@@ -38,99 +27,36 @@ func TestClaimOnce(t *testing.T) {
 	})
 }
 
-// A browser with two tabs asks twice; one session is the login's, and who lost
-// is told which, and that the one it made is to be discarded.
-func TestManyClaimAtOnce(t *testing.T) {
-	for _, slow := range []time.Duration{0, time.Second} {
-		t.Run(fmt.Sprintf("making a session takes %v", slow), func(t *testing.T) {
+// A session that has been used is not handed out again: the cookie of the
+// attempt may have been stolen.
+func TestClaimAfterUse(t *testing.T) {
+	for name, use := range map[string]func(w *world, id string){
+		"used":       func(w *world, id string) { w.sessions.use(id) },
+		"too late":   func(*world, string) { time.Sleep(time.Minute) },
+		"logged out": func(w *world, id string) { w.sessions.end(id) },
+	} {
+		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(w *world) {
 				a := w.approved()
-				const n = 16
-				var sessions [n]string
-				var made, won atomic.Int64
-				var wg sync.WaitGroup
-				banks := []*Manager{w.bank, w.process()}
-				for i := range n {
-					wg.Go(func() {
-						session, claimed, err := banks[i%2].Claim(w.Context(), a.ID, func(idp.Person, idp.Tokens) (string, error) {
-							made.Add(1)
-							time.Sleep(slow)
-							return fmt.Sprintf("session %d", i), nil
-						})
-						if err != nil {
-							w.Errorf("Claim: %v", err)
-						}
-						if claimed {
-							won.Add(1)
-							if want := fmt.Sprintf("session %d", i); session != want {
-								w.Errorf("claim %d won with %q, want its own", i, session)
-							}
-						}
-						sessions[i] = session
-					})
+				id := w.wantClaim(w.m, a)
+				use(w, id)
+				before := w.sessions.get(id)
+				if again, err := w.claim(a); !errors.Is(err, ErrClaimed) || again != "" {
+					w.Errorf("Claim: %q, %v, want %v", again, err, ErrClaimed)
 				}
-				wg.Wait()
-				if won.Load() != 1 {
-					w.Errorf("%d of %d claims won, want 1", won.Load(), n)
-				}
-				for i, session := range sessions {
-					if session != w.record(a).Session || session == "" {
-						w.Errorf("claim %d got %q, want the winner's %q", i, session, w.record(a).Session)
-					}
-				}
-				if slow > 0 && made.Load() != n {
-					w.Errorf("%d sessions made, want %d: this test is about claims that cross", made.Load(), n)
+				w.want(a, Claimed)
+				if after := w.sessions.get(id); after != before {
+					w.Errorf("the session was %+v, is %+v, want it left alone", before, after)
 				}
 			})
 		})
 	}
 }
 
-// A store that is away for a moment costs a retry and not the login.
-func TestClaimCanBeRepeated(t *testing.T) {
-	inBubble(t, func(w *world) {
-		a := w.approved()
-		trouble := errors.New("no session today")
-		session, claimed, err := w.bank.Claim(w.Context(), a.ID, func(idp.Person, idp.Tokens) (string, error) { return "half", trouble })
-		if !errors.Is(err, trouble) || session != "" || claimed {
-			w.Errorf("Claim: %q, %v, %v, want %v", session, claimed, err, trouble)
-		}
-		synctest.Wait()
-		w.want(a, Approved)
-		session, claimed, err = w.bank.Claim(w.Context(), a.ID, giveSession("s"))
-		if err != nil || session != "s" || !claimed {
-			w.Errorf("Claim again: %q, %v, %v, want s, true", session, claimed, err)
-		}
-	})
-}
-
-// What give made is not the login's if that could not be written: whoever
-// takes it for that leaves a session behind, and the next claim makes another.
-func TestClaimThatIsNotWritten(t *testing.T) {
-	inBubble(t, func(w *world) {
-		a := w.approved()
-		session, claimed, err := w.bank.Claim(w.Context(), a.ID, func(idp.Person, idp.Tokens) (string, error) {
-			w.backend.noWrites.Store(true)
-			return "lost", nil
-		})
-		if !errors.Is(err, errAway) || session != "" || claimed {
-			w.Errorf("Claim: %q, %v, %v, want nothing and %v", session, claimed, err, errAway)
-		}
-		w.backend.noWrites.Store(false)
-		w.backend.noReads.Store(true)
-		session, claimed, err = w.bank.Claim(w.Context(), a.ID, w.neverGive)
-		if !errors.Is(err, errAway) || session != "" || claimed {
-			w.Errorf("Claim: %q, %v, %v, want nothing and %v", session, claimed, err, errAway)
-		}
-		w.backend.noReads.Store(false)
-		w.wantFirstTokens(w.bank, a)
-	})
-}
-
 func TestNothingToClaim(t *testing.T) {
 	inBubble(t, func(w *world) {
 		for _, id := range []string{"", "unknown"} {
-			if _, _, err := w.bank.Claim(w.Context(), id, w.neverGive); !errors.Is(err, ErrNone) {
+			if _, err := w.claim(Attempt{ID: id}); !errors.Is(err, ErrNone) {
 				w.Errorf("Claim(%q): %v, want %v", id, err, ErrNone)
 			}
 		}
@@ -139,8 +65,8 @@ func TestNothingToClaim(t *testing.T) {
 		notApproved := func(state State) {
 			w.Helper()
 			w.want(a, state)
-			if _, _, err := w.bank.Claim(w.Context(), a.ID, w.neverGive); !errors.Is(err, ErrNotApproved) {
-				w.Errorf("Claim of what is %s: %v, want %v", state, err, ErrNotApproved)
+			if id, err := w.claim(a); !errors.Is(err, ErrNotApproved) || id != "" {
+				w.Errorf("Claim of what is %s: %q, %v, want %v", state, id, err, ErrNotApproved)
 			}
 		}
 		notApproved(Waiting)
@@ -148,51 +74,139 @@ func TestNothingToClaim(t *testing.T) {
 		notApproved(Opened)
 		w.noError(w.yes(a))
 		notApproved(Yes)
-		// Neither what a phone knows opens it, nor what stands in a log.
+		w.noError(w.no(a))
+		notApproved(Denied)
 		for _, id := range []string{a.Ref, a.UserCode, Fold(a.UserCode)} {
-			if _, _, err := w.bank.Claim(w.Context(), id, w.neverGive); !errors.Is(err, ErrNone) {
+			if _, err := w.claim(Attempt{ID: id}); !errors.Is(err, ErrNone) {
 				w.Errorf("Claim(%q): %v, want %v", id, err, ErrNone)
 			}
 		}
 	})
 }
 
-// The session that is being made when the attempt is cancelled is nobody's.
-func TestCancelDuringClaim(t *testing.T) {
+// The person ended the pending session in the list of devices.
+func TestPendingSessionIsEnded(t *testing.T) {
+	for name, end := range map[string]func(w *world) Attempt{
+		"approved": func(w *world) Attempt {
+			a := w.approved()
+			w.sessions.end(w.record(a).Session)
+			return a
+		},
+		"not yet approved": func(w *world) Attempt {
+			w.sessions.hook = func(call string) {
+				if call == "created" {
+					w.sessions.set(func(s *sessions) {
+						for _, made := range s.made {
+							made.ended = true
+						}
+					})
+				}
+			}
+			return w.approved()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				a := end(w)
+				if id, err := w.claim(a); !errors.Is(err, ErrNotApproved) || id != "" {
+					w.Errorf("Claim: %q, %v, want %v", id, err, ErrNotApproved)
+				}
+				w.wantEnd(a, Failed, ReasonSessionEnded)
+			})
+		})
+	}
+}
+
+// A store or sessions that are away for a moment cost a retry and not the login.
+func TestClaimCanBeRepeated(t *testing.T) {
 	inBubble(t, func(w *world) {
 		a := w.approved()
-		session, claimed, err := w.bank.Claim(w.Context(), a.ID, func(idp.Person, idp.Tokens) (string, error) {
-			return "s", w.bank.Cancel(w.Context(), a.ID)
-		})
-		if !errors.Is(err, ErrNotApproved) || session != "" || claimed {
-			w.Errorf("Claim: %q, %v, %v, want %v", session, claimed, err, ErrNotApproved)
+		w.sessions.activateErr = errSessionsAway
+		if id, err := w.claim(a); !errors.Is(err, errSessionsAway) || errors.Is(err, ErrNotApproved) || id != "" {
+			w.Errorf("Claim: %q, %v, want only %v", id, err, errSessionsAway)
 		}
+		w.sessions.activateErr = nil
+		w.backend.noReads.Store(true)
+		if id, err := w.claim(a); !errors.Is(err, errAway) || id != "" {
+			w.Errorf("Claim: %q, %v, want %v", id, err, errAway)
+		}
+		w.backend.noReads.Store(false)
 		synctest.Wait()
-		w.wantEnd(a, Cancelled, "")
-		w.provider.wantRevoked(1)
+		w.want(a, Approved)
+		w.wantClaim(w.m, a)
 	})
 }
 
-// Claims and cancels in any order: the attempt is the one or the other, and
-// its tokens are a session's or revoked.
-func TestClaimAndCancel(t *testing.T) {
-	inBubble(t, func(w *world) {
-		for range 20 {
-			given, revoked := len(w.provider.given), len(w.provider.revoked)
-			a := w.approved()
-			var claimed bool
-			var wg sync.WaitGroup
-			wg.Go(func() { _, claimed, _ = w.bank.Claim(w.Context(), a.ID, giveSession("s")) })
-			wg.Go(func() { _ = w.bank.Cancel(w.Context(), a.ID) })
-			wg.Wait()
-			synctest.Wait()
-			state := w.record(a).State
-			if claimed != (state == Claimed) || !claimed && state != Cancelled {
-				w.Errorf("claimed: %v, and the attempt is %s", claimed, state)
-			}
-			if n := len(w.provider.revoked) - revoked; (n == 0) != claimed || len(w.provider.given) != given+1 {
-				w.Errorf("claimed: %v, and %d sets of tokens revoked", claimed, n)
+// cutShort is an attempt whose session has gone live in a claim that was not
+// written, as after a crash.
+func (w *world) cutShort() Attempt {
+	w.Helper()
+	a := w.approved()
+	w.sessions.set(func(s *sessions) {
+		s.hook = func(call string) {
+			if call == "activated" {
+				w.backend.noWrites.Store(true)
 			}
 		}
+	})
+	if id, err := w.claim(a); !errors.Is(err, errAway) || id != "" {
+		w.Errorf("Claim: %q, %v, want %v", id, err, errAway)
+	}
+	w.sessions.set(func(s *sessions) { s.hook = nil })
+	w.backend.noWrites.Store(false)
+	w.want(a, Approved)
+	return a
+}
+
+// The same browser claims again, and gets the session that is live already.
+func TestClaimThatIsNotWritten(t *testing.T) {
+	inBubble(t, func(w *world) {
+		a := w.cutShort()
+		w.m.Close()
+		w.m = w.newManager()
+		w.wantClaim(w.m, a)
+	})
+}
+
+// Nobody else gets that session, and it does not stay.
+func TestClaimThatIsNotWrittenEnds(t *testing.T) {
+	for name, tt := range map[string]struct {
+		end    func(w *world, a Attempt)
+		state  State
+		reason Reason
+	}{
+		"claimed too late":      {func(w *world, a Attempt) { time.Sleep(time.Minute); _, _ = w.claim(a) }, Failed, ReasonSessionEnded},
+		"stolen":                {func(w *world, a Attempt) { _, _ = w.m.Claim(w.Context(), a.ID, elsewhere) }, Failed, ReasonMoved},
+		"cancelled":             {func(w *world, a Attempt) { w.cancel(a) }, Cancelled, ""},
+		"denied":                {func(w *world, a Attempt) { w.noError(w.no(a)) }, Denied, ""},
+		"expired":               {func(_ *world, a Attempt) { time.Sleep(claimWindow); synctest.Wait() }, Expired, ReasonUnfinished},
+		"phone is logged out":   {func(w *world, a Attempt) { w.sessions.logOut(richards); _, _ = w.claim(a) }, Failed, ReasonLoggedOut},
+		"session is logged out": {func(w *world, a Attempt) { w.sessions.end(w.record(a).Session); _, _ = w.claim(a) }, Failed, ReasonSessionEnded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				a := w.cutShort()
+				tt.end(w, a)
+				w.wantEnd(a, tt.state, tt.reason)
+				if n := w.sessions.live(); n != 0 {
+					w.Errorf("%d live sessions, want none", n)
+				}
+			})
+		})
+	}
+}
+
+// The page and the claim may come from different addresses of one laptop.
+func TestClaimFromAnotherShownAddress(t *testing.T) {
+	inBubble(t, func(w *world) {
+		a := w.inState(Approved, func(a Attempt) {
+			for _, b := range []browser.Browser{laptopIPv6, laptop} {
+				w.noError(w.m.CheckLaptop(w.Context(), a.ID, b))
+			}
+		})
+		if id, err := w.m.Claim(w.Context(), a.ID, laptopIPv6); err != nil || id == "" {
+			w.Errorf("Claim: %q, %v, want the session", id, err)
+		}
+		w.want(a, Claimed)
 	})
 }

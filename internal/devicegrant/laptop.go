@@ -40,8 +40,9 @@ func (m *Manager) Confirm(ctx context.Context, id, number string) (Attempt, erro
 		return Attempt{}, err
 	}
 	if r.State == Number {
-		if ok, err := m.vouched(ctx, id, r); err != nil || !ok {
-			return Attempt{}, errors.Join(err, ErrNotApproved)
+		// A broken voucher has ended the attempt, and the update below returns it.
+		if _, err := m.vouched(ctx, id, r); err != nil {
+			return Attempt{}, err
 		}
 	}
 	wrong := false
@@ -109,8 +110,10 @@ func (m *Manager) Claim(ctx context.Context, id string, laptop browser.Browser) 
 		return "", err
 	}
 	if r.State == Approved {
-		if ok, err := m.vouched(ctx, id, r); err != nil || !ok {
-			return "", errors.Join(err, ErrNotApproved)
+		if ok, err := m.vouched(ctx, id, r); err != nil {
+			return "", err
+		} else if !ok {
+			return "", ErrNotApproved
 		}
 	}
 	live, err := m.cfg.Sessions.Activate(ctx, r.Session, laptop)
@@ -119,7 +122,7 @@ func (m *Manager) Claim(ctx context.Context, id string, laptop browser.Browser) 
 	}
 	a, err = m.update(ctx, id, func(r *record) error {
 		switch {
-		case r.State == Claimed:
+		case r.State.Ended():
 			return nil
 		case !live:
 			return r.fail(ReasonSessionEnded)
@@ -127,9 +130,9 @@ func (m *Manager) Claim(ctx context.Context, id string, laptop browser.Browser) 
 		return r.to(Claimed)
 	})
 	switch {
-	case errors.Is(err, errTransition), errors.Is(err, ErrNone), err == nil && a.State != Claimed:
-		// The attempt ended otherwise while the session went live: whoever ended
-		// it must not find the laptop logged in.
+	case errors.Is(err, ErrNone), err == nil && a.State != Claimed:
+		// The attempt ended otherwise while the session went live. The person
+		// who denied it must not find the laptop logged in.
 		m.discard(ctx, r)
 		return "", ErrNotApproved
 	case err != nil:

@@ -11,83 +11,197 @@ import (
 
 	"changebank/internal/browser"
 	"changebank/internal/idp"
+	"changebank/internal/limit"
 )
 
-func (w *world) wantLimit(laptop browser.Browser, session, rule string, wait time.Duration) {
+func (w *world) wantTooMany(err error, rule string, wait time.Duration) {
 	w.Helper()
-	_, err := w.bank.Start(w.Context(), laptop, session)
-	tooMany, ok := errors.AsType[*TooManyError](err)
+	tooMany, ok := errors.AsType[*limit.TooManyError](err)
 	if !ok || tooMany.Rule != rule || tooMany.Wait != wait {
-		w.Errorf("Start: %v, want too many %s and %v of waiting", err, rule, wait)
+		w.Errorf("%v, want too many %s and a wait of %v", err, rule, wait)
 	}
 }
 
-func (w *world) startFrom(laptop browser.Browser, session string) Attempt {
+func isTooMany(err error) bool {
+	_, ok := errors.AsType[*limit.TooManyError](err)
+	return ok
+}
+
+func at(addr string) browser.Browser { return browser.Browser{Agent: laptop.Agent, Addr: addr} }
+
+func startAt(w *world, m *Manager, laptop browser.Browser) (Attempt, error) {
+	a, err := m.Start(w.Context(), laptop)
+	if err == nil {
+		w.remember(a)
+	}
+	return a, err
+}
+
+// startsFrom returns how many of n starts from addresses that differ in one
+// place get a code.
+func (w *world) startsFrom(n int, format string) (started int) {
 	w.Helper()
-	a, err := w.bank.Start(w.Context(), laptop, session)
-	if err != nil {
-		w.Errorf("Start from %s in %q: %v", laptop.Addr, session, err)
+	for i := range n {
+		switch _, err := startAt(w, w.m, at(fmt.Sprintf(format, i))); {
+		case err == nil:
+			started++
+		case !isTooMany(err):
+			w.Fatalf("Start: %v", err)
+		}
 	}
-	return a
+	return started
 }
 
-func TestNewCodesPerBrowserAndAddress(t *testing.T) {
-	inBubble(t, func(w *world) {
-		w.limits.CodesPerAddress, w.limits.CodesPerBrowser = 3, 2
-		w.bank = w.process()
-		v6 := func(addr string) browser.Browser { return browser.Browser{Addr: addr} }
-		w.startFrom(v6("2001:db8::1"), "one")
-		time.Sleep(time.Minute)
-		w.startFrom(v6("2001:db8::2"), "one")
-		w.wantLimit(v6("2001:db8:9::3"), "one", "new codes for one browser", 9*time.Minute)
-		w.startFrom(v6("2001:db8::3"), "two")
-		w.wantLimit(v6("2001:db8::4"), "three", "new codes for one address", 9*time.Minute)
-		w.startFrom(v6("2001:db8:0:1::4"), "three") // the neighbour's network
-		time.Sleep(9 * time.Minute)
-		w.startFrom(v6("2001:db8::4"), "four")
+const codesRule = "new codes for one address"
 
-		// What was not even asked of the provider costs nothing.
-		w.provider.startErr = idp.ErrNotReady
-		for range 5 {
-			if _, err := w.bank.Start(w.Context(), laptop, "five"); !errors.Is(err, w.provider.startErr) {
-				w.Errorf("Start: %v, want %v", err, w.provider.startErr)
+func TestCodesPerAddress(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.reconfigure(func(w *world) { w.limits.CodesPerAddress = 2 })
+		other := w.newManager()
+		w.noError(startAt(w, w.m, laptop))
+		w.noError(startAt(w, other, laptop)) // the limit holds over all processes
+		for _, m := range []*Manager{w.m, other} {
+			started := w.provider.started
+			_, err := startAt(w, m, laptop)
+			w.wantTooMany(err, codesRule, 5*time.Minute)
+			if w.provider.started != started {
+				w.Error("the provider was asked for a code that the limit refused")
 			}
 		}
-		w.provider.startErr = nil
-		w.startFrom(laptop, "five")
+		w.noError(startAt(w, w.m, tablet)) // another address
+		time.Sleep(5 * time.Minute)
+		w.m.Close()
+		w.m = w.newManager() // and over restarts
+		w.noError(startAt(w, w.m, laptop))
+		_, err := startAt(w, w.m, laptop)
+		w.wantTooMany(err, codesRule, 5*time.Minute)
+		time.Sleep(10 * time.Minute)
+		w.noError(startAt(w, w.m, laptop))
+		w.noError(startAt(w, w.m, laptop))
 	})
 }
 
-func TestLiveCodes(t *testing.T) {
+// The holder of an IPv6 prefix can neither start codes from each address in it
+// nor use up the share of the prefix around it.
+func TestCodesPerIPv6Prefix(t *testing.T) {
 	inBubble(t, func(w *world) {
-		w.limits.LivePerAddress, w.limits.Live = 2, 3
-		w.bank = w.process()
-		a := w.startFrom(laptop, "one")
-		w.startFrom(laptop, "two")
-		w.wantLimit(laptop, "three", "live codes for one address", time.Minute)
-		w.startFrom(phone, "three")
-		w.wantLimit(tablet, "four", "live codes", time.Minute)
-		if err := w.bank.Cancel(w.Context(), a.ID); err != nil {
-			w.Fatal(err)
+		w.reconfigure(func(w *world) { w.limits.CodesPerAddress = 2 })
+		if n := w.startsFrom(10, "2001:db8:1:100::%x"); n != 2 {
+			w.Errorf("%d codes for one /64, want 2", n)
 		}
-		w.startFrom(laptop, "four")
-		w.wantLimit(tablet, "five", "live codes", time.Minute)
-		time.Sleep(codeLifetime + time.Second) // nobody need look for them to end
-		w.startFrom(tablet, "five")
+		if n := w.startsFrom(20, "2001:db8:1:1%02x::1"); n != 8-2 {
+			w.Errorf("%d more codes for its /56, want 6", n)
+		}
+		if n := w.startsFrom(200, "2001:db8:1:%x01::1"); n != 128-8 {
+			w.Errorf("%d more codes for its /48, want 120", n)
+		}
+		w.noError(startAt(w, w.m, at("2001:db8:2::1")))
 	})
 }
 
-// Asking the provider takes a while: who asks meanwhile must be counted.
-func TestLiveCodesAtOnce(t *testing.T) {
+// What the provider did not answer is not paid for. A provider that is down for
+// a minute must not lock out its visitors for ten.
+func TestUnansweredStartsAreRefunded(t *testing.T) {
+	for name, answer := range map[string]error{
+		"not discovered": idp.ErrNotReady,
+		"no answer":      context.DeadlineExceeded,
+		"502":            &idp.Error{Status: 502},
+		"503":            fmt.Errorf("idp: start: %w", &idp.Error{Status: 503, Code: "server_error"}),
+	} {
+		for _, addr := range []string{laptop.Addr, "2001:db8::1"} {
+			t.Run(name+" for "+addr, func(t *testing.T) {
+				inBubble(t, func(w *world) {
+					w.reconfigure(func(w *world) { w.limits.CodesPerAddress, w.limits.Live = 2, 1 })
+					w.provider.startErr = answer
+					for range 20 {
+						if _, err := startAt(w, w.m, at(addr)); !errors.Is(err, answer) {
+							w.Fatalf("Start: %v, want %v", err, answer)
+						}
+					}
+					w.provider.startErr = nil
+					w.noError(startAt(w, w.m, at(addr)))
+				})
+			})
+		}
+	}
+}
+
+// A provider that refuses must not be asked without end.
+func TestRefusedStartsCount(t *testing.T) {
+	for _, answer := range []*idp.Error{{Status: 429}, {Status: 429, Code: "slow_down"}, {Status: 400, Code: "invalid_client"}, {Status: 403}} {
+		t.Run(answer.Error(), func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				w.reconfigure(func(w *world) { w.limits.CodesPerAddress, w.limits.Live = 5, 1 })
+				w.provider.startErr = answer
+				for range 5 {
+					if _, err := startAt(w, w.m, laptop); !errors.Is(err, answer) {
+						w.Errorf("Start: %v, want %v", err, answer)
+					}
+				}
+				_, err := startAt(w, w.m, laptop)
+				w.wantTooMany(err, codesRule, 2*time.Minute)
+				if n := len(w.m.live.until); n != 0 {
+					w.Errorf("%d live attempts, want none", n)
+				}
+			})
+		})
+	}
+}
+
+// The last resort is each process's own.
+func TestLiveAttempts(t *testing.T) {
 	inBubble(t, func(w *world) {
-		w.limits.LivePerAddress, w.limits.Live = 2, 2
-		w.bank = w.process()
-		w.bank.cfg.Provider = slowStart{w.provider}
+		w.reconfigure(func(w *world) { w.limits.Live = 2 })
+		a, err := startAt(w, w.m, laptop)
+		w.noError(a, err)
+		w.noError(startAt(w, w.m, phone))
+		full := func() {
+			w.Helper()
+			_, err := startAt(w, w.m, tablet)
+			w.wantTooMany(err, "live attempts", time.Minute)
+		}
+		full()
+		w.noError(startAt(w, w.newManager(), tablet))
+		w.cancel(a)
+		w.noError(startAt(w, w.m, laptop))
+		full()
+		time.Sleep(codeLifetime + time.Second) // nobody need look for them to end
+		w.noError(startAt(w, w.m, tablet))
+	})
+}
+
+// A refusal for lack of a place is not paid for, and takes no place.
+func TestRefusalForLackOfAPlaceCostsNothing(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.reconfigure(func(w *world) { w.limits.Live, w.limits.CodesPerAddress = 1, 2 })
+		a, err := startAt(w, w.m, laptop)
+		w.noError(a, err)
+		for range 10 {
+			_, err := startAt(w, w.m, laptop)
+			w.wantTooMany(err, "live attempts", time.Minute)
+		}
+		w.cancel(a)
+		a, err = startAt(w, w.m, laptop)
+		w.noError(a, err)
+		w.cancel(a)
+		for range 3 { // the address is at its limit, and its refusals take no place
+			_, err = startAt(w, w.m, laptop)
+			w.wantTooMany(err, codesRule, 5*time.Minute)
+		}
+		w.noError(startAt(w, w.m, tablet))
+	})
+}
+
+// Asking the provider takes a while. Those who ask meanwhile are counted.
+func TestLiveAttemptsAtOnce(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.limits.Live = 2
+		m := w.newManagerWith(func(c *Config) { c.Provider = slowStart{w.provider} })
 		var live atomic.Int32
 		var wg sync.WaitGroup
 		for i := range 50 {
 			wg.Go(func() {
-				if _, err := w.bank.Start(w.Context(), laptop, fmt.Sprint(i)); err == nil {
+				if _, err := m.Start(w.Context(), at(fmt.Sprintf("198.51.100.%d", i))); err == nil {
 					live.Add(1)
 				}
 			})
@@ -104,22 +218,4 @@ type slowStart struct{ Provider }
 func (s slowStart) StartDevice(ctx context.Context) (idp.DeviceCode, error) {
 	time.Sleep(time.Second)
 	return s.Provider.StartDevice(ctx)
-}
-
-// A provider that refuses must not be asked without end either.
-func TestRefusedStartsCount(t *testing.T) {
-	inBubble(t, func(w *world) {
-		w.limits.CodesPerBrowser, w.limits.LivePerAddress = 5, 1
-		w.bank = w.process()
-		w.provider.startErr = &idp.Error{Status: 429}
-		for range 5 {
-			if _, err := w.bank.Start(w.Context(), laptop, "one"); !errors.Is(err, w.provider.startErr) {
-				w.Errorf("Start: %v, want %v", err, w.provider.startErr)
-			}
-		}
-		w.wantLimit(laptop, "one", "new codes for one browser", 10*time.Minute)
-		if n := len(w.bank.limits.live); n != 0 {
-			w.Errorf("%d live attempts, want none", n)
-		}
-	})
 }

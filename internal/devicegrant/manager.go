@@ -171,8 +171,8 @@ func (m *Manager) Refresh(ctx context.Context, id string) (Attempt, error) {
 	if err != nil {
 		return Attempt{}, err
 	}
-	if !r.State.Ended() && !time.Now().Before(r.Expires) {
-		return m.update(ctx, id, func(*record) error { return nil })
+	if r.overdue() {
+		return m.update(ctx, id, func(*record) error { return nil }) // which expires it
 	}
 	if r.pollable() || r.State == Approved {
 		m.redeem(id)
@@ -192,7 +192,7 @@ func (m *Manager) Watch(ctx context.Context, id string) <-chan struct{} {
 // depends on somebody looking.
 func (a Attempt) RefreshWithin() time.Duration {
 	wait := time.Until(a.Expires)
-	if a.ProviderPage || a.FallbackURL != "" {
+	if a.mustBeWatched() {
 		wait = min(wait, lookEvery)
 	}
 	return max(wait, 0)
@@ -212,7 +212,7 @@ func (m *Manager) update(ctx context.Context, id string, change func(*record) er
 	var before record
 	r, err := m.attempts.Update(ctx, id, func(r *record) error {
 		before = *r
-		r.expire(time.Now())
+		r.expire()
 		return change(r)
 	})
 	if errors.Is(err, store.ErrNotFound) {

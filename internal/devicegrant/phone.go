@@ -83,15 +83,15 @@ func (m *Manager) Yes(ctx context.Context, answer Answer) (Attempt, error) {
 	if err != nil {
 		return Attempt{}, err
 	}
-	first := false // this approval makes the transition
 	a, err := m.answer(ctx, id, answer.Phone, answer.Person, func(r *record) error {
-		first = r.State == Opened
-		// What was shown of the laptop must still be true.
-		if !r.isAskedBy(answer.Fingerprint) || first && r.Fingerprint() != answer.Fingerprint {
+		if !r.isAskedBy(answer.Fingerprint) {
 			return ErrChanged
 		}
 		switch r.State {
 		case Opened:
+			if r.Fingerprint() != answer.Fingerprint {
+				return ErrChanged // what was shown of the laptop is no longer true
+			}
 			return m.takeYes(r, answer)
 		case Number, Yes:
 			r.Voucher = answer.Voucher
@@ -105,7 +105,7 @@ func (m *Manager) Yes(ctx context.Context, answer Answer) (Attempt, error) {
 		return a, err
 	}
 	// The approval stands, even if the phone goes away now.
-	return m.approve(context.WithoutCancel(ctx), id, a, answer.Access, first)
+	return m.approve(context.WithoutCancel(ctx), id, a, answer.Access)
 }
 
 // takeYes makes the transition of the first approval. It is written before the

@@ -12,7 +12,7 @@ import (
 	"changebank/internal/idp"
 )
 
-// What the scripted provider answers if a test says nothing else.
+// What the scripted provider answers unless a test changes it.
 const (
 	approveTime = 300 * time.Millisecond
 	pollTime    = 200 * time.Millisecond
@@ -34,6 +34,7 @@ var (
 
 	pending  = &idp.Error{Status: 400, Code: idp.CodePending}
 	slowdown = &idp.Error{Status: 400, Code: idp.CodeSlowDown}
+	spent    = &idp.Error{Status: 400, Code: "invalid_grant"}
 
 	errForged   = fmt.Errorf("%w: the signature is wrong", idp.ErrInvalidToken)
 	errKeysAway = errors.New("idp: verify: fetch the keys: 503 Service Unavailable")
@@ -60,9 +61,9 @@ type script []reply
 
 func (s script) at(call int) reply { return s[min(call, len(s)-1)] }
 
-// provider is an identity provider that follows a script. Whatever a test is
-// about, it complains of polls that must never be made: before anybody said
-// yes, two at once, faster than it allows, or for a code that is spent.
+// provider is an identity provider that follows a script. In every test it
+// complains of polls that must never be made: before the approval, two at once,
+// faster than it allows, or for a device code that has been redeemed.
 type provider struct {
 	t *testing.T
 
@@ -70,19 +71,22 @@ type provider struct {
 	userCodes []string                // of the next device codes; made up when there are no more
 	change    func(c *idp.DeviceCode) // of every device code
 	startErr  error
-	page      string // of its own, for codes whose approval it did not take
+	page      string // of its own, for codes whose approval it refused
 
-	approvals, polls, verdicts, revocations script
+	approvals, polls, verdicts script
 
-	devices  map[string]*device // by device code
-	started  int
-	approved []string    // user codes
-	polled   []time.Time // when
-	verified []idp.Tokens
-	revoked  []idp.Tokens
-	given    []idp.Tokens
+	devices   map[string]*device // by device code
+	redeemed  map[string]*device // by access token
+	started   int
+	approved  []string    // user codes
+	polled    []time.Time // when
+	verified  []idp.Tokens
+	given     []idp.Tokens
+	revoked   map[string]int // access tokens, by Revoke
+	discarded map[string]int // access tokens, with their session
 
-	takeover bool // a poller is killed in this test: its request stays open
+	takeover bool // a poller is paused in this test: its request stays open
+	crashes  bool // a process dies in this test: the provider's answer may be lost
 }
 
 type device struct {
@@ -96,12 +100,14 @@ type device struct {
 
 func newProvider(t *testing.T) *provider {
 	return &provider{
-		t:           t,
-		devices:     make(map[string]*device),
-		approvals:   script{{after: approveTime}},
-		polls:       script{{after: pollTime}},
-		verdicts:    script{{after: verifyTime, person: richard}},
-		revocations: script{{}},
+		t:         t,
+		devices:   make(map[string]*device),
+		redeemed:  make(map[string]*device),
+		approvals: script{{after: approveTime}},
+		polls:     script{{after: pollTime}},
+		verdicts:  script{{after: verifyTime, person: richard}},
+		revoked:   make(map[string]int),
+		discarded: make(map[string]int),
 	}
 }
 
@@ -140,40 +146,22 @@ func (p *provider) ApproveDevice(ctx context.Context, userCode, access string) e
 	}
 	p.mu.Unlock()
 	if access != phoneToken {
-		p.t.Errorf("approve with the access token %q, want the phone's", access)
+		p.t.Errorf("approval with the access token %q, want the phone's", access)
 	}
 	return r.wait(ctx)
 }
 
 func (p *provider) PollDevice(ctx context.Context, deviceCode string) (idp.Tokens, error) {
-	p.mu.Lock()
-	now := time.Now()
-	r := p.polls.at(len(p.polled))
-	p.polled = append(p.polled, now)
-	d := p.devices[deviceCode]
-	switch {
-	case d == nil:
-		p.t.Errorf("poll with the device code %q, which is none", deviceCode)
-		d = &device{}
-	case !d.approved:
-		p.t.Errorf("poll before anybody said yes")
-	case d.spent:
-		p.t.Errorf("poll for a device code that has been redeemed")
-	case d.asking > 0 && !p.takeover:
-		p.t.Errorf("%d polls at once", d.asking+1)
-	case !d.last.IsZero() && now.Sub(d.last) < d.interval:
-		p.t.Errorf("poll %v after the last one, sooner than %v", now.Sub(d.last), d.interval)
-	}
-	d.asking++
-	d.last = now
-	p.mu.Unlock()
-
+	d, r := p.beginPoll(deviceCode)
 	err := r.wait(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	d.asking--
 	if r.err == slowdown {
 		d.interval += 5 * time.Second
+	}
+	if err == nil && d.spent {
+		err = spent
 	}
 	if err != nil {
 		return idp.Tokens{}, fmt.Errorf("idp: poll: %w", err)
@@ -184,10 +172,37 @@ func (p *provider) PollDevice(ctx context.Context, deviceCode string) (idp.Token
 		Access:  fmt.Sprintf("SECRET-access-%d", n),
 		Refresh: fmt.Sprintf("SECRET-refresh-%d", n),
 		ID:      fmt.Sprintf("SECRET-id-%d", n),
-		Expires: now.Add(time.Hour),
+		Expires: time.Now().Add(time.Hour),
 	}
 	p.given = append(p.given, tokens)
+	p.redeemed[tokens.Access] = d
 	return tokens, nil
+}
+
+// beginPoll notes a poll, and complains of it if it must never be made.
+func (p *provider) beginPoll(deviceCode string) (*device, reply) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	r := p.polls.at(len(p.polled))
+	p.polled = append(p.polled, now)
+	d := p.devices[deviceCode]
+	switch {
+	case d == nil:
+		p.t.Errorf("poll with the unknown device code %q", deviceCode)
+		d = &device{}
+	case !d.approved:
+		p.t.Error("poll before the approval")
+	case d.spent && !p.crashes:
+		p.t.Error("poll for a device code that has been redeemed")
+	case d.asking > 0 && !p.takeover && !p.crashes:
+		p.t.Errorf("%d polls at once", d.asking+1)
+	case !d.last.IsZero() && now.Sub(d.last) < d.interval:
+		p.t.Errorf("poll %v after the last one, sooner than %v", now.Sub(d.last), d.interval)
+	}
+	d.asking++
+	d.last = now
+	return d, r
 }
 
 func (p *provider) Verify(ctx context.Context, tokens idp.Tokens, nonce string) (idp.Person, error) {
@@ -196,23 +211,18 @@ func (p *provider) Verify(ctx context.Context, tokens idp.Tokens, nonce string) 
 	p.verified = append(p.verified, tokens)
 	p.mu.Unlock()
 	if nonce != "" {
-		p.t.Errorf("verify with nonce %q, want none", nonce)
+		p.t.Errorf("verification with nonce %q, want none", nonce)
 	}
 	err := r.wait(ctx)
 	return r.person, err
 }
 
-func (p *provider) Revoke(ctx context.Context, tokens idp.Tokens) error {
-	p.mu.Lock()
-	r := p.revocations.at(len(p.revoked))
-	p.mu.Unlock()
-	if err := r.wait(ctx); err != nil {
-		return err
-	}
+func (p *provider) Revoke(tokens idp.Tokens) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.revoked = append(p.revoked, tokens)
-	return nil
+	if tokens != (idp.Tokens{}) {
+		p.revoked[tokens.Access]++
+	}
 }
 
 func (p *provider) DevicePage(userCode, access string) string {
@@ -224,7 +234,14 @@ func (p *provider) DevicePage(userCode, access string) string {
 
 func (p *provider) Owns(uri string) bool { return strings.HasPrefix(uri, issuer+"/") }
 
-// pollTimes returns when the polls came, since the first of them.
+// set changes the script while others may follow it.
+func (p *provider) set(change func(*provider)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change(p)
+}
+
+// pollTimes returns when the polls came, counted from the first of them.
 func (p *provider) pollTimes() []time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -251,6 +268,15 @@ func (p *provider) wantApprovals(n int) {
 	}
 }
 
+func (p *provider) wantVerdicts(n int) {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.verified) != n {
+		p.t.Errorf("tokens were verified %d times, want %d", len(p.verified), n)
+	}
+}
+
 // first returns the tokens of the first answer that had any.
 func (p *provider) first() idp.Tokens {
 	p.t.Helper()
@@ -263,42 +289,28 @@ func (p *provider) first() idp.Tokens {
 	return p.given[0]
 }
 
-func (p *provider) wantVerdicts(n int) {
-	p.t.Helper()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.verified) != n {
-		p.t.Errorf("tokens were verified %d times, want %d", len(p.verified), n)
-	}
-}
-
 // wantKept checks that no tokens have been revoked.
 func (p *provider) wantKept() {
 	p.t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.revoked) != 0 {
-		p.t.Errorf("%d sets of tokens revoked, want 0", len(p.revoked))
+	if len(p.revoked) != 0 || len(p.discarded) != 0 {
+		p.t.Errorf("%d sets of tokens revoked and %d discarded, want none", len(p.revoked), len(p.discarded))
 	}
 }
 
-// wantRevoked checks that all tokens that were given out have been revoked,
-// and each only once.
+// wantRevoked checks that n sets of tokens were given out, and that each is
+// revoked: directly, at most once, or with the session that had them.
 func (p *provider) wantRevoked(n int) {
 	p.t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.given) != n || len(p.revoked) != n {
-		p.t.Errorf("%d sets of tokens given out and %d revoked, want %d and %d", len(p.given), len(p.revoked), n, n)
-		return
-	}
-	times := make(map[string]int)
-	for _, tokens := range p.revoked {
-		times[tokens.Access+tokens.Refresh]++
+	if len(p.given) != n {
+		p.t.Errorf("%d sets of tokens given out, want %d", len(p.given), n)
 	}
 	for i, tokens := range p.given {
-		if n := times[tokens.Access+tokens.Refresh]; n != 1 {
-			p.t.Errorf("the tokens of answer %d were revoked %d times, want 1", i+1, n)
+		if revoked, discarded := p.revoked[tokens.Access], p.discarded[tokens.Access]; revoked+discarded == 0 || revoked > 1 {
+			p.t.Errorf("the tokens of answer %d were revoked %d times and discarded %d times", i+1, revoked, discarded)
 		}
 	}
 }

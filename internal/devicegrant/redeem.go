@@ -88,8 +88,8 @@ func (m *Manager) step(ctx context.Context, id string) (wait time.Duration, err 
 	if err != nil {
 		return 0, err
 	}
-	if !r.State.Ended() && !time.Now().Before(r.Expires) {
-		_, err := m.update(ctx, id, func(*record) error { return nil })
+	if r.overdue() {
+		_, err := m.update(ctx, id, func(*record) error { return nil }) // which expires it
 		return 0, ignoreLost(err)
 	}
 	switch {
@@ -97,7 +97,7 @@ func (m *Manager) step(ctx context.Context, id string) (wait time.Duration, err 
 		return time.Until(r.Expires), nil
 	case !r.pollable():
 		return 0, errDone
-	case (r.ProviderPage || r.Approval == ApprovalRefused) && !m.watched(id):
+	case r.mustBeWatched() && !m.watched(id):
 		return 0, errDone // until somebody looks again
 	}
 	if wait := time.Until(later(r.Due, r.Lease.Until)); wait > 0 {
@@ -174,6 +174,11 @@ func (m *Manager) approveLogin(ctx context.Context, id string, mine record) erro
 		m.log.Error("the tokens are another person's", "attempt", mine.Ref, "approved_by", mine.Person, "tokens_of", person)
 		return m.asHolder(ctx, id, mine, func(r *record) error { return r.fail(ReasonOtherPerson) })
 	}
+	// The verification may have outlasted the lease. A session that was claimed
+	// and logged out since must not come back.
+	if err := m.asHolder(ctx, id, mine, func(*record) error { return nil }); err != nil {
+		return err
+	}
 	ok, err := m.cfg.Sessions.CreatePending(ctx, mine.Session, person, mine.Tokens, mine.Laptop, mine.Voucher)
 	if err != nil {
 		return err // the lease runs out, and the next holder tries again
@@ -183,7 +188,9 @@ func (m *Manager) approveLogin(ctx context.Context, id string, mine record) erro
 			if r.Voucher == mine.Voucher {
 				return r.fail(ReasonLoggedOut)
 			}
-			r.Lease.Release() // the person has approved again since: once more, with the new voucher
+			// The person has approved again since: at once, with the new voucher.
+			r.Due = time.Now()
+			r.Lease.Release()
 			return nil
 		})
 	}

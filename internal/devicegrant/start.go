@@ -66,7 +66,7 @@ func (m *Manager) allowStart(ctx context.Context, ref string, laptop browser.Bro
 func (m *Manager) start(ctx context.Context, ref string, laptop browser.Browser) (Attempt, error) {
 	device, err := m.cfg.Provider.StartDevice(ctx)
 	if err != nil {
-		if refusal, ok := errors.AsType[*idp.Error](err); !ok || !refusal.Final() { // nothing was granted
+		if refusal, ok := errors.AsType[*idp.Error](err); !ok || refusal.Status >= 500 { // not answered
 			m.limiter.RefundAddr(context.WithoutCancel(ctx), m.codesRule(), laptop.Addr)
 		}
 		return Attempt{}, err
@@ -90,12 +90,12 @@ func (m *Manager) start(ctx context.Context, ref string, laptop browser.Browser)
 			URI:          device.URI,
 			URIComplete:  device.URIComplete,
 			ProviderPage: providerPage,
-			Laptop:       laptop,
 			Started:      now,
 			Expires:      earlier(now.Add(m.cfg.CodeLifetime), device.Expires),
 		},
 		Device: device,
 	}
+	r.moveLaptop(laptop)
 	if providerPage {
 		r.Expires = device.Expires // nobody tells us when it is opened
 		r.Due = now.Add(r.pace())  // the first poll comes after one interval

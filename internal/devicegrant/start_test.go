@@ -27,18 +27,18 @@ func TestStart(t *testing.T) {
 			w.Errorf("Start: %+v, want %+v", a, want)
 		}
 		b := w.start()
-		// Who knows the ID can claim; what stands in a log must not lead to it.
+		// The holder of the ID can claim. The name in the log must not lead to it.
 		if len(a.ID) < 26 || a.ID == b.ID || a.Ref == "" || a.Ref == b.Ref || strings.Contains(a.ID, a.Ref) {
-			w.Errorf("IDs %q and %q, refs %q and %q: want 128 random bits, and names that do not tell them", a.ID, b.ID, a.Ref, b.Ref)
+			w.Errorf("IDs %q and %q, refs %q and %q: want 128 random bits, and refs that do not reveal them", a.ID, b.ID, a.Ref, b.Ref)
 		}
-		got, err := w.bank.Get(w.Context(), a.ID)
+		got, err := w.m.Refresh(w.Context(), a.ID)
 		if err != nil || got.ID != a.ID || got.UserCode != a.UserCode || got.State != Waiting {
-			w.Errorf("Get: %+v, %v, want the attempt", got, err)
+			w.Errorf("Refresh: %+v, %v, want the attempt", got, err)
 		}
 	})
 }
 
-// A tunnel has changed its name: a phone that goes there never comes to us.
+// A tunnel has changed its name: a phone that goes there never reaches us.
 func TestStrayPage(t *testing.T) {
 	for _, uri := range []string{
 		"https://old-tunnel.example/activate", verifyURI + "/", "http://bank.example/activate", "https://bank.example:8443/activate",
@@ -46,7 +46,7 @@ func TestStrayPage(t *testing.T) {
 		t.Run(uri, func(t *testing.T) {
 			inBubble(t, func(w *world) {
 				w.provider.change = func(c *idp.DeviceCode) { c.URI = uri }
-				a, err := w.bank.Start(w.Context(), laptop, "")
+				a, err := w.m.Start(w.Context(), laptop)
 				if !errors.Is(err, ErrStrayPage) || a != (Attempt{}) {
 					w.Errorf("Start: %+v, %v, want %v", a, err, ErrStrayPage)
 				}
@@ -58,13 +58,48 @@ func TestStrayPage(t *testing.T) {
 	}
 }
 
-// An attempt that everybody finds who types nothing is everybody's.
+func TestIsProviderPage(t *testing.T) {
+	for uri, want := range map[string]bool{
+		issuer + "/device":                 true,
+		issuer + "/activate":               true, // the path of our page, but surely the provider's
+		issuer + "/device?tenant=t":        true,
+		"https://login.example/devicecode": true, // a host of the provider's that discovery does not name
+
+		// Our page at another address, where the phone finds nothing or an attacker's page.
+		verifyURI + "?tenant=t":                     false,
+		verifyURI + "#x":                            false,
+		"https://bank.example":                      false,
+		"https://bank.example/":                     false,
+		"https://bank.example/device":               false,
+		"http://bank.example/device":                false,
+		"https://someone@bank.example/activate":     false,
+		"https://new-tunnel.example/activate":       false,
+		"https://new-tunnel.example/activate?x=1":   false,
+		"https://idp.example.evil.example/activate": false,
+		"https://[": false,
+	} {
+		t.Run(uri, func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				w.provider.change = func(c *idp.DeviceCode) { c.URI = uri }
+				a, err := w.m.Start(w.Context(), laptop)
+				if want && (err != nil || !a.ProviderPage || a.URI != uri) {
+					w.Errorf("Start: %+v, %v, want it on the provider's page", a, err)
+				}
+				if !want && (!errors.Is(err, ErrStrayPage) || a != (Attempt{})) {
+					w.Errorf("Start: %+v, %v, want %v", a, err, ErrStrayPage)
+				}
+			})
+		})
+	}
+}
+
+// A code that folds to nothing would be found by everybody who types nothing.
 func TestUserCodeThatNobodyCanType(t *testing.T) {
 	for _, code := range []string{"----", " ", "–", "\u200b", "код"} {
 		t.Run(code, func(t *testing.T) {
 			inBubble(t, func(w *world) {
 				w.provider.change = func(c *idp.DeviceCode) { c.User = code }
-				a, err := w.bank.Start(w.Context(), laptop, "")
+				a, err := w.m.Start(w.Context(), laptop)
 				if err == nil || a != (Attempt{}) {
 					w.Errorf("Start: %+v, %v, want an error", a, err)
 				}
@@ -72,7 +107,7 @@ func TestUserCodeThatNobodyCanType(t *testing.T) {
 					w.Errorf("%d codes asked for (%v), want 1", w.provider.started, err)
 				}
 				for _, typed := range []string{code, "", "-"} {
-					if got, err := w.bank.Open(w.Context(), typed, phone, richard); !errors.Is(err, ErrUnknownCode) || got != (Attempt{}) {
+					if got, err := w.m.Open(w.Context(), typed, phone, richard); !errors.Is(err, ErrUnknownCode) || got != (Attempt{}) {
 						w.Errorf("Open(%q): %+v, %v, want %v", typed, got, err, ErrUnknownCode)
 					}
 				}
@@ -84,7 +119,7 @@ func TestUserCodeThatNobodyCanType(t *testing.T) {
 func TestStartWithoutProvider(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.provider.startErr = idp.ErrNotReady
-		if a, err := w.bank.Start(w.Context(), laptop, ""); !errors.Is(err, idp.ErrNotReady) || a != (Attempt{}) {
+		if a, err := w.m.Start(w.Context(), laptop); !errors.Is(err, idp.ErrNotReady) || a != (Attempt{}) {
 			w.Errorf("Start: %+v, %v, want %v", a, err, idp.ErrNotReady)
 		}
 		if w.provider.started != 1 {
@@ -93,8 +128,8 @@ func TestStartWithoutProvider(t *testing.T) {
 	})
 }
 
-// Two codes that people would take for the same are the same: who types the
-// one must not be asked about the other.
+// Two codes that people would take for the same are the same. Nobody who types
+// one of them may be asked about the other.
 func TestUserCodeThatIsTaken(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.provider.userCodes = []string{"AAAA-BBBB", "aaaa bbbb", "AAAABBBB", "CCCC-DDDD"}
@@ -104,7 +139,7 @@ func TestUserCodeThatIsTaken(t *testing.T) {
 			w.Errorf("the second attempt has the code %q, want CCCC-DDDD", second.UserCode)
 		}
 		for code, want := range map[string]Attempt{"AAAA-BBBB": first, "CCCC-DDDD": second} {
-			got, err := w.bank.Open(w.Context(), code, phone, richard)
+			got, err := w.m.Open(w.Context(), code, phone, richard)
 			if err != nil || got.ID != want.ID {
 				w.Errorf("Open(%q): %q, %v, want %q", code, got.ID, err, want.ID)
 			}
@@ -116,7 +151,7 @@ func TestUserCodesThatAreAllTaken(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.provider.change = func(c *idp.DeviceCode) { c.User = "AAAA-BBBB" }
 		first := w.start()
-		a, err := w.bank.Start(w.Context(), laptop, "")
+		a, err := w.m.Start(w.Context(), laptop)
 		if !errors.Is(err, store.ErrExists) || a != (Attempt{}) {
 			w.Errorf("Start: %+v, %v, want %v", a, err, store.ErrExists)
 		}
@@ -128,15 +163,15 @@ func TestUserCodesThatAreAllTaken(t *testing.T) {
 }
 
 // The code of an attempt that has ended still tells the phone what became of
-// it, and is not another's yet.
+// it, and no other attempt gets it yet.
 func TestUserCodeOfAnEndedAttempt(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.provider.userCodes = []string{"AAAA-BBBB", "AAAA-BBBB", "CCCC-DDDD"}
 		a := w.start()
-		if err := w.bank.Cancel(w.Context(), a.ID); err != nil {
+		if err := w.m.Cancel(w.Context(), a.ID); err != nil {
 			w.Fatalf("Cancel: %v", err)
 		}
-		got, err := w.bank.Open(w.Context(), a.UserCode, phone, richard)
+		got, err := w.m.Open(w.Context(), a.UserCode, phone, richard)
 		if err != nil || got.ID != a.ID || got.State != Cancelled || got.Phone != (browser.Browser{}) {
 			w.Errorf("Open: %+v, %v, want the cancelled attempt as it was", got, err)
 		}
@@ -144,49 +179,14 @@ func TestUserCodeOfAnEndedAttempt(t *testing.T) {
 			w.Errorf("the next attempt has the code %q, want CCCC-DDDD", b.UserCode)
 		}
 
-		// An hour after its time nobody remembers it; first the attempt is
-		// forgotten, and then its code.
+		// An hour after its time it is forgotten: first the attempt, then its code.
 		for _, later := range []time.Duration{codeLifetime + time.Hour, expiresIn - codeLifetime} {
 			time.Sleep(later)
-			if _, err := w.bank.Get(w.Context(), a.ID); !errors.Is(err, ErrNone) {
-				w.Errorf("Get: %v, want %v", err, ErrNone)
+			if _, err := w.m.Refresh(w.Context(), a.ID); !errors.Is(err, ErrNone) {
+				w.Errorf("Refresh: %v, want %v", err, ErrNone)
 			}
-			if _, err := w.bank.Open(w.Context(), a.UserCode, phone, richard); !errors.Is(err, ErrUnknownCode) {
+			if _, err := w.m.Open(w.Context(), a.UserCode, phone, richard); !errors.Is(err, ErrUnknownCode) {
 				w.Errorf("Open: %v, want %v", err, ErrUnknownCode)
-			}
-		}
-	})
-}
-
-func TestFold(t *testing.T) {
-	for _, tt := range []struct{ code, want string }{
-		{"WDJB-MJHT", "WDJBMJHT"},
-		{"wdjb mjht", "WDJBMJHT"},
-		{" WdJb–mJhT\r\n", "WDJBMJHT"},
-		{"7BQ5ZQ", "7BQ5ZQ"},
-		{"0O1I", "0O1I"}, // nobody's guess is better than the person's
-		{"WDJB\x00MJHT\u00a0\u200b", "WDJBMJHT"},
-		{"\xffA\xfe", "A"},
-		{"", ""},
-	} {
-		if got := Fold(tt.code); got != tt.want {
-			t.Errorf("Fold(%q): %q, want %q", tt.code, got, tt.want)
-		}
-	}
-}
-
-func FuzzFold(f *testing.F) {
-	for _, code := range []string{"WDJB-MJHT", "wdjb mjht", "ſK", "\xff", ""} {
-		f.Add(code)
-	}
-	f.Fuzz(func(t *testing.T, code string) {
-		folded := Fold(code)
-		if strings.Trim(folded, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != "" {
-			t.Errorf("Fold(%q): %q, want letters and digits", code, folded)
-		}
-		for _, typed := range []string{folded, strings.ToLower(folded), strings.Join(strings.Split(folded, ""), "-"), " " + code + "\n"} {
-			if got := Fold(typed); got != folded {
-				t.Errorf("Fold(%q): %q, but Fold(%q) is %q", typed, got, code, folded)
 			}
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,24 +32,27 @@ var (
 	tablet = browser.Browser{Agent: "Chrome on Android", Addr: "203.0.113.9"}
 )
 
-// world is a bank with a scripted provider and a real store, in a bubble: its
-// clock stands still while anybody works.
+// world has a Manager, a scripted provider, sessions in memory and a real
+// store, in a bubble: its clock stands still while anybody works.
 type world struct {
 	*testing.T
 	provider *provider
-	backend  *shaky
+	sessions *sessions
+	backend  *faultyBackend
 	store    *store.Store
+	records  *store.Table[record] // the attempts, read past the backend's faults
 	log      *slog.Logger
-	bank     *Manager
+	logged   *bytes.Buffer
+	m        *Manager
 	limits   Limits
-	confirm  string // when a number is asked for; most tests are about something else
+	confirm  string // most tests are not about the number
 
 	mu  sync.Mutex
 	ids []string // of the attempts
 }
 
-// inBubble runs a test in a world of its own, and then looks for secrets where
-// none may be.
+// inBubble runs a test in a world of its own. Afterwards it looks for secrets
+// in the log and on pages, and for live sessions without a claim.
 func inBubble(t *testing.T, test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -56,240 +60,31 @@ func inBubble(t *testing.T, test func(w *world)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		backend := &shaky{Backend: file}
-		var log bytes.Buffer
+		backend := &faultyBackend{Backend: file}
 		w := &world{
 			T:        t,
 			provider: newProvider(t),
 			backend:  backend,
-			limits:   Limits{CodesPerAddress: 1000, CodesPerBrowser: 1000, LivePerAddress: 1000, Live: 1000, WrongCodes: 10, WrongNumbers: 3},
-			confirm:  NumberNever,
 			store:    open(t, backend),
-			log: slog.New(slog.NewTextHandler(io.MultiWriter(&log, t.Output()), &slog.HandlerOptions{
-				Level: slog.LevelDebug,
-			})),
+			records:  store.NewTable[record](open(t, file), "attempts"),
+			logged:   new(bytes.Buffer),
+			limits:   Limits{CodesPerAddress: 1000, Live: 1000, WrongCodes: 10, WrongNumbers: 3},
+			confirm:  NumberNever,
 		}
+		w.sessions = newSessions(t, w.provider, w.recordOfSession)
+		w.log = slog.New(slog.NewTextHandler(io.MultiWriter(w.logged, t.Output()), &slog.HandlerOptions{
+			Level: slog.LevelDebug,
+		}))
 		t.Cleanup(func() {
-			w.noSecrets(log.String())
+			w.noSecrets()
+			w.sessions.wantLiveOnlyIfApproved()
 			if err := backend.Close(); err != nil {
 				t.Errorf("closing the store: %v", err)
 			}
 		})
-		w.bank = w.process()
+		w.m = w.newManager()
 		test(w)
 	})
-}
-
-// shaky is a store's backend that can be away for a while.
-type shaky struct {
-	store.Backend
-	noReads, noWrites atomic.Bool
-}
-
-var errAway = errors.New("the store is away")
-
-func (s *shaky) Get(ctx context.Context, key string) ([]byte, error) {
-	if s.noReads.Load() {
-		return nil, errAway
-	}
-	return s.Backend.Get(ctx, key)
-}
-
-func (s *shaky) Swap(ctx context.Context, key string, old, new []byte, until time.Time) (bool, error) {
-	if s.noWrites.Load() {
-		return false, errAway
-	}
-	return s.Backend.Swap(ctx, key, old, new, until)
-}
-
-// process returns a Manager on the same store, as another process or the next
-// one has it.
-func (w *world) process() *Manager {
-	m := New(Config{
-		Provider:        w.provider,
-		Store:           w.store,
-		VerificationURI: verifyURI,
-		CodeLifetime:    codeLifetime,
-		ConfirmNumber:   w.confirm,
-		Limits:          w.limits,
-		Log:             w.log,
-	})
-	w.Cleanup(m.Close)
-	return m
-}
-
-// noSecrets checks that nobody who reads the log or a page can take over a
-// login: neither has a device code, a token, or the ID that claims an attempt.
-func (w *world) noSecrets(log string) {
-	secrets := append([]string{"SECRET"}, w.ids...)
-	for _, id := range w.ids {
-		a, err := w.bank.Get(context.Background(), id)
-		if errors.Is(err, ErrNone) {
-			continue
-		}
-		if err != nil {
-			w.Errorf("Get: %v", err)
-		}
-		page, err := json.Marshal(a)
-		if err != nil {
-			w.Errorf("an Attempt as JSON: %v", err)
-		}
-		for _, secret := range secrets {
-			if bytes.Contains(page, []byte(secret)) {
-				w.Errorf("%s is in what pages see: %s", secret, page)
-			}
-		}
-	}
-	for line := range strings.Lines(log) {
-		for _, secret := range secrets {
-			if strings.Contains(line, secret) {
-				w.Errorf("%s is in the log: %s", secret, line)
-			}
-		}
-	}
-}
-
-// start is a laptop asking for a code.
-func (w *world) start() Attempt {
-	w.Helper()
-	a, err := w.bank.Start(w.Context(), laptop, "")
-	if err != nil {
-		w.Fatalf("Start: %v", err)
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.ids = append(w.ids, a.ID)
-	return a
-}
-
-// open is Richard's phone arriving with the attempt's code.
-func (w *world) open(a Attempt) Attempt {
-	w.Helper()
-	a, err := w.bank.Open(w.Context(), a.UserCode, phone, richard)
-	if err != nil || a.State != Opened {
-		w.Fatalf("Open: %s, %v, want %s", a.State, err, Opened)
-	}
-	return a
-}
-
-// yes is Richard's consent, on his phone.
-func (w *world) yes(a Attempt) (Attempt, error) {
-	return w.bank.Yes(w.Context(), a.UserCode, a.Shown(), phone, richard, phoneToken)
-}
-
-// agreed is an attempt that Richard has opened and said yes to.
-func (w *world) agreed() Attempt {
-	w.Helper()
-	a, err := w.yes(w.open(w.start()))
-	if err != nil || a.State != Yes {
-		w.Fatalf("Yes: %s, %v, want %s", a.State, err, Yes)
-	}
-	return a
-}
-
-// approved is an attempt whose tokens are here.
-func (w *world) approved() Attempt {
-	w.Helper()
-	a := w.agreed()
-	time.Sleep(pollTime + verifyTime)
-	synctest.Wait()
-	w.want(a, Approved)
-	return a
-}
-
-// record reads an attempt without having anything done about it, as Get would.
-func (w *world) record(a Attempt) record {
-	w.Helper()
-	r, err := w.bank.attempts.Get(w.Context(), a.ID)
-	if err != nil {
-		w.Fatalf("reading the record: %v", err)
-	}
-	return r
-}
-
-// want checks how far an attempt has come, by what is stored.
-func (w *world) want(a Attempt, state State) record {
-	w.Helper()
-	r := w.record(a)
-	if r.State != state {
-		w.Errorf("attempt is %s (reason %q), want %s", r.State, r.Reason, state)
-	}
-	return r
-}
-
-// wantEnd checks an end, its reason, that nothing is kept of it that could be
-// used, and that nobody goes on with it.
-func (w *world) wantEnd(a Attempt, state State, reason Reason) {
-	w.Helper()
-	r := w.want(a, state)
-	if r.Reason != reason {
-		w.Errorf("reason %q, want %q", r.Reason, reason)
-	}
-	if r.Tokens != (idp.Tokens{}) || r.Device.Device != "" {
-		w.Errorf("the ended attempt still has its tokens or its device code")
-	}
-	synctest.Wait()
-	w.bank.mu.Lock()
-	_, busy := w.bank.pollers[a.ID]
-	w.bank.mu.Unlock()
-	if busy {
-		w.Errorf("a goroutine still redeems the ended attempt")
-	}
-	if session, claimed, err := w.bank.Claim(w.Context(), a.ID, w.neverGive); state != Claimed && !errors.Is(err, ErrNotApproved) {
-		w.Errorf("Claim: %q, %v, %v, want %v", session, claimed, err, ErrNotApproved)
-	}
-}
-
-func (w *world) neverGive(idp.Person, idp.Tokens) (string, error) {
-	w.Error("a session was made of an attempt that is not approved")
-	return "", errors.New("no")
-}
-
-// watcher is a laptop's page with its event stream.
-type watcher struct {
-	cancel context.CancelFunc
-
-	mu   sync.Mutex
-	seen []sight
-	err  error
-	over bool
-}
-
-type sight struct {
-	State  State
-	Silent bool
-	At     time.Duration // since the watching began
-}
-
-// watch has a page watch an attempt through m until it ends. The page has seen
-// the present when watch returns.
-func (w *world) watch(m *Manager, id string) *watcher {
-	ctx, cancel := context.WithCancel(w.Context())
-	v := &watcher{cancel: cancel}
-	began := time.Now()
-	go func() {
-		for a, err := range m.Watch(ctx, id) {
-			v.mu.Lock()
-			if v.err = err; err == nil {
-				v.seen = append(v.seen, sight{a.State, a.Silent, time.Since(began)})
-			}
-			v.mu.Unlock()
-		}
-		v.mu.Lock()
-		defer v.mu.Unlock()
-		v.over = true
-	}()
-	w.Cleanup(cancel)
-	synctest.Wait()
-	return v
-}
-
-// saw returns what the page has seen, once nobody is busy.
-func (v *watcher) saw() (seen []sight, over bool, err error) {
-	synctest.Wait()
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return append([]sight(nil), v.seen...), v.over, v.err
 }
 
 // open returns the store in a backend.
@@ -300,4 +95,241 @@ func open(t *testing.T, backend store.Backend) *store.Store {
 		t.Fatal(err)
 	}
 	return s.Namespace("test")
+}
+
+// faultyBackend is a store's backend that can fail for a while.
+type faultyBackend struct {
+	store.Backend
+	noReads, noWrites atomic.Bool
+	readsFail         atomic.Int32 // so many more
+	wrote             func()       // called, if set, after each write
+}
+
+var errAway = errors.New("the store is away")
+
+func (b *faultyBackend) Get(ctx context.Context, key string) ([]byte, error) {
+	if b.noReads.Load() || b.readsFail.Load() > 0 && b.readsFail.Add(-1) >= 0 {
+		return nil, errAway
+	}
+	return b.Backend.Get(ctx, key)
+}
+
+func (b *faultyBackend) Swap(ctx context.Context, key string, old, new []byte, until time.Time) (bool, error) {
+	if b.noWrites.Load() {
+		return false, errAway
+	}
+	if b.wrote != nil {
+		defer b.wrote()
+	}
+	return b.Backend.Swap(ctx, key, old, new, until)
+}
+
+// newManager returns a Manager on the same store, as another process or the
+// next one has it.
+func (w *world) newManager() *Manager {
+	return w.newManagerWith(func(*Config) {})
+}
+
+func (w *world) newManagerWith(change func(*Config)) *Manager {
+	cfg := Config{
+		Provider:        w.provider,
+		Sessions:        w.sessions,
+		Store:           w.store,
+		VerificationURI: verifyURI,
+		CodeLifetime:    codeLifetime,
+		ConfirmNumber:   w.confirm,
+		Limits:          w.limits,
+		Log:             w.log,
+	}
+	change(&cfg)
+	m := New(cfg)
+	w.Cleanup(m.Close)
+	return m
+}
+
+// reconfigure replaces the world's Manager by one with other settings.
+func (w *world) reconfigure(change func(*world)) {
+	change(w)
+	w.m = w.newManager()
+}
+
+// noSecrets checks that readers of the log or of a page cannot take over a
+// login: they see no device code, token, voucher, attempt ID or session ID.
+func (w *world) noSecrets() {
+	secrets := append([]string{"SECRET"}, w.ids...)
+	var pages [][]byte
+	for _, id := range w.ids {
+		r, err := w.records.Get(context.Background(), id)
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			w.Errorf("reading the record: %v", err)
+		}
+		if r.Session != "" {
+			secrets = append(secrets, r.Session)
+		}
+		page, err := json.Marshal(r.seen(id))
+		if err != nil {
+			w.Errorf("an Attempt as JSON: %v", err)
+		}
+		pages = append(pages, page)
+	}
+	for _, secret := range secrets {
+		for _, page := range pages {
+			if bytes.Contains(page, []byte(secret)) {
+				w.Errorf("%s is in what pages see: %s", secret, page)
+			}
+		}
+		for line := range strings.Lines(w.logged.String()) {
+			if strings.Contains(line, secret) {
+				w.Errorf("%s is in the log: %s", secret, line)
+			}
+		}
+	}
+}
+
+// start is a laptop asking for a code.
+func (w *world) start() Attempt {
+	w.Helper()
+	a, err := w.m.Start(w.Context(), laptop)
+	if err != nil {
+		w.Fatalf("Start: %v", err)
+	}
+	w.remember(a)
+	return a
+}
+
+// remember has the checks that end a test include the attempt.
+func (w *world) remember(a Attempt) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ids = append(w.ids, a.ID)
+}
+
+// open is Richard's phone arriving with the attempt's code.
+func (w *world) open(a Attempt) Attempt {
+	w.Helper()
+	a, err := w.m.Open(w.Context(), a.UserCode, phone, richard)
+	if err != nil || a.State != Opened {
+		w.Fatalf("Open: %s, %v, want %s", a.State, err, Opened)
+	}
+	return a
+}
+
+// answerOf is what a person's phone sends about the question as it is in a.
+func answerOf(a Attempt, person idp.Person, phone browser.Browser) Answer {
+	return Answer{
+		UserCode: a.UserCode, Fingerprint: a.Fingerprint(),
+		Phone: phone, Person: person, Voucher: voucherOf(person), Access: phoneToken,
+	}
+}
+
+// yes is Richard approving on his phone.
+func (w *world) yes(a Attempt) (Attempt, error) {
+	return w.m.Yes(w.Context(), answerOf(a, richard, phone))
+}
+
+// no is Richard denying on his phone.
+func (w *world) no(a Attempt) (Attempt, error) {
+	return w.m.No(w.Context(), answerOf(a, richard, phone))
+}
+
+// answered is an attempt that Richard has opened and approved.
+func (w *world) answered() Attempt {
+	w.Helper()
+	a, err := w.yes(w.open(w.start()))
+	if err != nil || a.State != Yes {
+		w.Fatalf("Yes: %s, %v, want %s", a.State, err, Yes)
+	}
+	return a
+}
+
+// approved is an attempt whose session waits for the laptop.
+func (w *world) approved() Attempt {
+	w.Helper()
+	a := w.answered()
+	w.settle()
+	w.want(a, Approved)
+	return a
+}
+
+// settle lets the provider answer one poll and one verification.
+func (w *world) settle() {
+	time.Sleep(pollTime + verifyTime)
+	synctest.Wait()
+}
+
+// record reads an attempt and changes nothing, unlike Refresh.
+func (w *world) record(a Attempt) record {
+	w.Helper()
+	r, err := w.records.Get(context.WithoutCancel(w.Context()), a.ID)
+	if err != nil {
+		w.Fatalf("reading the record: %v", err)
+	}
+	return r
+}
+
+// recordOfSession returns the attempt that names a session.
+func (w *world) recordOfSession(session string) (record, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range w.ids {
+		if r, err := w.records.Get(context.Background(), id); err == nil && r.Session == session {
+			return r, true
+		}
+	}
+	return record{}, false
+}
+
+// want checks the state of an attempt, as it is stored.
+func (w *world) want(a Attempt, state State) record {
+	w.Helper()
+	r := w.record(a)
+	if r.State != state {
+		w.Errorf("attempt is %s (reason %q), want %s", r.State, r.Reason, state)
+	}
+	return r
+}
+
+// wantUnchanged checks that nothing has been written to an attempt.
+func (w *world) wantUnchanged(a Attempt, before record) {
+	w.Helper()
+	if after := w.record(a); !reflect.DeepEqual(after, before) {
+		w.Errorf("the attempt was %+v, is %+v, want it unchanged", before, after)
+	}
+}
+
+// wantEnd checks an end, its reason, that no usable secret is left of it, that
+// nobody continues with it, and that it logs nobody in.
+func (w *world) wantEnd(a Attempt, state State, reason Reason) {
+	w.Helper()
+	r := w.want(a, state)
+	if r.Reason != reason {
+		w.Errorf("reason %q, want %q", r.Reason, reason)
+	}
+	if r.Tokens != (idp.Tokens{}) || r.Device.Device != "" {
+		w.Error("the ended attempt still has its tokens or its device code")
+	}
+	synctest.Wait()
+	w.m.mu.Lock()
+	_, busy := w.m.pollers[a.ID]
+	w.m.mu.Unlock()
+	if busy {
+		w.Error("a goroutine still continues with the ended attempt")
+	}
+	if state == Claimed {
+		return
+	}
+	if session, err := w.claim(a); !errors.Is(err, ErrNotApproved) || session != "" {
+		w.Errorf("Claim: %q, %v, want %v", session, err, ErrNotApproved)
+	}
+	w.sessions.wantNone(r.Session)
+}
+
+func (w *world) noError(_ Attempt, err error) {
+	w.Helper()
+	if err != nil {
+		w.Errorf("error %v, want none", err)
+	}
 }

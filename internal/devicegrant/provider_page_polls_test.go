@@ -1,0 +1,173 @@
+package devicegrant
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"changebank/internal/idp"
+)
+
+// Codes that nobody watches are not polled for. Otherwise anybody who starts
+// many would keep us busy at the provider, which has a reason to shut us out.
+func TestProviderPageIsPolledWhileWatched(t *testing.T) {
+	for name, test := range map[string]func(w *world, a Attempt){
+		"nobody looks": func(w *world, a Attempt) {
+			time.Sleep(9 * time.Minute)
+			w.wantPollsAt(a)
+		},
+		"one look": func(w *world, a Attempt) {
+			w.noError(w.m.Refresh(w.Context(), a.ID))
+			time.Sleep(9 * time.Minute)
+			w.wantPollsAt(a, paces(2)...) // the third would come 17 s after it
+			w.m.mu.Lock()
+			defer w.m.mu.Unlock()
+			if n := len(w.m.pollers); n != 0 {
+				w.Errorf("%d goroutines still poll, want 0", n)
+			}
+		},
+		"a look every ten seconds": func(w *world, a Attempt) {
+			for range 12 {
+				w.noError(w.m.Refresh(w.Context(), a.ID))
+				time.Sleep(10 * time.Second)
+			}
+			w.wantPollsAt(a, paces(20)...)
+		},
+		"an event stream": func(w *world, a Attempt) {
+			w.watch(w.m, a.ID)
+			time.Sleep(5 * time.Minute)
+			w.wantPollsAt(a, paces(52)...)
+		},
+		"an event stream that is closed, and opened again": func(w *world, a Attempt) {
+			page := w.watch(w.m, a.ID)
+			time.Sleep(18 * time.Second)
+			page.cancel()
+			time.Sleep(2 * time.Minute)
+			w.wantPollsAt(a, paces(5)...) // its last look was at the third poll
+			w.want(a, Waiting)
+
+			w.provider.set(func(p *provider) { p.polls = script{{after: pollTime}} })
+			again := w.watch(w.m, a.ID)
+			time.Sleep(time.Second)
+			w.wantPollsAt(a, append(paces(5), 138*time.Second)...) // long due
+			w.wantSeen(again, false, sight{Waiting, false, 0}, sight{Approved, false, pollTime + verifyTime})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				w.provider.polls = script{{err: pending}}
+				test(w, w.onProviderPage())
+			})
+		})
+	}
+	// Nothing changes for longer than a look is remembered.
+	t.Run("an event stream, and a slow provider", func(t *testing.T) {
+		inBubble(t, func(w *world) {
+			w.provider.polls = script{{err: slowdownTo(time.Minute)}, {err: pending}}
+			a := w.onProviderPage()
+			w.watch(w.m, a.ID)
+			time.Sleep(3 * time.Minute)
+			w.wantPollsAt(a, pace, pace+69*time.Second, pace+138*time.Second)
+		})
+	})
+}
+
+// A server in trouble cannot deny in the person's place.
+func TestProviderPageOutlivesTrouble(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.provider.polls = script{{err: &idp.Error{Status: 503, Code: idp.CodeDenied}}, {err: context.DeadlineExceeded}, {after: pollTime}}
+		a := w.onProviderPage()
+		page := w.watch(w.m, a.ID)
+		time.Sleep(time.Minute)
+		w.wantPollsAt(a, pace, pace+10*time.Second, pace+30*time.Second)
+		w.wantSeen(page, false,
+			sight{Waiting, false, 0}, sight{Waiting, true, pace}, sight{Approved, false, pace + 30*time.Second + pollTime + verifyTime})
+	})
+}
+
+// A slow_down is for good here as well, whichever process polls next.
+func TestProviderPageSlowDownSurvivesARestart(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.provider.polls = script{{err: slowdown}, {err: slowdown}, {err: pending}, {err: pending}, {}}
+		a := w.onProviderPage()
+		w.watch(w.m, a.ID)
+		time.Sleep(20 * time.Second)
+		w.m.Close()
+		w.watch(w.newManager(), a.ID)
+		time.Sleep(2 * time.Minute)
+		const slow = 11500 * time.Millisecond
+		const slower = 17250 * time.Millisecond
+		w.wantPollsAt(a, pace, pace+slow, pace+slow+slower, pace+slow+2*slower, pace+slow+3*slower)
+		w.want(a, Approved)
+	})
+}
+
+// A page that is open at each of two processes is one device to the provider.
+func TestProviderPageWithTwoProcesses(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.provider.polls = script{
+			{after: 4 * time.Second, err: pending}, {err: pending}, {after: time.Second, err: pending}, {err: slowdown}, {after: time.Second},
+		}
+		a := w.onProviderPage()
+		other := w.newManager()
+		pages := []*watcher{w.watch(w.m, a.ID), w.watch(other, a.ID), w.watch(w.m, a.ID)}
+		for range 120 {
+			w.noError(w.m.Refresh(w.Context(), a.ID))
+			w.noError(other.Refresh(w.Context(), a.ID))
+			time.Sleep(time.Second / 2)
+		}
+		last := 4*pace + 11500*time.Millisecond
+		w.wantPollsAt(a, append(paces(4), last)...)
+		for _, page := range pages {
+			w.wantSeen(page, false, sight{Waiting, false, 0}, sight{Approved, false, last + time.Second + verifyTime})
+		}
+		w.provider.wantVerdicts(1)
+	})
+}
+
+// Nobody tells us when the person opens such a code, so it lives for as long as
+// the provider lets it.
+func TestProviderPageLifetime(t *testing.T) {
+	t.Run("approved at the last moment", func(t *testing.T) {
+		inBubble(t, func(w *world) {
+			w.provider.polls = script{{err: pending}}
+			a := w.onProviderPage()
+			if want := a.Started.Add(expiresIn); !a.Expires.Equal(want) {
+				w.Errorf("it expires after %v, want %v", a.Expires.Sub(a.Started), want.Sub(a.Started))
+			}
+			w.watch(w.m, a.ID)
+			time.Sleep(expiresIn - 10*time.Second)
+			w.want(a, Waiting)
+			w.provider.set(func(p *provider) { p.polls = script{{after: pollTime}} })
+			time.Sleep(10*time.Second - time.Nanosecond)
+			synctest.Wait()
+			r := w.want(a, Approved)
+			if window := time.Until(r.Expires); window < time.Minute {
+				w.Errorf("the laptop has %v to claim it, want the whole claim window", window)
+			}
+		})
+	})
+	t.Run("watched to its end", func(t *testing.T) {
+		inBubble(t, func(w *world) {
+			w.provider.polls = script{{err: pending}}
+			a := w.onProviderPage()
+			page := w.watch(w.m, a.ID)
+			time.Sleep(expiresIn + 5*time.Minute)
+			w.wantSeen(page, true, sight{Waiting, false, 0}, sight{Expired, false, expiresIn})
+			w.wantEnd(a, Expired, "")
+			w.wantPollsAt(a, paces(104)...)
+		})
+	})
+	t.Run("looked at too late", func(t *testing.T) {
+		inBubble(t, func(w *world) {
+			a := w.onProviderPage()
+			time.Sleep(expiresIn)
+			if got, err := w.m.Refresh(w.Context(), a.ID); err != nil || got.State != Expired {
+				w.Errorf("Refresh: %s, %v, want %s", got.State, err, Expired)
+			}
+			w.wantEnd(a, Expired, "")
+			w.provider.wantPolls(0)
+		})
+	})
+}

@@ -1,0 +1,79 @@
+package devicegrant
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"changebank/internal/idp"
+)
+
+// The page says that the provider does not answer, and stops saying so when it
+// is back.
+func TestProviderDownShows(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.provider.polls = script{{err: context.DeadlineExceeded}, {err: context.DeadlineExceeded}, {err: pending}, {after: pollTime}}
+		a := w.open(w.start())
+		page := w.watch(w.m, a.ID)
+		w.noError(w.yes(a))
+		time.Sleep(time.Minute)
+		back := approveTime + 10*time.Second + 20*time.Second
+		w.wantSeen(page, false,
+			sight{Opened, false, 0}, sight{Yes, false, 0}, sight{Yes, true, approveTime}, sight{Yes, false, back},
+			sight{Approved, false, back + pace + pollTime + verifyTime})
+	})
+}
+
+// A server in trouble, or a proxy before it, may answer anything. It must
+// neither end a login in progress nor slow it down for good.
+func TestServerErrorsDecideNothing(t *testing.T) {
+	for _, code := range []string{
+		idp.CodePending, idp.CodeSlowDown, idp.CodeExpired, idp.CodeDenied, "invalid_grant", "invalid_client",
+	} {
+		t.Run(code, func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				w.provider.polls = script{{err: &idp.Error{Status: 503, Code: code, Interval: 10 * time.Second}}, {err: pending}, {after: pollTime}}
+				a := w.open(w.start())
+				page := w.watch(w.m, a.ID)
+				w.noError(w.yes(a))
+				time.Sleep(time.Minute)
+				back := approveTime + 10*time.Second
+				w.wantSeen(page, false,
+					sight{Opened, false, 0}, sight{Yes, false, 0}, sight{Yes, true, approveTime}, sight{Yes, false, back},
+					sight{Approved, false, back + pace + pollTime + verifyTime})
+				if r := w.record(a); r.Device.Interval != interval {
+					w.Errorf("interval %v, want %v as before", r.Device.Interval, interval)
+				}
+			})
+		})
+	}
+}
+
+// After any other error the client must stop polling (RFC 8628, section 3.5).
+func TestProviderEndsTheAttempt(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		answer *idp.Error
+		state  State
+		reason Reason
+	}{
+		{"expired_token", &idp.Error{Status: 400, Code: idp.CodeExpired}, Expired, ""},
+		{"access_denied", &idp.Error{Status: 400, Code: idp.CodeDenied}, Failed, ReasonRefused},
+		{"invalid_grant", spent, Failed, ReasonCodeGone},
+		{"FusionAuth's unknown code", &idp.Error{Status: 400, Code: "invalid_request", Reason: "invalid_device_code"}, Failed, ReasonCodeGone},
+		{"invalid_client", &idp.Error{Status: 401, Code: "invalid_client"}, Failed, ReasonClient},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				w.provider.polls = script{{err: pending}, {err: tt.answer}}
+				a := w.open(w.start())
+				page := w.watch(w.m, a.ID)
+				w.noError(w.yes(a))
+				time.Sleep(time.Minute)
+				w.wantSeen(page, true, sight{Opened, false, 0}, sight{Yes, false, 0}, sight{tt.state, false, approveTime + pace})
+				w.wantEnd(a, tt.state, tt.reason)
+				w.provider.wantPolls(2)
+			})
+		})
+	}
+}
