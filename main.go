@@ -1,5 +1,5 @@
-// Changebank is a small bank where a laptop is logged in by a phone: it shows
-// a QR code, the phone scans it and says yes. See README.md.
+// Changebank is a small bank that logs a laptop in with a phone: the laptop
+// shows a QR code, and the phone scans and approves it. See README.md.
 package main
 
 import (
@@ -20,9 +20,11 @@ import (
 	"time"
 
 	"changebank/handlers"
-	clients "changebank/internal/browser"
+	"changebank/internal/browser"
 	"changebank/internal/config"
+	"changebank/internal/demosetup"
 	"changebank/internal/devicegrant"
+	"changebank/internal/greeting"
 	"changebank/internal/idp"
 	"changebank/internal/reach"
 	"changebank/internal/serve"
@@ -31,8 +33,8 @@ import (
 )
 
 func main() {
-	// The demo provider's library logs each of its routes and each pending poll
-	// to slog's default logger.
+	// The demo provider's library logs every route and every pending poll to the
+	// default logger.
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Getenv, os.Stderr)
@@ -43,31 +45,28 @@ func main() {
 	}
 }
 
-// run is the program, until ctx ends. What it starts it stops, in the order
-// opposite to that of the starting.
+// run is the program until ctx ends. It stops what it started in reverse order.
 func run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) (err error) {
+	// Flags and settings.
 	flags := flag.NewFlagSet("changebank", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	version := flags.Bool("version", false, "print the version and stop")
-	ngrok := flags.Bool("ngrok", false, "be reached by the tunnels of the ngrok agent that runs here")
-	lan := flags.Bool("lan", false, "be reached by phones in the same network")
+	lan := flags.Bool("lan", false, "let phones on the same network connect")
+	ngrok := flags.Bool("ngrok", false, "let phones connect through the ngrok agent on this machine")
+	version := flags.Bool("version", false, "print the version and exit")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
 	} else if err != nil {
 		return err
 	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("there is no argument %q; did you mean -%[1]s? The flags are -lan, -ngrok and -version", flags.Arg(0))
-	}
-	if *version {
-		_, err := fmt.Fprintln(stderr, "changebank", buildVersion())
-		return err
-	}
-
 	var options config.Options
 	switch {
+	case flags.NArg() > 0:
+		return fmt.Errorf("unknown argument %q; did you mean -%[1]s? The flags are -lan, -ngrok and -version", flags.Arg(0))
+	case *version:
+		_, err := fmt.Fprintln(stderr, "changebank", buildVersion())
+		return err
 	case *ngrok && *lan:
-		return errors.New("-ngrok and -lan are two ways to the same place; take one of them")
+		return errors.New("use either -ngrok or -lan, not both")
 	case *ngrok:
 		options.Tunnels = func(api string) (map[int][]string, error) { return reach.Tunnels(ctx, api) }
 	case *lan:
@@ -75,40 +74,49 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	}
 	cfg, err := config.Load(getenv, ".env", options)
 	if err != nil {
-		return fmt.Errorf("these settings are not right:\n%w", err)
+		return fmt.Errorf("invalid settings:\n%w", err)
 	}
 	log := newLog(cfg, stderr)
-	appListeners, demoListeners, err := listen(ctx, cfg)
+
+	// The listeners come first: a taken port must not touch the data, and only
+	// now the addresses with port 0 are known.
+	listeners, err := serve.Listen(ctx, cfg.Listen, cfg.Port, "PORT")
+	var demoListeners serve.Listeners
+	if cfg.Demo {
+		var demoErr error
+		demoListeners, demoErr = serve.Listen(ctx, cfg.Listen, cfg.DemoPort, "DEMO_PORT")
+		err = errors.Join(err, demoErr)
+	}
+	defer func() { listeners.Close(); demoListeners.Close() }() // unless a server has done so
 	if err != nil {
 		return err
 	}
-	// For an error before their servers take them over.
-	defer appListeners.Close()
-	defer demoListeners.Close()
+	cfg.Bound(listeners.Port(), demoListeners.Port())
 
+	// The store, and the part of it for this provider and this address.
 	backend, keys, err := openStore(cfg, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, backend.Close()) }()
-	kept, err := store.New(ctx, backend, keys)
+	records, err := store.New(ctx, backend, keys)
 	if err != nil {
 		return err
 	}
+	bank := records.Namespace(strings.Join([]string{cfg.Issuer, cfg.ClientID, cfg.AppURL}, " "))
 
-	failed := make(chan error, 2)
+	// The identity provider: a demo inside the program, or anyone's.
+	failed := make(chan error, 2) // one for each server
 	var people []string
 	var password string
 	if cfg.Demo {
-		demo, known, err := newDemo(ctx, cfg, kept.Namespace("demo"), log)
+		provider, known, err := demosetup.New(ctx, cfg, records.Namespace("demo"), log)
 		if err != nil {
 			return err
 		}
-		people, password = demo.People(), known
-		defer serve.Start(demo, demoListeners, nil, failed, log)()
+		people, password = provider.People(), known
+		defer serve.Start(provider, demoListeners, nil, failed, log)()
 	}
-
-	bank := kept.Namespace(strings.Join([]string{cfg.Issuer, cfg.ClientID, cfg.AppURL}, " "))
 	provider := idp.New(idp.Config{
 		Issuer:       cfg.Issuer,
 		ClientID:     cfg.ClientID,
@@ -119,14 +127,18 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		Log:          log,
 	})
 	defer provider.Close()
+
+	// Browsers that are logged in.
 	sessions := session.New(session.Config{
 		Store:     bank,
 		Secure:    strings.HasPrefix(cfg.AppURL, "https:"),
-		BrowserOf: clients.Proxies(cfg.TrustedProxies).Of,
+		BrowserOf: browser.Proxies(cfg.TrustedProxies).Of,
 		Refresh:   provider.Refresh,
 		Revoke:    provider.Revoke,
 		Log:       log,
 	})
+
+	// QR logins under way.
 	grants := devicegrant.New(devicegrant.Config{
 		Provider:        provider,
 		Store:           bank,
@@ -138,7 +150,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		Log:             log,
 	})
 	defer grants.Close()
-	server, err := handlers.New(handlers.Config{
+
+	// The pages.
+	pages, err := handlers.New(handlers.Config{
 		AppURL:         cfg.AppURL,
 		Provider:       provider,
 		Sessions:       sessions,
@@ -152,9 +166,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	if err != nil {
 		return err
 	}
-	defer serve.Start(server, appListeners, server.EndStreams, failed, log)()
+	defer serve.Start(pages, listeners, pages.EndStreams, failed, log)()
 
-	greet(stderr, cfg, people, password)
+	greeting.Write(stderr, cfg, people, password)
 	log.Debug("listening", "port", cfg.Port, "demo_port", cfg.DemoPort, "on", cfg.Listen)
 	select {
 	case err := <-failed:
@@ -163,6 +177,21 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		log.Info("stopping", "cause", context.Cause(ctx))
 		return nil
 	}
+}
+
+func newLog(cfg *config.Config, w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: cfg.LogLevel}
+	if cfg.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+func buildVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "unknown"
 }
 
 // openStore opens what outlives the process, and the keys that seal it.
@@ -217,51 +246,4 @@ func secretKeys(cfg *config.Config) ([][]byte, error) {
 		return nil, fmt.Errorf("%s is not whole; restore it, or delete it and log in anew", path)
 	}
 	return [][]byte{key}, nil
-}
-
-// listen binds every port before anything else is done, and tells cfg which
-// they are.
-func listen(ctx context.Context, cfg *config.Config) (app, demo serve.Listeners, err error) {
-	app, appErr := serve.Listen(ctx, cfg.Listen, cfg.Port)
-	if cfg.Demo {
-		demo, err = serve.Listen(ctx, cfg.Listen, cfg.DemoPort)
-	}
-	if err := errors.Join(portFault(appErr, "PORT", cfg.Port), portFault(err, "DEMO_PORT", cfg.DemoPort)); err != nil {
-		app.Close()
-		demo.Close()
-		return nil, nil, err
-	}
-	cfg.Bound(app.Port(), demo.Port())
-	return app, demo, nil
-}
-
-// portFault says what to do about a port that cannot be had.
-func portFault(err error, setting string, port int) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("this machine does not have all the addresses in LISTEN; leave it out, or name those it has: %w", err)
-	case !errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("cannot listen; do LISTEN and %s suit this machine? %w", setting, err)
-	case port == 5000:
-		return fmt.Errorf("port 5000 is taken by another program. Stop that, or set %s to another port. "+
-			"On a Mac it may be the AirPlay Receiver, which can be turned off in the system settings", setting)
-	}
-	return fmt.Errorf("port %d is taken by another program. Stop that, or set %s to another port", port, setting)
-}
-
-func newLog(cfg *config.Config, w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: cfg.LogLevel}
-	if cfg.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
-	}
-	return slog.New(slog.NewTextHandler(w, options))
-}
-
-func buildVersion() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		return info.Main.Version
-	}
-	return "unknown"
 }

@@ -1,0 +1,214 @@
+package tests
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// A browser has one live attempt: neither a reload nor a POST replaces it.
+func TestOneAttemptPerBrowser(t *testing.T) {
+	t.Parallel()
+	laptop := startBank(t).browser(t)
+	first, _ := laptop.showCode()
+	again, _ := laptop.showCode()
+	if first.text("user-code") != again.text("user-code") {
+		t.Error("a reload shows another code")
+	}
+	if got := laptop.post(qrPage, nil).text("user-code"); got != first.text("user-code") {
+		t.Error("a POST replaces a live code")
+	}
+	if got := laptop.post(qrPage+"/cancel", nil).state(); got != "cancelled" {
+		t.Errorf("cancelling leads to %q, want cancelled", got)
+	}
+	laptop.wantState("cancelled") // until a new code is asked for
+}
+
+// Tabs of one browser that ask for a code at the same moment share one.
+func TestTwoTabs(t *testing.T) {
+	t.Parallel()
+	laptop := startBank(t).browser(t)
+	laptop.get("/login") // tabs without a cookie each get their own code
+	codes := make([]string, 4)
+	var tabs sync.WaitGroup
+	for i := range codes {
+		tabs.Go(func() { codes[i] = laptop.post(qrPage, nil).text("user-code") })
+	}
+	tabs.Wait()
+	now := laptop.get(qrPage)
+	if now.state() != "waiting" {
+		t.Fatalf("the page is %q, want waiting", now.state())
+	}
+	for _, code := range codes {
+		if code != now.text("user-code") {
+			t.Errorf("the tabs show the codes %q, the page %q", codes, now.text("user-code"))
+		}
+	}
+}
+
+// Another login in the browser cancels its attempt, so that nobody can log it
+// in as someone else afterwards.
+func TestOtherLoginCancels(t *testing.T) {
+	t.Parallel()
+	_, laptop, phone := pair(t)
+	link := laptop.code()
+	states := laptop.events()
+	states.want("waiting")
+	question := phone.get(link)
+	states.want("opened")
+	laptop.logIn(erlich)
+	states.want("cancelled")
+	if got := phone.answer(question, "yes").state(); got != "cancelled" {
+		t.Errorf("a yes after the other login leads to %q, want cancelled", got)
+	}
+	laptop.get("/reload")
+	laptop.wantPerson(erlich)
+	if got := laptop.get(qrPage).URL.Path; got != "/account" {
+		t.Errorf("the QR page leads a logged-in browser to %s, want /account", got)
+	}
+}
+
+// A tab that is slow to start a code must not undo a login that another tab of
+// the browser finishes meanwhile.
+func TestSlowStart(t *testing.T) {
+	t.Parallel()
+	b := startProxied(t)
+	person := b.browser(t)
+	person.get("/login") // tabs without a cookie are different browsers
+	started, finish := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	b.demo.answers(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == "/oauth2/device_authorize" {
+			once.Do(func() {
+				close(started)
+				<-finish
+			})
+		}
+		return false
+	})
+	slow := make(chan page)
+	go func() { slow <- person.get(qrPage) }()
+	<-started
+	person.logIn(richard)
+	close(finish)
+	if p := <-slow; p.URL.Path != "/account" {
+		t.Errorf("the slow tab shows %v, want the account", p)
+	}
+	person.wantPerson(richard)
+}
+
+// A browser that did not start the attempt gets nothing of it in any state,
+// with or without an attempt of its own.
+func TestStrangers(t *testing.T) {
+	t.Parallel()
+	b, laptop, phone := pair(t)
+	stranger, other := b.browser(t), b.browser(t)
+	other.showCode()
+	link := laptop.code()
+
+	check := func(state string) {
+		t.Helper()
+		for _, who := range []*browser{stranger, other} {
+			had := who.cookie()
+			if got := strings.TrimSpace(who.get("/device_grant_finished").Body); got != "{}" {
+				t.Errorf("%s: /device_grant_finished tells a stranger %s", state, got)
+			}
+			if p := who.get("/reload"); p.URL.Path == "/account" {
+				t.Errorf("%s: /reload logs a stranger in", state)
+			}
+			if who == stranger {
+				who.typeNumber("1234")
+				who.post(qrPage+"/cancel", nil)
+			}
+			who.wantPerson("")
+			if who.cookie() != had {
+				t.Errorf("%s: a stranger got a cookie", state)
+			}
+		}
+		if p := stranger.get(qrPage + "/events"); p.Status != http.StatusNoContent || p.Body != "" {
+			t.Errorf("%s: the stream tells a stranger %d %q", state, p.Status, p.Body)
+		}
+	}
+	check("waiting")
+	question := phone.get(link)
+	check("opened")
+	phone.answer(question, "yes")
+	laptop.awaitApproved()
+	check("approved")
+	laptop.claim(richard)
+	check("claimed")
+}
+
+// A phone that opens the laptop's page is offered the ordinary login. No code
+// is started until the person asks for one.
+func TestPhoneOpensQRPage(t *testing.T) {
+	t.Parallel()
+	for name, header := range map[string][]string{
+		"named a phone": {"User-Agent", iPhoneAgent},
+		"client hint":   {"Sec-CH-UA-Mobile", "?1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := startBank(t)
+			phone := b.browser(t)
+			p := phone.do(phone.request(http.MethodGet, qrPage, nil, header...))
+			if !p.has("this-phone") || strings.Contains(b.log.String(), "step=started") {
+				t.Fatalf("the phone is shown %v, want the ordinary login and no code", p)
+			}
+			if p = phone.submit(p, "new-code", nil); p.state() != "waiting" {
+				t.Errorf("asking for a code shows %v", p)
+			}
+			phone.as(iPhoneAgent).wantState("waiting") // after a reload, too
+		})
+	}
+}
+
+// The laptop's page says which phone has the code, and so does its title. It
+// does not count down while the person reads the question.
+func TestLaptopNamesPhone(t *testing.T) {
+	t.Parallel()
+	_, laptop, phone := pair(t)
+	phone.as(iPhoneAgent)
+	p, link := laptop.showCode()
+	if !p.has("time-left") {
+		t.Error("a waiting code shows no time left")
+	}
+	title := textOf(p.find("title", ""))
+	question := phone.get(link)
+	p = laptop.get(qrPage)
+	if got := p.text("login-state"); !strings.Contains(got, "iPhone") {
+		t.Errorf("the laptop says %q, want that an iPhone opened the code", got)
+	}
+	if got := textOf(p.find("title", "")); got == title {
+		t.Errorf("the title is still %q", got)
+	}
+	if p.has("time-left") {
+		t.Error("a countdown hurries the person with the phone")
+	}
+	phone.answer(question, "no")
+	if got := laptop.get(qrPage).text("login-state"); !strings.Contains(got, "iPhone") {
+		t.Errorf("the laptop says %q, want that the iPhone said no", got)
+	}
+}
+
+// A script that asks with a cookie from before another tab's login gets no
+// cookie: it would replace the login's.
+func TestScriptGetsNoCookie(t *testing.T) {
+	t.Parallel()
+	laptop := startBank(t).browser(t)
+	laptop.showCode()
+	before := laptop.cookies()
+	laptop.logIn(erlich)
+	after := laptop.cookies()
+
+	laptop.setCookies(before)
+	p := laptop.doOnce(laptop.request(http.MethodGet, qrPage, nil, "X-Requested-With", "qrlogin.js"))
+	if p.Header.Get("Set-Cookie") != "" || p.Header.Get("Location") != qrPage {
+		t.Errorf("the script gets the cookie %q and is sent to %q", p.Header.Get("Set-Cookie"), p.Header.Get("Location"))
+	}
+	laptop.setCookies(after)
+	if got := laptop.get(qrPage).person(); got != erlich {
+		t.Errorf("the tab then shows the account of %q, want %s", got, erlich)
+	}
+}

@@ -1,0 +1,57 @@
+package tests
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// docs/security.md names a test for everything that it promises. Each of them
+// must exist.
+func TestSecurityDocs(t *testing.T) {
+	t.Parallel()
+	declared := map[string]bool{}
+	declaration := regexp.MustCompile(`(?m)^func (Test[A-Z]\w+)\(t \*testing\.T\)`)
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && entry.Name() == "node_modules":
+			return fs.SkipDir
+		case !strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		source, err := os.ReadFile(path)
+		for _, match := range declaration.FindAllSubmatch(source, -1) {
+			declared[string(match[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := topFile(t, "docs/security.md")
+	for _, name := range regexp.MustCompile(`\bTest[A-Z]\w+`).FindAllString(page, -1) {
+		if !declared[name] {
+			t.Errorf("%s does not exist", name)
+		}
+	}
+
+	// A mitigation without a test must say that it is left out.
+	row := regexp.MustCompile(`(?m)^\| (\d+) \| (.*)$`)
+	for i, match := range row.FindAllStringSubmatch(page, -1) {
+		if match[1] != strconv.Itoa(i+1) {
+			t.Errorf("row %d of the mitigations is 6.1.%s", i+1, match[1])
+		}
+		if !strings.Contains(match[2], "Test") && !strings.Contains(match[2], "Left out") {
+			t.Errorf("6.1.%s has neither a test nor a reason to leave it out", match[1])
+		}
+	}
+	if got := len(row.FindAllString(page, -1)); got != 17 {
+		t.Errorf("%d mitigations, want the seventeen of RFC 10027", got)
+	}
+}

@@ -1,0 +1,149 @@
+package tests
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// An answer of the provider counts once, in the browser that asked for it.
+func TestCallback(t *testing.T) {
+	t.Parallel()
+	b := startBank(t)
+	victim, attacker := b.browser(t), b.browser(t)
+
+	// Login CSRF: an attacker sends a link with an answer about himself.
+	var link string
+	attacker.http.CheckRedirect = func(req *http.Request, _ []*http.Request) error {
+		if req.URL.Path == "/callback" {
+			link = req.URL.String()
+			return http.ErrUseLastResponse
+		}
+		return nil
+	}
+	attacker.atProvider(attacker.get("/login"), erlich)
+	if link == "" {
+		t.Fatal("the attacker did not get as far as the callback")
+	}
+	if p := victim.get(link); p.Status != http.StatusBadRequest {
+		t.Errorf("a link with another person's answer: %v, want 400", p)
+	}
+	victim.wantPerson("")
+	attacker.http.CheckRedirect = nil
+	if p := attacker.get(link); p.person() != erlich {
+		t.Fatalf("the answer does not work in its own browser: %v", p)
+	}
+	if p := attacker.get(link); p.URL.Path != "/account" {
+		t.Errorf("the answer opened twice leads to %v, want the account", p)
+	}
+
+	for _, query := range []string{"", "?state=", "?state=&code=x", "?code=x", "?state=nosuch&error=access_denied"} {
+		if p := b.browser(t).get("/callback" + query); p.Status != http.StatusBadRequest || !p.has("error") {
+			t.Errorf("/callback%s: %v, want 400", query, p)
+		}
+	}
+}
+
+// The provider's refusal is explained, and leads on to where the person wanted
+// to go.
+func TestRefusedLogin(t *testing.T) {
+	t.Parallel()
+	visitor := startBank(t).browser(t)
+	for _, tt := range []struct{ query, want string }{
+		{"error=access_denied&error_description=%3Cscript%3E", ""},
+		{"error=server_error", "trouble"},
+		{"error=access_denied&error_reason=registration_required", "create one there"},
+		{"error=something_new&error_reason=another", ""},
+	} {
+		to, err := url.Parse(visitor.getOnce("/login?return_to=/activate").Header.Get("Location"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := visitor.get("/callback?" + tt.query + "&state=" + url.QueryEscape(to.Query().Get("state")))
+		if p.Status != http.StatusForbidden || !strings.Contains(p.text("error"), tt.want) {
+			t.Errorf("%s: %v, want 403 and %q", tt.query, p, tt.want)
+		}
+		if !p.links("/login?return_to=%2Factivate") || strings.Contains(p.Body, "<script>") {
+			t.Errorf("%s: the page has no link to try again, or markup of the provider's:\n%s", tt.query, p.Body)
+		}
+	}
+}
+
+// Logging out ends the session for whoever has its cookie, and leaves the
+// browser to the next person.
+func TestLogout(t *testing.T) {
+	t.Parallel()
+	b := startBank(t)
+	laptop := b.browser(t)
+	for _, person := range []string{richard, erlich} {
+		b.browserOf(t, person).approve(laptop.code())
+		laptop.claim(person)
+		old := laptop.cookies()
+		asked := laptop.get("/logout")
+		laptop.wantPerson(person) // a link that somebody sends must not log out
+		if home := laptop.submit(asked, "logout", nil); home.URL.String() != b.URL+"/" {
+			t.Errorf("logging out leads to %s, want the home page by way of the provider", home.URL)
+		}
+		laptop.wantPerson("")
+		thief := b.browser(t)
+		thief.setCookies(old)
+		thief.wantPerson("")
+	}
+}
+
+// Logging out revokes the refresh token, and works although the provider fails
+// to.
+func TestLogoutRevokes(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"500", "reset"} {
+		b := startProxied(t)
+		visitor := b.browserOf(t, richard)
+		revocations := b.demo.once("/oauth2/revoke", "token", faults[name])
+		if home := visitor.logOut(); home.URL.String() != b.URL+"/" {
+			t.Errorf("%s: logging out leads to %v, want the home page", name, home)
+		}
+		visitor.wantPerson("")
+		if got := revocations.Load(); got != 1 {
+			t.Errorf("%s: %d revocations, want 1", name, got)
+		}
+	}
+}
+
+// Ending another device revokes its refresh token, and works although the
+// provider fails to.
+func TestEndDeviceRevokes(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"500", "reset"} {
+		b, laptop, phone := proxiedPair(t)
+		laptop.logIn(richard)
+		revocations := b.demo.once("/oauth2/revoke", "token", faults[name])
+		if p := phone.endDevice(laptop.ref()); p.Status != http.StatusOK {
+			t.Errorf("%s: ending the laptop's session: %v", name, p)
+		}
+		laptop.wantPerson("")
+		if got := revocations.Load(); got != 1 {
+			t.Errorf("%s: %d revocations, want 1", name, got)
+		}
+	}
+}
+
+// The refresh token of an ended session is useless to a thief.
+func TestEndedSessionsTokens(t *testing.T) {
+	t.Parallel()
+	b := startProxied(t)
+	laptop := b.browserOf(t, richard)
+	stolen := b.demo.seen("refresh_token")
+	if len(stolen) != 1 {
+		t.Fatalf("%d refresh tokens passed, want 1", len(stolen))
+	}
+	phone := b.browserOf(t, richard)
+	phone.endDevice(laptop.ref())
+	answer := phone.post(b.DemoURL+"/oauth2/token", url.Values{
+		"client_id": {clientID}, "client_secret": {b.secret},
+		"grant_type": {"refresh_token"}, "refresh_token": stolen,
+	})
+	if answer.Status != http.StatusBadRequest || !strings.Contains(answer.Body, "invalid_grant") {
+		t.Errorf("the provider answers the ended session's refresh token with %d %s, want invalid_grant", answer.Status, answer.Body)
+	}
+}

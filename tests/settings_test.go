@@ -1,0 +1,96 @@
+package tests
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"changebank/internal/config"
+)
+
+// topFile returns the text of a file in the top folder.
+func topFile(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// settingNames returns what the program asks its environment for: with the demo
+// provider, with another, and in public. Some settings are read only where they
+// matter.
+func settingNames() []string {
+	names := make(map[string]bool)
+	for _, env := range []map[string]string{
+		{},
+		{"ISSUER": "https://login.example.com"},
+		{"APP_URL": "https://bank.example.com"},
+	} {
+		_, _ = config.Load(func(name string) string { // which may find them invalid
+			names[name] = true
+			return env[name]
+		}, "no .env", config.Options{})
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// groups returns everything that the only group of pattern matches.
+func groups(pattern, text string) []string {
+	var found []string
+	for _, match := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+		found = append(found, match[1])
+	}
+	return found
+}
+
+// The program, the README's table and .env.example have the same settings, the
+// latter two in the same order.
+func TestSettingsDocumented(t *testing.T) {
+	t.Parallel()
+	_, section, _ := strings.Cut(topFile(t, "README.md"), "\n## Settings\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	table := groups("(?m)^\\| `([A-Z_]+)` \\|", section)
+	example := groups(`(?m)^#([A-Z_]+)=`, topFile(t, ".env.example"))
+	if !slices.Equal(example, table) {
+		t.Errorf(".env.example has\n%q, want those of the README's table\n%q", example, table)
+	}
+	slices.Sort(table)
+	if want := settingNames(); !slices.Equal(table, want) {
+		t.Errorf("the README's table has, sorted,\n%q, want what the program reads\n%q", table, want)
+	}
+}
+
+// A copy of .env.example changes nothing, and the defaults in it are right.
+func TestEnvExample(t *testing.T) {
+	t.Parallel()
+	lines := make(map[string]string)
+	for line := range strings.Lines(topFile(t, ".env.example")) {
+		line = strings.TrimSpace(line)
+		if line != "" && !strings.HasPrefix(line, "#") {
+			t.Errorf(".env.example sets something: %s", line)
+		}
+		if name, value, ok := strings.Cut(strings.TrimPrefix(line, "#"), "="); ok && strings.ToUpper(name) == name {
+			lines[name] = value
+		}
+	}
+	load := func(env map[string]string) *config.Config {
+		c, err := config.Load(func(name string) string { return env[name] }, "no .env", config.Options{})
+		if err != nil {
+			t.Fatalf("the settings of .env.example: %v", err)
+		}
+		return c
+	}
+	for _, example := range []string{"ISSUER", "QR_ALLOW_FROM"} {
+		delete(lines, example)
+	}
+	if got, want := load(lines), load(nil); !reflect.DeepEqual(got, want) {
+		t.Errorf("with every line of .env.example the settings are\n%+v, want the defaults\n%+v", got, want)
+	}
+}
