@@ -4,25 +4,22 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"syscall"
-	"time"
 
 	"changebank/handlers"
 	"changebank/internal/browser"
 	"changebank/internal/config"
-	"changebank/internal/demosetup"
+	"changebank/internal/cookies"
+	"changebank/internal/demoidp"
 	"changebank/internal/devicegrant"
 	"changebank/internal/greeting"
 	"changebank/internal/idp"
@@ -37,7 +34,7 @@ func main() {
 	// default logger.
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Getenv, os.Stderr)
+	err := run(ctx, os.Args[1:], os.Environ(), os.Stderr)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "changebank:", err)
@@ -46,7 +43,7 @@ func main() {
 }
 
 // run is the program until ctx ends. It stops what it started in reverse order.
-func run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) (err error) {
+func run(ctx context.Context, args, environ []string, stderr io.Writer) (err error) {
 	// Flags and settings.
 	flags := flag.NewFlagSet("changebank", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -72,11 +69,14 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	case *lan:
 		options.Addresses = reach.Addresses
 	}
-	cfg, err := config.Load(getenv, ".env", options)
+	cfg, err := config.Load(environ, ".env", options)
 	if err != nil {
 		return fmt.Errorf("invalid settings:\n%w", err)
 	}
-	log := newLog(cfg, stderr)
+	log := cfg.Logger(stderr)
+	for _, warning := range cfg.Warnings() {
+		log.Warn("unsafe settings", "warning", warning)
+	}
 
 	// The listeners come first: a taken port must not touch the data, and only
 	// now the addresses with port 0 are known.
@@ -91,15 +91,19 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	if err != nil {
 		return err
 	}
-	cfg.Bound(listeners.Port(), demoListeners.Port())
+	cfg.SetPorts(listeners.Port(), demoListeners.Port())
 
 	// The store, and the part of it for this provider and this address.
-	backend, keys, err := openStore(cfg, log)
+	file, err := store.OpenDir(cfg.DataDir, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, backend.Close()) }()
-	records, err := store.New(ctx, backend, keys)
+	defer func() { err = errors.Join(err, file.Close()) }()
+	keys, err := secretKeys(cfg, file)
+	if err != nil {
+		return err
+	}
+	records, err := store.New(ctx, file, keys)
 	if err != nil {
 		return err
 	}
@@ -110,12 +114,12 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	var people []string
 	var password string
 	if cfg.Demo {
-		provider, known, err := demosetup.New(ctx, cfg, records.Namespace("demo"), log)
-		if err != nil {
+		var demo *demoidp.Provider
+		if demo, password, err = demoidp.New(ctx, cfg, records.Namespace("demo"), log); err != nil {
 			return err
 		}
-		people, password = provider.People(), known
-		defer serve.Start(provider, demoListeners, nil, failed, log)()
+		people = demo.People()
+		defer serve.Start(demo, demoListeners, nil, failed, log)()
 	}
 	provider := idp.New(idp.Config{
 		Issuer:       cfg.Issuer,
@@ -129,18 +133,23 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	defer provider.Close()
 
 	// Browsers that are logged in.
+	jar, err := cookies.New(cfg.AppURL, bank.DeriveKeys)
+	if err != nil {
+		return err
+	}
 	sessions := session.New(session.Config{
-		Store:     bank,
-		Secure:    strings.HasPrefix(cfg.AppURL, "https:"),
-		BrowserOf: browser.Proxies(cfg.TrustedProxies).Of,
-		Refresh:   provider.Refresh,
-		Revoke:    provider.Revoke,
-		Log:       log,
+		Store:   bank,
+		Cookies: jar,
+		Browser: browser.Proxies(cfg.TrustedProxies).Of,
+		Refresh: provider.Refresh,
+		Revoke:  provider.Revoke,
+		Log:     log,
 	})
 
-	// QR logins under way.
+	// QR logins in progress.
 	grants := devicegrant.New(devicegrant.Config{
 		Provider:        provider,
+		Sessions:        sessions,
 		Store:           bank,
 		VerificationURI: cfg.AppURL + "/activate",
 		Local:           cfg.Local(),
@@ -157,6 +166,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		Provider:       provider,
 		Sessions:       sessions,
 		Grants:         grants,
+		Cookies:        jar,
+		Store:          bank,
 		People:         people,
 		TrustedProxies: cfg.TrustedProxies,
 		QRAllowFrom:    cfg.QRAllowFrom,
@@ -179,12 +190,18 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	}
 }
 
-func newLog(cfg *config.Config, w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: cfg.LogLevel}
-	if cfg.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+// secretKeys returns the configured keys, or one that is made once and kept
+// beside the data.
+func secretKeys(cfg *config.Config, file *store.File) (keys [][]byte, err error) {
+	for _, key := range cfg.AppSecretKeys {
+		keys = append(keys, []byte(key))
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	if len(keys) == 0 {
+		var key []byte
+		key, err = file.SecretKey()
+		keys = [][]byte{key}
+	}
+	return keys, err
 }
 
 func buildVersion() string {
@@ -192,58 +209,4 @@ func buildVersion() string {
 		return info.Main.Version
 	}
 	return "unknown"
-}
-
-// openStore opens what outlives the process, and the keys that seal it.
-func openStore(cfg *config.Config, log *slog.Logger) (*store.File, [][]byte, error) {
-	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
-		return nil, nil, fmt.Errorf("the folder for data cannot be made; set DATA_DIR to one that can: %w", err)
-	}
-	path := filepath.Join(cfg.DataDir, "changebank.db")
-	backend, err := store.OpenFile(path)
-	if errors.Is(err, store.ErrDamaged) {
-		// To stop here would be to stop at every start.
-		aside := path + ".damaged-" + time.Now().UTC().Format("20060102T150405.000")
-		log.Error("the data is damaged and set aside; everybody must log in anew", "kept_as", aside, "err", err)
-		if err := os.Rename(path, aside); err != nil {
-			return nil, nil, fmt.Errorf("the damaged data in %s cannot be set aside; move it away: %w", path, err)
-		}
-		backend, err = store.OpenFile(path)
-	}
-	if errors.Is(err, store.ErrLocked) {
-		return nil, nil, fmt.Errorf("another Changebank is using the data in %s; stop it, or set DATA_DIR to another folder", cfg.DataDir)
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("the data in %s (DATA_DIR) cannot be opened: %w", cfg.DataDir, err)
-	}
-	keys, err := secretKeys(cfg)
-	if err != nil {
-		return nil, nil, errors.Join(err, backend.Close())
-	}
-	return backend, keys, nil
-}
-
-// secretKeys returns the configured keys, or one that is made once and kept
-// beside the data.
-func secretKeys(cfg *config.Config) ([][]byte, error) {
-	var keys [][]byte
-	for _, key := range cfg.AppSecretKeys {
-		keys = append(keys, []byte(key))
-	}
-	if len(keys) > 0 {
-		return keys, nil
-	}
-	path := filepath.Join(cfg.DataDir, "secret.key")
-	key, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		key = []byte(rand.Text() + rand.Text())
-		err = os.WriteFile(path, key, 0o600)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("the key that seals the data cannot be kept; set APP_SECRET_KEY or another DATA_DIR: %w", err)
-	}
-	if len(key) < 32 {
-		return nil, fmt.Errorf("%s is not whole; restore it, or delete it and log in anew", path)
-	}
-	return [][]byte{key}, nil
 }

@@ -111,7 +111,7 @@ func TestFlowIsUsedOnce(t *testing.T) {
 func TestFlowNeedsItsBrowser(t *testing.T) {
 	withFlows(t, func(f *flowTest) {
 		state := f.start("/account")
-		victim := &flowTest{t, f.flows, make(map[string]string)}
+		victim := &flowTest{f.T, f.flows, make(map[string]string)}
 		for _, forged := range []string{state, "", "x", state[:8], strings.Repeat("A", 26)} {
 			if _, err := victim.finish(forged); !errors.Is(err, errNoFlow) {
 				t.Errorf("state %q in a browser that started nothing: %v, want %v", forged, err, errNoFlow)
@@ -189,15 +189,15 @@ func TestStateIsSealed(t *testing.T) {
 func TestCallbacksAreLimited(t *testing.T) {
 	withFlows(t, func(f *flowTest) {
 		for i := range loginsPerAddress.N {
-			if err := f.useOnce(t.Context(), fmt.Sprint(i), "203.0.113.7"); err != nil {
+			if err := f.useOnce(f.Context(), fmt.Sprint(i), "203.0.113.7"); err != nil {
 				t.Fatal(err)
 			}
 		}
-		err := f.useOnce(t.Context(), "another", "203.0.113.7")
+		err := f.useOnce(f.Context(), "another", "203.0.113.7")
 		if _, ok := errors.AsType[*limit.TooManyError](err); !ok {
 			t.Errorf("callback %d: %v, want a refusal", loginsPerAddress.N+1, err)
 		}
-		if err := f.useOnce(t.Context(), "another", "198.51.100.1"); err != nil {
+		if err := f.useOnce(f.Context(), "another", "198.51.100.1"); err != nil {
 			t.Errorf("another address: %v", err)
 		}
 	})

@@ -80,7 +80,7 @@ func TestComposeVariables(t *testing.T) {
 	if err := yaml.Unmarshal([]byte(topFile(t, "docker-compose.yml")), &file); err != nil {
 		t.Fatal(err)
 	}
-	settings := settingNames()
+	settings := config.Names()
 	variables := template.ExtractVariables(file, nil)
 	for name, variable := range variables {
 		if !slices.Contains(settings, name) {
@@ -170,7 +170,7 @@ func TestComposeKickstart(t *testing.T) {
 			t.Errorf("%s is %q for the bank and %q for FusionAuth", name, bank[name], env[name])
 		}
 	}
-	defaults, err := config.Load(func(string) string { return "" }, "no .env", config.Options{})
+	defaults, err := config.Load(nil, "no .env", config.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +201,7 @@ var notForContainers = []string{
 // The bank in a container gets the settings of .env, and accepts them.
 func TestComposeBank(t *testing.T) {
 	t.Parallel()
-	settings := settingNames()
+	settings := config.Names()
 	env := make(map[string]string)
 	for _, name := range settings {
 		if !slices.Contains(notForContainers, name) {
@@ -227,7 +227,7 @@ func TestComposeBankIsReached(t *testing.T) {
 	project := mustCompose(t, map[string]string{"PORT": "8080", "LISTEN": "192.0.2.1", "DATA_DIR": "/elsewhere"})
 	app := project.Services["app"]
 	given := environment(app)
-	cfg, err := config.Load(func(name string) string { return given[name] }, "no .env", config.Options{})
+	cfg, err := config.Load(environ(given), "no .env", config.Options{})
 	if err != nil {
 		t.Fatalf("the container's settings: %v", err)
 	}

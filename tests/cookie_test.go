@@ -6,14 +6,13 @@ import (
 	"strings"
 )
 
-// cookieName is the session cookie's name with plain http. The names of all
-// cookies of the bank contain it.
+// cookieName is in the names of all cookies of the bank.
 const cookieName = "changebank"
 
 // cookie returns the value of the session cookie, "" if there is none.
 func (b *browser) cookie() string {
 	for _, cookie := range b.cookies() {
-		if cookie.Name == cookieName {
+		if cookie.Name == cookieName+"-"+b.bankURL().Port() || cookie.Name == "__Host-"+cookieName {
 			return cookie.Value
 		}
 	}

@@ -11,7 +11,7 @@ import (
 // reference that stands in the log.
 func TestErrorPages(t *testing.T) {
 	t.Parallel()
-	b, laptop, visitor := pair(t, "LIMIT_CODES_PER_BROWSER=1")
+	b, laptop, visitor := pair(t, "LIMIT_CODES_PER_ADDRESS=1")
 	laptop.showCode()
 	laptop.post(qrPage+"/cancel", nil)
 	alone := startBank(t, "ISSUER=http://127.0.0.1:1", "CLIENT_ID=x", "CLIENT_SECRET=y")

@@ -11,7 +11,7 @@ import (
 )
 
 // quick is a FusionAuth that may be polled every second.
-var quick = testfusion.Behaviour{Interval: time.Second}
+var quick = testfusion.Behavior{Interval: time.Second}
 
 // rejectApproval has FusionAuth not take the approval of the phone's yes, and
 // returns the laptop's states and what the phone sees.
@@ -61,7 +61,7 @@ func TestFusionRejectsApproval(t *testing.T) {
 // FusionAuth's page to a victim.
 func TestFusionPageLink(t *testing.T) {
 	t.Parallel()
-	b := startWithFusion(t, testfusion.Options{Behaviour: quick})
+	b := startWithFusion(t, testfusion.Options{Behavior: quick})
 	laptop, attacker, victim := b.browser(t), b.browserOf(t, erlich), b.browser(t)
 	states, next := b.rejectApproval(laptop, attacker, testfusion.Break(404))
 	victim.atProvider(victim.submit(victim.get(next.attr("continue", "href")), "device", nil), richard)
@@ -77,9 +77,9 @@ func TestFusionPageLink(t *testing.T) {
 // the log says what to look at.
 func TestFusionRefusesClient(t *testing.T) {
 	t.Parallel()
-	for name, behave := range map[string]func(*testfusion.Behaviour){
-		"client_authentication_missing": func(f *testfusion.Behaviour) { f.RefuseClient = "client_authentication_missing" },
-		"grant_type_disabled":           func(f *testfusion.Behaviour) { f.NoDeviceGrant = true },
+	for name, behave := range map[string]func(*testfusion.Behavior){
+		"client_authentication_missing": func(f *testfusion.Behavior) { f.RefuseClient = "client_authentication_missing" },
+		"grant_type_disabled":           func(f *testfusion.Behavior) { f.NoDeviceGrant = true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -101,7 +101,7 @@ func TestFusionRefusesClient(t *testing.T) {
 // An application without a key of its own signs with the client secret.
 func TestFusionSignsWithHS256(t *testing.T) {
 	t.Parallel()
-	b := startWithFusion(t, testfusion.Options{Behaviour: testfusion.Behaviour{NoKeys: true}})
+	b := startWithFusion(t, testfusion.Options{Behavior: testfusion.Behavior{NoKeys: true}})
 	phone := b.browser(t)
 	if p := phone.atProvider(phone.get("/login"), richard); p.Status != http.StatusBadGateway || !p.has("error") {
 		t.Errorf("a login that cannot be verified: %v, want 502", p)
@@ -141,7 +141,7 @@ func TestFusionKickstartStillRuns(t *testing.T) {
 // existed.
 func TestFusionForgetsCode(t *testing.T) {
 	t.Parallel()
-	b, laptop, phone := fusionPair(t, testfusion.Behaviour{Interval: time.Second, DeviceLifetime: 4 * time.Second, Purged: true})
+	b, laptop, phone := fusionPair(t, testfusion.Behavior{Interval: time.Second, DeviceLifetime: 4 * time.Second, Purged: true})
 	b.rejectApproval(laptop, phone, testfusion.Break(404))
 	laptop.await("over", func() string {
 		if state := laptop.state(); state == "failed" || state == "expired" {

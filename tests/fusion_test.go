@@ -46,9 +46,9 @@ func startWithFusion(t *testing.T, o testfusion.Options, settings ...string) *fu
 
 // fusionPair is startWithFusion with a laptop's browser, and a phone's on which
 // richard is logged in.
-func fusionPair(t *testing.T, behavior testfusion.Behaviour) (b *fusionBank, laptop, phone *browser) {
+func fusionPair(t *testing.T, behavior testfusion.Behavior) (b *fusionBank, laptop, phone *browser) {
 	t.Helper()
-	b = startWithFusion(t, testfusion.Options{Behaviour: behavior})
+	b = startWithFusion(t, testfusion.Options{Behavior: behavior})
 	laptop, phone = b.pair(t)
 	return b, laptop, phone
 }
@@ -168,7 +168,7 @@ func TestFusionOmits(t *testing.T) {
 			t.Parallel()
 			b := startWithFusion(t, testfusion.Options{})
 			laptop, phone := b.browser(t), b.browser(t)
-			omit := func() { b.fusion.Behave(func(f *testfusion.Behaviour) { f.Omit = []string{member} }) }
+			omit := func() { b.fusion.Behave(func(f *testfusion.Behavior) { f.Omit = []string{member} }) }
 			if member == "id_token" { // the login by password needs one
 				phone.logIn(richard)
 				omit()
@@ -186,7 +186,7 @@ func TestFusionOmits(t *testing.T) {
 
 func TestFusionRotatesKeys(t *testing.T) {
 	t.Parallel()
-	b, laptop, phone := fusionPair(t, testfusion.Behaviour{})
+	b, laptop, phone := fusionPair(t, testfusion.Behavior{})
 	b.fusion.RotateKeys()
 	laptop.logInWith(phone)
 	b.browser(t).logInWith(phone)
@@ -202,7 +202,7 @@ func TestFusionRefreshesAtApproval(t *testing.T) {
 	for name, once := range map[string]bool{"reusable": false, "one-time use": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b, _, phone := fusionPair(t, testfusion.Behaviour{TokenLifetime: 2 * time.Second, OneTimeRefresh: once})
+			b, _, phone := fusionPair(t, testfusion.Behavior{TokenLifetime: 2 * time.Second, OneTimeRefresh: once})
 			for n := range 2 {
 				b.browser(t).logInWith(phone)
 				if got := b.refreshes(); got != n+1 {
@@ -222,7 +222,7 @@ func TestFusionRefreshesAtApproval(t *testing.T) {
 // after the login must end it nevertheless.
 func TestFusionLateLogout(t *testing.T) {
 	t.Parallel()
-	b := startWithFusion(t, testfusion.Options{Behaviour: testfusion.Behaviour{TokenLifetime: time.Second}})
+	b := startWithFusion(t, testfusion.Options{Behavior: testfusion.Behavior{TokenLifetime: time.Second}})
 	visitor := b.browserOf(t, richard)
 	time.Sleep(1500 * time.Millisecond) // until the token has expired at FusionAuth
 	visitor.logOut()
@@ -234,7 +234,7 @@ func TestFusionLateLogout(t *testing.T) {
 // FusionAuth's discovery document may list two scopes although it has all.
 func TestFusionListsTwoScopes(t *testing.T) {
 	t.Parallel()
-	_, laptop, phone := fusionPair(t, testfusion.Behaviour{
+	_, laptop, phone := fusionPair(t, testfusion.Behavior{
 		Discovery: func(document map[string]any) { document["scopes_supported"] = []string{"openid", "offline_access"} },
 	})
 	laptop.logInWith(phone)

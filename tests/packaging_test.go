@@ -56,7 +56,7 @@ func TestNgrokExample(t *testing.T) {
 	if agent.Version != 3 || agent.Agent.Authtoken == "" {
 		t.Errorf("version %d with the token %q, want 3 and a place for a token", agent.Version, agent.Agent.Authtoken)
 	}
-	defaults, err := config.Load(func(string) string { return "" }, "no .env", config.Options{})
+	defaults, err := config.Load(nil, "no .env", config.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

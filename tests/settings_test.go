@@ -1,7 +1,6 @@
 package tests
 
 import (
-	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -23,22 +22,12 @@ func topFile(t *testing.T, name string) string {
 	return string(text)
 }
 
-// settingNames returns what the program asks its environment for: with the demo
-// provider, with another, and in public. Some settings are read only where they
-// matter.
-func settingNames() []string {
-	names := make(map[string]bool)
-	for _, env := range []map[string]string{
-		{},
-		{"ISSUER": "https://login.example.com"},
-		{"APP_URL": "https://bank.example.com"},
-	} {
-		_, _ = config.Load(func(name string) string { // which may find them invalid
-			names[name] = true
-			return env[name]
-		}, "no .env", config.Options{})
+// environ returns an environment with these variables.
+func environ(variables map[string]string) (list []string) {
+	for name, value := range variables {
+		list = append(list, name+"="+value)
 	}
-	return slices.Sorted(maps.Keys(names))
+	return list
 }
 
 // groups returns everything that the only group of pattern matches.
@@ -62,7 +51,7 @@ func TestSettingsDocumented(t *testing.T) {
 		t.Errorf(".env.example has\n%q, want those of the README's table\n%q", example, table)
 	}
 	slices.Sort(table)
-	if want := settingNames(); !slices.Equal(table, want) {
+	if want := slices.Sorted(slices.Values(config.Names())); !slices.Equal(table, want) {
 		t.Errorf("the README's table has, sorted,\n%q, want what the program reads\n%q", table, want)
 	}
 }
@@ -81,7 +70,7 @@ func TestEnvExample(t *testing.T) {
 		}
 	}
 	load := func(env map[string]string) *config.Config {
-		c, err := config.Load(func(name string) string { return env[name] }, "no .env", config.Options{})
+		c, err := config.Load(environ(env), "no .env", config.Options{})
 		if err != nil {
 			t.Fatalf("the settings of .env.example: %v", err)
 		}

@@ -22,7 +22,7 @@ type tourist struct {
 func tour(t *testing.T, look func(w *window, name string)) {
 	t.Helper()
 	chromium := startChromium(t)
-	b := startProxied(t, "CODE_LIFETIME=30s", "LIMIT_CODES_PER_BROWSER=5", "LIMIT_WRONG_NUMBERS=2")
+	b := startProxied(t, "CODE_LIFETIME=30s", "LIMIT_WRONG_NUMBERS=2")
 	laptop, phone := windows(t, chromium)
 	forgotten := newWindow(t, chromium, "another laptop", 1280, 800)
 	for w, agent := range map[*window]string{laptop: windowsAgent, forgotten: windowsAgent, phone: iPhoneAgent} {

@@ -10,7 +10,7 @@ import (
 func TestDeriveSecrets(t *testing.T) {
 	const key, otherKey = "0123456789abcdef0123456789abcdef", "another key of thirty-two letters"
 	derive := func(key string, cfg config.Config) (config.Config, string) {
-		shown := deriveSecrets(&cfg, openStore(t, nil, key))
+		shown := deriveSecrets(&cfg, openStore(t, newFile(t), key))
 		return cfg, shown
 	}
 	first, shown := derive(key, config.Config{})

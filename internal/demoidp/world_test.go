@@ -130,6 +130,17 @@ func (b *backend) Swap(ctx context.Context, key string, old, value []byte, until
 	return b.Backend.Swap(ctx, key, old, value, until)
 }
 
+func newFile(t *testing.T) *store.File {
+	t.Helper()
+	file, err := store.OpenFile(filepath.Join(t.TempDir(), "store"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = file.Close() })
+	return file
+}
+
+// openStore returns the store in a backend.
 func openStore(t *testing.T, backend store.Backend, key string) *store.Store {
 	t.Helper()
 	s, err := store.New(t.Context(), backend, [][]byte{[]byte(key)})

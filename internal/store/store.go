@@ -66,6 +66,9 @@ func New(ctx context.Context, backend Backend, keys [][]byte) (*Store, error) {
 	}
 }
 
+// Ping returns an error if the store cannot be read and written.
+func (s *Store) Ping(ctx context.Context) error { return s.backend.Ping(ctx) }
+
 // Namespace returns the part of the Store with that name. Records of other
 // namespaces do not exist in it. The application's namespace is named for its
 // issuer, client and URL: a session from the demo provider does not exist once
