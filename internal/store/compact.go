@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	maxCompact  = 512 << 20 // bytes in use above which a copy takes too long
+	maxCompact  = 512 << 20 // bytes in use; to copy them takes some 3 seconds
 	compactStep = 4 << 20   // bytes that are copied in one transaction
 )
 
@@ -25,7 +25,7 @@ const (
 func compact(db *bolt.DB, log *slog.Logger) (*bolt.DB, error) {
 	path := db.Path()
 	temporary := path + ".compact"
-	err := removeIfExists(temporary) // a crash left it
+	err := removeIfExists(temporary) // from a crash
 	used, size := usage(db)
 	if err == nil && used >= size/2 {
 		return db, nil
@@ -34,14 +34,15 @@ func compact(db *bolt.DB, log *slog.Logger) (*bolt.DB, error) {
 		err = copyTo(temporary, db, used)
 	}
 	if err != nil {
-		log.Warn("data file not compacted", "err", errors.Join(err, removeIfExists(temporary)))
+		_ = os.Remove(temporary) // or the next start does
+		log.Warn("data file not compacted", "err", err)
 		return db, nil
 	}
 	if err := db.Close(); err != nil { // Windows cannot replace an open file
 		return nil, err
 	}
 	if err := os.Rename(temporary, path); err != nil {
-		log.Warn("data file not compacted", "err", errors.Join(err, removeIfExists(temporary)))
+		log.Warn("data file not compacted", "err", err)
 	}
 	return openWhole(path)
 }
@@ -56,7 +57,7 @@ func usage(db *bolt.DB) (used, size int64) {
 	return size - int64(stats.FreePageN+stats.PendingPageN)*int64(db.Info().PageSize), size
 }
 
-// copyTo copies what is in use to a file at path, and syncs it.
+// copyTo copies the buckets, without free pages, to a file at path and syncs it.
 func copyTo(path string, db *bolt.DB, used int64) error {
 	if used > maxCompact {
 		return fmt.Errorf("%d MiB are in use, more than %d", used>>20, maxCompact>>20)

@@ -23,8 +23,8 @@ const lookupName = "lookup-key" // no table's record has a name without a colon
 // still a time that a [Backend] can hold.
 var forever = time.Date(2200, time.January, 1, 0, 0, 0, 0, time.UTC)
 
-var errWrongKeys = errors.New("the stored data was sealed with another key; " +
-	"add that key to APP_SECRET_KEY, after the current one (if APP_SECRET_KEY was not set, it is in secret.key in DATA_DIR), " +
+var errWrongKeys = errors.New("the stored data was sealed with a different key; " +
+	"set APP_SECRET_KEY to that key, or add it after the current one (if APP_SECRET_KEY was not set before, the key is in secret.key in DATA_DIR), " +
 	"or delete the stored data to start over, which logs everyone out")
 
 // New returns a Store that seals records with the first of keys and opens them
