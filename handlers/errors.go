@@ -54,6 +54,8 @@ var errorPages = []struct {
 	err error
 	errorPage
 }{
+	{idp.ErrNotReady, errorPage{status: 503, title: "Login service unavailable", text: "It is starting, or can't be reached. This page tries again automatically.", next: home, retry: 5 * time.Second}},
+
 	{errNotFound, errorPage{status: 404, title: "Page not found", text: "Check the address, or start from the home page.", next: home}},
 	{errWrongMethod, errorPage{status: 405, title: "Method not allowed", text: "This address does not accept that request, so nothing was done. Start from the home page.", next: home}},
 	{errWrongHost, errorPage{status: 421, title: "Wrong address", text: "This page is at a different address. Go there and try again."}},
@@ -67,6 +69,7 @@ var errorPages = []struct {
 
 	{errNoCookies, errorPage{status: 400, title: "Cookies are off", text: "Changebank uses a cookie to recognize this browser. Allow cookies for this site and try again.", next: link{qrPath, "Try again"}}},
 	{errNotFromHere, errorPage{status: 403, title: "Not available on this network", text: "Phone login can be used only from certain networks, and this is not one of them.", next: logInHere}},
+	{devicegrant.ErrNoCode, errorPage{status: 502, title: "Login service unavailable", text: "It gave an unexpected answer, so there is no code. Try again in a moment.", next: logInHere}},
 	{devicegrant.ErrNoNumber, errorPage{status: 403, title: "Phone login unavailable", text: "Changebank requires a number from your phone, and this login service can't show one.", next: logInHere}},
 	{devicegrant.ErrStrayPage, errorPage{status: 502, title: "Phone login unavailable", text: "The login service would send your phone to the wrong address, so no code is shown. Its administrator must set the verification URL to this site's address followed by " + activatePath + ".", next: logInHere}},
 	{errNoButton, errorPage{status: 400, title: "No answer", text: "Go back and use one of the two buttons.", next: account}},
@@ -77,8 +80,6 @@ var errorPages = []struct {
 
 	{session.ErrUnknown, errorPage{status: 404, title: "Device not found", text: "It isn't one of yours, or it was logged out long ago. See where you are logged in.", next: yourList}},
 	{session.ErrUnconfirmed, errorPage{status: 403, title: "Answer on another device", text: "A phone logged this device in, and you have not confirmed that it was you. Answer on the phone, or log in here with your password.", next: yourList}},
-
-	{idp.ErrNotReady, errorPage{status: 503, title: "Login service unavailable", text: "It is starting, or can't be reached. This page tries again automatically.", next: home, retry: 5 * time.Second}},
 }
 
 // An at is an error whose page leads to a place of its own.
@@ -107,11 +108,6 @@ func lookUp(err error) errorPage {
 			next:   home, retry: tooMany.Wait,
 		}
 	}
-	for _, known := range errorPages {
-		if errors.Is(err, known.err) {
-			return known.errorPage
-		}
-	}
 	refusal, ok := errors.AsType[*idp.Error](err)
 	switch {
 	case ok && refusal.OfClient():
@@ -121,10 +117,10 @@ func lookUp(err error) errorPage {
 		}
 	case ok && refusal.Status == 0: // it came through the browser: about this person
 		return errorPage{status: http.StatusForbidden, title: "You are not logged in", text: refusalText(refusal), next: logInAgain}
-	case ok:
-		return errorPage{
-			status: http.StatusBadGateway, title: "Login service unavailable",
-			text: "It gave an unexpected answer. Try again in a moment.", next: home,
+	}
+	for _, known := range errorPages {
+		if errors.Is(err, known.err) {
+			return known.errorPage
 		}
 	}
 	return errorPage{status: http.StatusInternalServerError, title: "Something went wrong", text: "It is not your fault. Try again in a moment.", next: home}

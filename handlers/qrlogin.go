@@ -185,7 +185,11 @@ func (s *Server) qrLoginNew(w http.ResponseWriter, r *http.Request, sess session
 }
 
 func (s *Server) qrLoginCancel(w http.ResponseWriter, r *http.Request, _ session.Session) error {
-	if err := s.cfg.Grants.Cancel(r.Context(), s.attempt(r)); err != nil {
+	id := s.attempt(r)
+	if id == "" {
+		return seeOther(w, r, "/")
+	}
+	if err := s.cfg.Grants.Cancel(r.Context(), id); err != nil {
 		return err
 	}
 	return seeOther(w, r, qrPath)
@@ -200,6 +204,9 @@ func (s *Server) qrLoginConfirm(w http.ResponseWriter, r *http.Request, _ sessio
 		return err
 	}
 	id := s.attempt(r)
+	if id == "" {
+		return seeOther(w, r, "/")
+	}
 	a, err := s.cfg.Grants.CheckLaptop(r.Context(), id, laptop)
 	if errors.Is(err, devicegrant.ErrNone) {
 		return seeOther(w, r, qrPath)

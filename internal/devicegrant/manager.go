@@ -16,6 +16,8 @@ import (
 var (
 	// ErrNone says that there is no such attempt.
 	ErrNone = errors.New("devicegrant: no such attempt")
+	// ErrNoCode says that the provider gave no device code.
+	ErrNoCode = errors.New("devicegrant: no device code")
 	// ErrUnknownCode says that no attempt of ours has this user code. The
 	// provider may know it all the same, because anyone can start a code at its
 	// device endpoint in our name. Such a code must not be approved.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"sync"
@@ -69,10 +70,10 @@ func (m *Manager) start(ctx context.Context, ref string, laptop browser.Browser)
 		if refusal, ok := errors.AsType[*idp.Error](err); !ok || refusal.Status >= 500 { // not answered
 			m.limiter.RefundAddr(context.WithoutCancel(ctx), m.codesRule(), laptop.Addr)
 		}
-		return Attempt{}, err
+		return Attempt{}, fmt.Errorf("%w: %w", ErrNoCode, err)
 	}
 	if Fold(device.User) == "" {
-		return Attempt{}, errors.New("devicegrant: the provider gave a user code that nobody can type")
+		return Attempt{}, fmt.Errorf("%w: the user code %.20q cannot be typed", ErrNoCode, device.User)
 	}
 	providerPage, err := m.isProviderPage(device.URI)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"time"
 
 	"changebank/internal/browser"
@@ -62,19 +63,46 @@ func (c *counter) add(rule Rule, now time.Time) error {
 // Limiter counts events. Make one with [New].
 type Limiter struct {
 	counters *store.Table[counter]
+	// Events of one key in this process wait for each other: many people behind
+	// one address must not be refused because they come at the same moment. Keys
+	// share these semaphores.
+	turns [256]chan struct{}
+	seed  maphash.Seed
 }
 
 // New returns a Limiter with its counters in s.
-func New(s *store.Store) *Limiter {
-	return &Limiter{store.NewTable[counter](s, "limits")}
+func New(s *store.Store) *Limiter { return newLimiter(store.NewTable[counter](s, "limits")) }
+
+func newLimiter(counters *store.Table[counter]) *Limiter {
+	l := &Limiter{counters: counters, seed: maphash.MakeSeed()}
+	for i := range l.turns {
+		l.turns[i] = make(chan struct{}, 1)
+	}
+	return l
+}
+
+// wait waits until no other event of the key is being counted here.
+func (l *Limiter) wait(ctx context.Context, id string) (done func(), err error) {
+	turn := l.turns[maphash.String(l.seed, id)%uint64(len(l.turns))]
+	select {
+	case turn <- struct{}{}:
+		return func() { <-turn }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // Allow counts one event of key under the rule, or returns a [*TooManyError].
 // A refusal writes nothing. An event that loses too many compare-and-sets to
-// others is refused rather than retried, so that a flood of one key cannot keep
-// the store busy.
+// other processes is refused rather than retried, so that a flood of one key
+// cannot keep the store busy.
 func (l *Limiter) Allow(ctx context.Context, rule Rule, key string) error {
 	id := recordID(rule, key)
+	done, err := l.wait(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer done()
 	for range maxTries {
 		now := time.Now()
 		_, err := l.counters.TryUpdate(ctx, id, func(c *counter) error { return c.add(rule, now) })
@@ -92,9 +120,14 @@ func (l *Limiter) Allow(ctx context.Context, rule Rule, key string) error {
 // ctx has ended: a client that disconnects must not use up a limit that it
 // shares with others. An event that cannot be taken back stays counted.
 func (l *Limiter) Refund(ctx context.Context, rule Rule, key string) {
-	ctx = context.WithoutCancel(ctx)
+	ctx, id := context.WithoutCancel(ctx), recordID(rule, key)
+	done, err := l.wait(ctx, id)
+	if err != nil {
+		return
+	}
+	defer done()
 	for range maxTries {
-		_, err := l.counters.TryUpdate(ctx, recordID(rule, key), func(c *counter) error {
+		_, err := l.counters.TryUpdate(ctx, id, func(c *counter) error {
 			c.Full = c.Full.Add(-rule.step())
 			return nil
 		})
