@@ -108,6 +108,15 @@ func TestLateCreate(t *testing.T) {
 	})
 }
 
+// TestLateCreateMeetsLogout: the session was claimed meanwhile, and the phone
+// was logged out after that. The late process leaves the session alone.
+func TestLateCreateMeetsLogout(t *testing.T) {
+	inEveryGap(t, create, then(create, claim, logout(thePhone)), nil, func(s *scene, _ bool) {
+		s.laptop.wantPerson(s.Manager, richard, "the laptop")
+		s.wantSound()
+	})
+}
+
 // TestTwoCreate: two processes make the session at once. There is one, and the
 // laptop gets it.
 func TestTwoCreate(t *testing.T) {

@@ -96,7 +96,7 @@ func (m *Manager) CreatePending(ctx context.Context, id string, person idp.Perso
 	}
 	switch {
 	case errors.Is(err, errBroken):
-		return false, m.withdraw(ctx, s)
+		return false, m.withdraw(ctx, id)
 	case err != nil:
 		return false, err
 	}
@@ -121,18 +121,14 @@ func (m *Manager) createOrRenew(ctx context.Context, id string, s Session) (Sess
 
 // withdraw removes a pending session, without a tombstone: the person may
 // approve it again.
-func (m *Manager) withdraw(ctx context.Context, s Session) error {
-	removed := false
-	_, err := m.update(ctx, s.ID, func(s *Session) error {
-		if removed = s.Pending; removed {
+func (m *Manager) withdraw(ctx context.Context, id string) error {
+	_, err := m.update(ctx, id, func(s *Session) error {
+		if s.Pending {
 			*s = Session{Began: time.Now().Add(-tombstoneFor)} // which the store forgets at once
 		}
 		return nil
 	})
-	if err != nil || !removed {
-		return err
-	}
-	return m.unlist(ctx, s.Person, s.ID)
+	return err
 }
 
 // Activate is the claim: a pending session goes live, once. The caller decides
@@ -142,11 +138,11 @@ func (m *Manager) withdraw(ctx context.Context, s Session) error {
 // ended or in use, or if another browser has claimed it.
 func (m *Manager) Activate(ctx context.Context, id string, laptop browser.Browser) (bool, error) {
 	s, err := m.get(ctx, id)
-	if err != nil || !s.valid(time.Now()) {
+	if err != nil {
 		return false, err
 	}
-	// Whether it can be listed is what the voucher decides. Once listed, it stays
-	// so until it ends.
+	// The voucher decides whether it gets on the list. There it stays until it
+	// ends.
 	l, err := m.list(ctx, s.Person)
 	if err != nil || !l.has(id) {
 		return false, err

@@ -46,9 +46,11 @@ func TestCreatePendingAgain(t *testing.T) {
 		laptop.activate(b.Manager, id, true) // in the claim window of the second call
 		laptop.createPending(b.replica(), id, richard, "", true)
 		laptop.setCookie(b.Manager, id)
+		claimed := time.Now()
+		time.Sleep(time.Minute)
 		laptop.createPending(b.Manager, id, richard, "", true)
-		if s := laptop.wantPerson(b.Manager, richard, "after the claim"); s.Ref != ref {
-			t.Errorf("the session is called %q, want %q", s.Ref, ref)
+		if s := laptop.wantPerson(b.Manager, richard, "after the claim"); s.Ref != ref || !s.Began.Equal(claimed) {
+			t.Errorf("the session is %+v, want it called %q, since %v", s, ref, claimed)
 		}
 		b.wantListed(richard, "after the claim", laptop)
 	})
@@ -140,17 +142,29 @@ func TestClaimAgain(t *testing.T) {
 	}
 }
 
-// TestClaimAgainNearby: an IPv6 host changes its address within its network.
+// TestClaimAgainNearby: a browser may change its address within its network.
 func TestClaimAgainNearby(t *testing.T) {
-	b := newBank(t)
-	laptop := newBrowser(t)
-	laptop.addr = "2606:4700:1:2::1"
-	id := laptop.pend(b.Manager, richard)
-	laptop.activate(b.Manager, id, true)
-	laptop.addr = "2606:4700:1:2::abcd"
-	laptop.activate(b.Manager, id, true)
-	laptop.addr = "2606:4700:1:3::1"
-	laptop.activate(b.Manager, id, false)
+	for _, tt := range []struct {
+		claimed, again string
+		want           bool
+	}{
+		{"2606:4700:1:2::1", "2606:4700:1:2::abcd", true},
+		{"2606:4700:1:2::1", "2606:4700:1:3::1", false},
+		{"127.0.0.1", "127.0.0.1", true},
+		{"192.168.0.5", "192.168.0.5", true},
+		// Behind a proxy that is not configured, they may be anywhere.
+		{"192.168.0.5", "192.168.0.6", false},
+	} {
+		b := newBank(t)
+		laptop := newBrowser(t)
+		laptop.addr = tt.claimed
+		id := laptop.pend(b.Manager, richard)
+		laptop.activate(b.Manager, id, true)
+		laptop.addr = tt.again
+		if ok, err := b.Activate(t.Context(), id, laptop.browser()); ok != tt.want || err != nil {
+			t.Errorf("claimed from %s and again from %s: Activate = %t, %v; want %t", tt.claimed, tt.again, ok, err, tt.want)
+		}
+	}
 }
 
 func TestClaimUnknown(t *testing.T) {
