@@ -25,25 +25,33 @@ func TestOneAttemptPerBrowser(t *testing.T) {
 	laptop.wantState("cancelled") // until a new code is asked for
 }
 
-// Tabs of one browser that ask for a code at the same moment share one.
+// Two tabs that ask for a code at the same moment may get one each. The browser
+// keeps one of them, and the stream tells the other tab to fetch its page again.
 func TestTwoTabs(t *testing.T) {
 	t.Parallel()
 	laptop := startBank(t).browser(t)
-	laptop.get("/login") // tabs without a cookie each get their own code
-	codes := make([]string, 4)
-	var tabs sync.WaitGroup
-	for i := range codes {
-		tabs.Go(func() { codes[i] = laptop.post(qrPage, nil).text("user-code") })
+	laptop.getOnce(qrPage) // the cookie that shows that the browser keeps cookies
+	cookies := laptop.cookies()
+	first, _ := laptop.showCode()
+	laptop.setCookies(cookies) // the second tab asked before the first had its answer
+	second, _ := laptop.showCode()
+	if first.text("user-code") == second.text("user-code") {
+		t.Fatal("the tabs have one code: this test does not test two")
 	}
-	tabs.Wait()
-	now := laptop.get(qrPage)
-	if now.state() != "waiting" {
-		t.Fatalf("the page is %q, want waiting", now.state())
-	}
-	for _, code := range codes {
-		if code != now.text("user-code") {
-			t.Errorf("the tabs show the codes %q, the page %q", codes, now.text("user-code"))
+	for _, p := range []page{first, second} {
+		stream := laptop.request(http.MethodGet, qrPage+"/events?attempt="+p.attr("login-state", "data-attempt"), nil)
+		resp, err := laptop.http.Do(stream)
+		if err != nil {
+			t.Fatal(err)
 		}
+		resp.Body.Close()
+		want := map[bool]int{true: http.StatusConflict, false: http.StatusOK}[p.text("user-code") == first.text("user-code")]
+		if resp.StatusCode != want {
+			t.Errorf("the stream of the code %s: %d, want %d", p.text("user-code"), resp.StatusCode, want)
+		}
+	}
+	if got := laptop.get(qrPage).text("user-code"); got != second.text("user-code") {
+		t.Errorf("the page shows the code %q, want that of the browser's cookie", got)
 	}
 }
 
@@ -192,20 +200,26 @@ func TestLaptopNamesPhone(t *testing.T) {
 	}
 }
 
-// A script that asks with a cookie from before another tab's login gets no
-// cookie: it would replace the login's.
+// The script of a tab from before another tab's login gets no cookie, which
+// could replace that login's, and starts no code.
 func TestScriptGetsNoCookie(t *testing.T) {
 	t.Parallel()
-	laptop := startBank(t).browser(t)
+	b := startBank(t)
+	laptop := b.browser(t)
 	laptop.showCode()
 	before := laptop.cookies()
 	laptop.logIn(erlich)
 	after := laptop.cookies()
 
-	laptop.setCookies(before)
-	p := laptop.doOnce(laptop.request(http.MethodGet, qrPage, nil, "X-Requested-With", "qrlogin.js"))
-	if p.Header.Get("Set-Cookie") != "" || p.Header.Get("Location") != qrPage {
-		t.Errorf("the script gets the cookie %q and is sent to %q", p.Header.Get("Set-Cookie"), p.Header.Get("Location"))
+	for _, cookies := range [][]*http.Cookie{before, nil} {
+		laptop.setCookies(cookies)
+		p := laptop.doOnce(laptop.request(http.MethodGet, qrPage, nil, "X-Requested-With", "qrlogin.js"))
+		if p.Header.Get("Set-Cookie") != "" {
+			t.Errorf("the script gets the cookie %q", p.Header.Get("Set-Cookie"))
+		}
+	}
+	if n := strings.Count(b.log.String(), "step=started"); n != 1 {
+		t.Errorf("%d codes were started, want 1", n)
 	}
 	laptop.setCookies(after)
 	if got := laptop.get(qrPage).person(); got != erlich {

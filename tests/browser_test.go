@@ -9,6 +9,7 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -266,4 +267,10 @@ func (b *browser) await(want string, got func() string) {
 		}
 	}
 	b.t.Fatalf("still %q after a minute, want %q", last, want)
+}
+
+// awaitCount waits until count is want: what the program does in the background.
+func (b *browser) awaitCount(what string, count *atomic.Int32, want int32) {
+	b.t.Helper()
+	b.await(fmt.Sprintf("%d %s", want, what), func() string { return fmt.Sprintf("%d %s", count.Load(), what) })
 }

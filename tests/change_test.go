@@ -50,17 +50,17 @@ func TestMakeChangeRefuses(t *testing.T) {
 		status int
 		want   string // words of the sentence
 	}{
-		"empty":        {url.Values{"amount": {""}}, http.StatusUnprocessableEntity, "type an amount"},
-		"no field":     {nil, http.StatusUnprocessableEntity, "type an amount"},
-		"words":        {url.Values{"amount": {`five "dollars"><script>alert(1)</script>`}}, http.StatusUnprocessableEntity, "not an amount"},
-		"infinity":     {url.Values{"amount": {"inf"}}, http.StatusUnprocessableEntity, "not an amount"},
-		"exponent":     {url.Values{"amount": {"1e308"}}, http.StatusUnprocessableEntity, "not an amount"},
+		"empty":        {url.Values{"amount": {""}}, http.StatusUnprocessableEntity, "Enter an amount"},
+		"no field":     {nil, http.StatusUnprocessableEntity, "Enter an amount"},
+		"words":        {url.Values{"amount": {`five "dollars"><script>alert(1)</script>`}}, http.StatusUnprocessableEntity, "Enter dollars and cents"},
+		"infinity":     {url.Values{"amount": {"inf"}}, http.StatusUnprocessableEntity, "Enter dollars and cents"},
+		"exponent":     {url.Values{"amount": {"1e308"}}, http.StatusUnprocessableEntity, "Enter dollars and cents"},
 		"negative":     {url.Values{"amount": {"-1"}}, http.StatusUnprocessableEntity, "minus sign"},
 		"half a cent":  {url.Values{"amount": {"0.005"}}, http.StatusUnprocessableEntity, "two digits"},
 		"comma":        {url.Values{"amount": {"1,23"}}, http.StatusUnprocessableEntity, "thousands"},
 		"too large":    {url.Values{"amount": {"1000000000000.01"}}, http.StatusUnprocessableEntity, "$1,000,000,000,000.00"},
-		"unprintable":  {url.Values{"amount": {unprintable}}, http.StatusUnprocessableEntity, "not an amount"},
-		"one megabyte": {url.Values{"amount": {megabyte}}, http.StatusRequestEntityTooLarge, "not an amount"},
+		"unprintable":  {url.Values{"amount": {unprintable}}, http.StatusUnprocessableEntity, "Enter dollars and cents"},
+		"one megabyte": {url.Values{"amount": {megabyte}}, http.StatusRequestEntityTooLarge, "Enter dollars and cents"},
 	} {
 		p := customer.post("/make-change", tt.form)
 		if p.Status != tt.status || !strings.Contains(p.text("problem"), tt.want) {

@@ -27,7 +27,7 @@ func TestLostClaimAnswer(t *testing.T) {
 	late := b.browser(t)
 	late.setCookies(before)
 	had := late.cookie()
-	if p := late.get("/reload"); p.URL.Path != "/" || late.cookie() != had {
+	if p := late.get("/reload"); p.state() != "claimed" || late.cookie() != had {
 		t.Errorf("once the session is used, the old cookie leads to %v", p)
 	}
 }

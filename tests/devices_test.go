@@ -109,9 +109,7 @@ func TestEndDevice(t *testing.T) {
 	if p := phone.endDevice(ended); p.Status != http.StatusOK || !p.says("Chrome on Linux") {
 		t.Errorf("ending a device: %v, want which one was logged out", p)
 	}
-	if got := revocations.Load(); got != 1 {
-		t.Errorf("%d revocations, want 1", got)
-	}
+	phone.awaitCount("revocations", revocations, 1)
 	if p := laptop.get("/account"); p.URL.Path != "/" || p.person() != "" || !p.has("ended") {
 		t.Errorf("the ended session's next page is %v, want the home page with a notice", p)
 	}
@@ -119,7 +117,7 @@ func TestEndDevice(t *testing.T) {
 		t.Error("another person is told that their session has ended")
 	}
 	phone.wantDevices("after one was ended", mine)
-	if p := phone.post("/devices/"+ended+"/end", nil); p.Status != http.StatusOK || !p.says("already") {
+	if p := phone.post("/devices/"+ended+"/end", nil); p.Status != http.StatusOK || !p.says("Already") {
 		t.Errorf("ending it again: %v, want that it had ended already", p)
 	}
 	// The provider still knows that browser.
@@ -160,7 +158,7 @@ func TestEndOtherDevices(t *testing.T) {
 	if phone.get("/devices").has("end-others") {
 		t.Error("there is a button to end others where there are none")
 	}
-	if p := phone.post("/devices/others/end", nil); p.Status != http.StatusOK || !p.says("no other") {
+	if p := phone.post("/devices/others/end", nil); p.Status != http.StatusOK || !p.says("No other") {
 		t.Errorf("ending no others: %v", p)
 	}
 	stranger.wantPerson(erlich)

@@ -142,7 +142,7 @@ func TestStartFaults(t *testing.T) {
 		laptop.showCode()
 
 		b.demo.once("/oauth2/token", "code", fault)
-		if p := laptop.atProvider(laptop.get("/login"), richard); p.Status != http.StatusBadGateway || !strings.Contains(p.Body, "/login?return_to=") {
+		if p := laptop.atProvider(laptop.get("/login"), richard); p.Status != http.StatusBadGateway || !p.links("/login") {
 			t.Errorf("the login: %v, want 502 and a link to try again", p)
 		}
 		if p := laptop.get("/login"); p.person() != richard {

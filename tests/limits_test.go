@@ -90,10 +90,10 @@ func TestGuessedUserCode(t *testing.T) {
 			t.Fatalf("guess %d: %v, want 404 and the form", i+1, p)
 		}
 	}
-	phone.get(link).wantLimit("the right code after four guesses", 500, 600)
-	tablet.get("/activate?user_code=NOSUCH").wantLimit("a fifth guess on the other browser", 500, 600)
+	phone.get(link).wantLimit("the right code after four guesses", 100, 150)
+	tablet.get("/activate?user_code=NOSUCH").wantLimit("a fifth guess on the other browser", 100, 150)
 	form := url.Values{"user_code": {"NOSUCH"}, "attempt": {"x"}, "answer": {"yes"}}
-	phone.post("/activate", form).wantLimit("a fifth guess that is posted", 500, 600)
+	phone.post("/activate", form).wantLimit("a fifth guess that is posted", 100, 150)
 	b.wantRefused(t, "unknown code", 4)
 	b.wantRefused(t, "wrong codes", 3)
 	laptop.wantState("opened")

@@ -76,8 +76,8 @@ func TestLog(t *testing.T) {
 		}
 	}
 	want := []string{
-		"started", "opened", "number shown", "number wrong", "yes", "approved", "claimed",
-		"started", "opened", "no",
+		"started", "opened", "number", "number wrong", "yes", "approved", "claimed",
+		"started", "opened", "denied",
 		"started", "cancelled",
 	}
 	if !slices.Equal(names, want) {

@@ -139,7 +139,7 @@ func (b *browser) logInWith(phone *browser) page {
 func (b *browser) wantNoLogin(when string) {
 	b.t.Helper()
 	for _, path := range []string{"/reload", "/account", "/devices", "/", qrPage, "/device_grant_finished"} {
-		if p := b.get(path); p.person() != "" || strings.Contains(p.Body, `reload"`) {
+		if p := b.get(path); p.person() != "" || strings.Contains(p.Body, `"reload":`) {
 			b.t.Errorf("%s: %s logs in %q: %v", when, path, p.person(), p)
 		}
 	}

@@ -59,7 +59,7 @@ func TestNewDevice(t *testing.T) {
 	}
 	other.wantPerson("")
 	phone.wantQuestions("after the no")
-	if p := phone.post("/devices/"+theirs+"/confirm", nil); !p.says("already") {
+	if p := phone.post("/devices/"+theirs+"/confirm", nil); !p.says("Already") {
 		t.Errorf("confirming an ended session: %v, want that it had ended already", p)
 	}
 

@@ -16,7 +16,7 @@ func TestMailedCode(t *testing.T) {
 	attacker.at(awayAddr)
 	victim.at(homeAddr)
 	p, link := attacker.showCode()
-	if !p.says("mail or chat") {
+	if !p.says("e-mail or chat") {
 		t.Errorf("the QR page does not say where a code is never sent: %v", p)
 	}
 	states := attacker.events()
@@ -25,7 +25,7 @@ func TestMailedCode(t *testing.T) {
 
 	question := victim.get(link)
 	states.want("opened")
-	if !question.says("sent you this code") {
+	if !question.says("sent you the code") {
 		t.Errorf("the question does not say when to stop: %v", question)
 	}
 	if !question.has("far") || question.text("asking-from") != awayAddr {
@@ -86,7 +86,7 @@ func TestLiveRelay(t *testing.T) {
 	p := victim.approve(link)
 	number := p.number()
 	attacker.wantNoLogin("after the victim's yes")
-	if !p.says("asks you for it") {
+	if !p.says("asks for it") {
 		t.Errorf("the victim's page does not warn against telling the number: %v", p)
 	}
 	if got := victim.answer(p, "no").state(); got != "denied" {

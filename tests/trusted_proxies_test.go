@@ -55,7 +55,7 @@ func TestForgedAddress(t *testing.T) {
 	phone.answer(question, "yes").number()
 	laptop.wantNoLogin("with the phone's address claimed")
 	b.resolving(t).at(awayAddr).code()
-	b.resolving(t).at(thirdAddr).get(qrPage).wantLimit("a third code from a third forged address", 500, 600)
+	b.resolving(t).at(thirdAddr).get(qrPage).wantLimit("a third code from a third forged address", 200, 300)
 	b.stop()
 	for _, forged := range []string{homeAddr, awayAddr, thirdAddr} {
 		if strings.Contains(b.log.String(), forged) {

@@ -1,7 +1,6 @@
 package tests
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -43,7 +42,7 @@ func TestProviderPageLink(t *testing.T) {
 	attackersPhone.approve(link)
 	attacker.await("failed", attacker.state)
 	attacker.wantNoLogin("with the victim's tokens in the provider's answer")
-	attacker.await("1", func() string { return fmt.Sprint(revocations.Load()) })
+	attacker.awaitCount("revocations", &revocations, 1)
 	if !strings.Contains(b.log.String(), "level=ERROR msg=\"the tokens are another person's\"") {
 		t.Error("the log does not say whose tokens came")
 	}
