@@ -3,6 +3,7 @@ package handlers
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -90,10 +91,7 @@ func (f *flowTest) finish(state string) (flow idp.Flow, err error) {
 func TestFlowIsUsedOnce(t *testing.T) {
 	withFlows(t, func(f *flowTest) {
 		state := f.start("/account")
-		stolen := make(map[string]string)
-		for name, value := range f.jar {
-			stolen[name] = value
-		}
+		stolen := maps.Clone(f.jar)
 		flow, err := f.finish(state)
 		if err != nil || flow.Nonce == "" || flow.Verifier == "" || flow.Subject == "" || time.Since(flow.Started) > time.Second {
 			t.Errorf("take: %+v, %v", flow, err)
