@@ -30,6 +30,13 @@ func TestCrashInCreate(t *testing.T) {
 			s.wantNoLaptop()
 		})
 	})
+	// Not even a caller that claims without another try gets a session then.
+	t.Run("after EndOthers", func(t *testing.T) {
+		atEveryFault(t, create, endOthers(thePC), func(s *scene) {
+			s.wantNoLaptop()
+			s.wantSound()
+		})
+	})
 	for name, breaks := range breakers {
 		t.Run("then "+name, func(t *testing.T) {
 			atEveryFault(t, create, nil, func(s *scene) {

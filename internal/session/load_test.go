@@ -153,6 +153,20 @@ func TestLoadMeetsEnd(t *testing.T) {
 	}
 }
 
+// TestLoadMeetsLoad: of two requests that are the first at the same time, one
+// writes that the session is used.
+func TestLoadMeetsLoad(t *testing.T) {
+	b := newBank(t)
+	laptop := newBrowser(t)
+	laptop.logIn(b.Manager, richard)
+	writes := b.tap.writes.Load()
+	b.tap.nextWrite(func() { laptop.wantPerson(b.Manager, richard, "in between") })
+	laptop.wantPerson(b.Manager, richard, "around it")
+	if n := b.tap.writes.Load() - writes; n != 2 {
+		t.Errorf("they write %d times, want twice, of which once in vain", n)
+	}
+}
+
 // TestGreet: the person is told once that a phone has logged the browser in,
 // however many tabs ask at once.
 func TestGreet(t *testing.T) {

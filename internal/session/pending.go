@@ -87,18 +87,20 @@ func (m *Manager) CreatePending(ctx context.Context, id string, person idp.Perso
 		l.add(entryOf(s))
 		return nil
 	})
-	if err == nil && voucher != "" {
-		// The session that approved may have been logged out until just now.
-		var holds bool
-		if holds, err = m.Vouched(ctx, person, voucher); err == nil && !holds {
-			err = errBroken
-		}
-	}
 	switch {
 	case errors.Is(err, errBroken):
 		return false, m.withdraw(ctx, id)
 	case err != nil:
 		return false, err
+	}
+	if voucher != "" {
+		// The session that approved may have been logged out until just now.
+		switch holds, err := m.Vouched(ctx, person, voucher); {
+		case err != nil:
+			return false, err
+		case !holds:
+			return false, m.withdraw(ctx, id)
+		}
 	}
 	m.evictOldest(ctx, person, l, s.Ref)
 	return true, nil
@@ -131,8 +133,8 @@ func (m *Manager) withdraw(ctx context.Context, id string) error {
 	return err
 }
 
-// Activate is the claim: a pending session goes live, once. The caller decides
-// which browser may claim it. For a minute, and as long as nobody has used the
+// Activate is the claim, after [Manager.CreatePending] has reported true: the
+// session goes live, once. The caller decides which browser may claim it. For a minute, and as long as nobody has used the
 // session, the same browser is told so again, because the answer with the
 // cookie may have been lost. Activate reports false if the session is gone,
 // ended or in use, or if another browser has claimed it.
