@@ -85,7 +85,7 @@ func TestCrashInClaim(t *testing.T) {
 	})
 }
 
-// TestCrashInEnd: whoever ended the session tries again.
+// TestCrashInEnd: the person tries again.
 func TestCrashInEnd(t *testing.T) {
 	ended := func(again action) func(s *scene) {
 		return func(s *scene) {

@@ -126,7 +126,7 @@ func (m *Manager) createOrRenew(ctx context.Context, id string, s Session) (Sess
 func (m *Manager) withdraw(ctx context.Context, id string) error {
 	_, err := m.update(ctx, id, func(s *Session) error {
 		if s.Pending {
-			*s = Session{Began: time.Now().Add(-tombstoneFor)} // which the store forgets at once
+			*s = Session{Began: time.Unix(0, 0)} // long expired: the store forgets it at once
 		}
 		return nil
 	})
@@ -134,17 +134,18 @@ func (m *Manager) withdraw(ctx context.Context, id string) error {
 }
 
 // Activate is the claim, after [Manager.CreatePending] has reported true: the
-// session goes live, once. The caller decides which browser may claim it. For a minute, and as long as nobody has used the
-// session, the same browser is told so again, because the answer with the
-// cookie may have been lost. Activate reports false if the session is gone,
-// ended or in use, or if another browser has claimed it.
+// session goes live, once. The caller decides which browser may claim it. As
+// long as nobody has used the session, the same browser may repeat the claim
+// for a minute, because the answer with the cookie may have been lost. Activate
+// reports false if the session is gone, ended or in use, or if another browser
+// has claimed it.
 func (m *Manager) Activate(ctx context.Context, id string, laptop browser.Browser) (bool, error) {
 	s, err := m.get(ctx, id)
 	if err != nil {
 		return false, err
 	}
-	// The voucher decides whether it gets on the list. There it stays until it
-	// ends.
+	// A crash may have left a pending session that is not listed. A listed one
+	// stays listed until it ends.
 	l, err := m.list(ctx, s.Person)
 	if err != nil || !l.has(id) {
 		return false, err
