@@ -40,7 +40,7 @@ func browserAt(t *testing.T, address string) *browser {
 }
 
 // thief returns somebody with the browser's present cookies, who keeps them
-// for ever and gets no new ones. It also stands for a slow request.
+// forever and gets no new ones. It also stands for a slow request.
 func (b *browser) thief() *browser {
 	b.t.Helper()
 	thief := *b

@@ -1,11 +1,14 @@
 package session_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"changebank/internal/cookies"
 	"changebank/internal/session"
@@ -121,6 +124,20 @@ func TestForgedCookies(t *testing.T) {
 	} {
 		browserAt(t, "https://localhost:5000").has(name, value).wantNone(b.at("test", "https://localhost:5000", key), when)
 	}
+}
+
+// sealedByOther returns a cookie for the session that another program made.
+func sealedByOther(t *testing.T, id string) string {
+	t.Helper()
+	jar, err := cookies.New(appURL, func(string) [][]byte { return [][]byte{bytes.Repeat([]byte("k"), 32)} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	if err := jar.Kind("", time.Hour).Write(w, newBrowser(t).request(), cookies.Values{"id": id}); err != nil {
+		t.Fatal(err)
+	}
+	return w.Result().Cookies()[0].Value
 }
 
 // TestOtherNamespace: the demo provider's sessions must not survive the switch

@@ -30,6 +30,13 @@ func TestCrashInCreate(t *testing.T) {
 			s.wantNoLaptop()
 		})
 	})
+	// Not even a caller that claims without another try gets a session then.
+	t.Run("after EndOthers", func(t *testing.T) {
+		atEveryFault(t, create, endOthers(thePC), func(s *scene) {
+			s.wantNoLaptop()
+			s.wantSound()
+		})
+	})
 	for name, breaks := range breakers {
 		t.Run("then "+name, func(t *testing.T) {
 			atEveryFault(t, create, nil, func(s *scene) {
@@ -78,7 +85,7 @@ func TestCrashInClaim(t *testing.T) {
 	})
 }
 
-// TestCrashInEnd: whoever ended the session tries again.
+// TestCrashInEnd: the person tries again.
 func TestCrashInEnd(t *testing.T) {
 	ended := func(again action) func(s *scene) {
 		return func(s *scene) {

@@ -13,8 +13,8 @@ import (
 )
 
 var (
-	// ErrUnknown says that the person has no session of that name: nobody has,
-	// it is another person's, or it ended before the person's last login.
+	// ErrUnknown says that the person has no session of that name: there is
+	// none, it is another person's, or it ended before the person's last login.
 	ErrUnknown = errors.New("session: no such session of this person")
 	// ErrOver says that the session has ended already.
 	ErrOver = errors.New("session: already ended")
@@ -69,15 +69,15 @@ func (m *Manager) End(ctx context.Context, by Session, ref string) (Session, err
 }
 
 // EndOthers ends all sessions of by's person except by, and returns how many
-// there were. Vouchers made before do not hold any longer. It returns
-// [ErrUnconfirmed] as End does.
+// there were. Vouchers made before no longer hold. It returns [ErrUnconfirmed]
+// as End does.
 func (m *Manager) EndOthers(ctx context.Context, by Session) (int, error) {
 	if by.Unconfirmed() {
 		return 0, ErrUnconfirmed
 	}
-	ctx = context.WithoutCancel(ctx) // a person who leaves in the middle still wants it
-	// The new generation comes first. Sessions listed before it end here; those
-	// that an older voucher stands for can no longer be listed after it.
+	ctx = context.WithoutCancel(ctx) // a person who closes the tab still wants it
+	// The new generation comes first. What is listed before it ends here; what
+	// an older voucher stands for can no longer be listed after it.
 	l, err := m.lists.Update(ctx, key(by.Person), func(l *list) error {
 		l.Generation = rand.Text()
 		return nil

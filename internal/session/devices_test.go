@@ -225,6 +225,26 @@ func TestConfirm(t *testing.T) {
 	wantUnconfirmed(pending, false, "confirmed before it was claimed")
 }
 
+// TestExpired: a session that has expired is neither ended nor confirmed.
+func TestExpired(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bank) {
+		phone := newBrowser(t)
+		phone.logIn(b.Manager, richard)
+		phone.load(b.Manager)
+		time.Sleep(time.Second)
+		newBrowser(t).pend(b.Manager, richard)
+		ref := b.sessionsOf(richard)[0].Ref
+		b.sleep(session.ClaimWindow)
+		if err := b.Confirm(t.Context(), phone.load(b.Manager), ref); !errors.Is(err, session.ErrOver) {
+			t.Errorf("Confirm: %v, want %v", err, session.ErrOver)
+		}
+		b.end(phone, ref, session.ErrOver)
+		newBrowser(t).pend(b.Manager, richard)
+		b.sleep(session.ClaimWindow)
+		b.endOthers(phone, 0)
+	})
+}
+
 func (b *bank) end(by *browser, ref string, want error) {
 	b.t.Helper()
 	if _, err := b.End(b.t.Context(), by.load(b.Manager), ref); !errors.Is(err, want) {

@@ -26,7 +26,7 @@ type list struct {
 
 type entry struct {
 	// ID is empty if the session was ended. Such an entry stays until the next
-	// login, so that to end a session twice can be answered.
+	// login, so that ending a session twice returns ErrOver.
 	ID    string
 	Ref   string // two entries share it while a new login replaces a session
 	Began time.Time
@@ -107,9 +107,9 @@ func (m *Manager) unlist(ctx context.Context, person idp.Person, ids ...string) 
 	return err
 }
 
-// endDevice ends a session, and others that share its name: while a new login
-// replaces a session, and after a crash in the middle of that, there are two.
-// It returns those that were valid, and the session itself first.
+// endDevice ends a session, and others that share its name: there are two while
+// a new login replaces a session, and after a crash in the middle of that. It
+// returns those that were valid, the given one first.
 func (m *Manager) endDevice(ctx context.Context, person idp.Person, e entry, by string) (ended []Session, err error) {
 	for entries := []entry{e}; len(entries) > 0; {
 		more, err := m.end(ctx, person, entries, by)
@@ -127,10 +127,10 @@ func (m *Manager) endDevice(ctx context.Context, person idp.Person, e entry, by 
 }
 
 // end ends sessions of a person, takes them off the list, and returns those
-// that were valid. by is the Ref of the session that ends them, empty if their
-// own browser does.
+// that were valid. by is the Ref of the session that ends them, empty if it is
+// their own browser.
 func (m *Manager) end(ctx context.Context, person idp.Person, entries []entry, by string) (ended []Session, err error) {
-	ctx = context.WithoutCancel(ctx) // a person who leaves in the middle still wants it
+	ctx = context.WithoutCancel(ctx) // a person who closes the tab still wants it
 	var over []string
 	for _, e := range entries {
 		was, err := m.tombstone(ctx, e.ID, by != "")

@@ -139,6 +139,30 @@ func TestEndedDoNotCount(t *testing.T) {
 	})
 }
 
+// TestListForgets: the list does not grow with every login that ever was.
+func TestListForgets(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bank) {
+		for range 10 {
+			newBrowser(t).logIn(b.Manager, richard)
+		}
+		b.sleep(7*24*time.Hour + session.ClaimWindow - time.Second)
+		phone := newBrowser(t)
+		phone.logIn(b.Manager, richard)
+		wantReads := func(want int64, when string) {
+			t.Helper()
+			before := b.tap.reads.Load()
+			b.sessionsOf(richard)
+			if n := b.tap.reads.Load() - before; n != want {
+				t.Errorf("%s: Of reads %d times, want %d", when, n, want)
+			}
+		}
+		wantReads(1+11, "after a week")
+		time.Sleep(time.Second)
+		phone.logIn(b.Manager, richard)
+		wantReads(1+1, "a little later")
+	})
+}
+
 // TestListAtOnce: many of one person's browsers come and go at the same time.
 // The list loses none that stayed.
 func TestListAtOnce(t *testing.T) {

@@ -54,7 +54,7 @@ func TestLifetime(t *testing.T) {
 		{"idle", []time.Duration{10 * hour}, 34*hour - time.Second, true},
 		{"idle for a day", []time.Duration{10 * hour}, 34 * hour, false},
 		{"busy", every(23*hour, 7*day), 7*day - time.Second, true},
-		// The thief of a cookie cannot keep the session alive for ever.
+		// The thief of a cookie cannot keep the session alive forever.
 		{"busy, a week old", every(23*hour, 7*day), 7 * day, false},
 	}
 	for by, logIn := range logIns {
@@ -150,6 +150,20 @@ func TestLoadMeetsEnd(t *testing.T) {
 			}
 			slow.wantNone(b.Manager, "the next Load")
 		})
+	}
+}
+
+// TestLoadMeetsLoad: of two requests that are the first at the same time, one
+// writes that the session is used.
+func TestLoadMeetsLoad(t *testing.T) {
+	b := newBank(t)
+	laptop := newBrowser(t)
+	laptop.logIn(b.Manager, richard)
+	writes := b.tap.writes.Load()
+	b.tap.nextWrite(func() { laptop.wantPerson(b.Manager, richard, "in between") })
+	laptop.wantPerson(b.Manager, richard, "around it")
+	if n := b.tap.writes.Load() - writes; n != 2 {
+		t.Errorf("they write %d times, want twice: the second loses", n)
 	}
 }
 

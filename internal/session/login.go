@@ -23,7 +23,7 @@ func (m *Manager) LogIn(w http.ResponseWriter, r *http.Request, person idp.Perso
 			m.revoke(tokens)
 		}
 	}()
-	// A browser that leaves in the middle must not leave half a login behind.
+	// A browser that disconnects must not leave half a login behind.
 	ctx := context.WithoutCancel(r.Context())
 	old, err := m.lookUp(r)
 	if err != nil {
@@ -37,8 +37,8 @@ func (m *Manager) LogIn(w http.ResponseWriter, r *http.Request, person idp.Perso
 	ref := made.Ref
 	sameDevice := old.live(now) && old.Person.Is(person)
 	l, err := m.enlist(ctx, person, func(l *list) error {
-		// Not if the old one was ended since it was read: its vouchers are
-		// broken, and must stay so.
+		// If the old session was ended after it was read, its vouchers are
+		// broken, and must stay broken.
 		if ref = made.Ref; sameDevice && len(l.called(old.Ref)) > 0 {
 			ref = old.Ref
 		}
@@ -48,8 +48,8 @@ func (m *Manager) LogIn(w http.ResponseWriter, r *http.Request, person idp.Perso
 	if err != nil {
 		return err
 	}
-	// If another device ends it at this very moment, it stays a tombstone, and
-	// the cookie's next use says so.
+	// If another device has ended it already, the tombstone stays. The browser
+	// gets its cookie all the same, and is told why it is logged out.
 	_, err = m.update(ctx, id, func(s *Session) error {
 		if s.Pending {
 			s.Ref, s.Pending, s.Began = ref, false, time.Now()
@@ -59,7 +59,7 @@ func (m *Manager) LogIn(w http.ResponseWriter, r *http.Request, person idp.Perso
 	if err != nil {
 		return err
 	}
-	// Not before the new one is live: a voucher needs one of them.
+	// Only when the new session is live: a voucher needs one of the two.
 	if err := m.endOld(ctx, old); err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (m *Manager) Logout(w http.ResponseWriter, r *http.Request) (Session, error
 	}
 	m.cookie.Clear(w)
 	if len(ended) == 0 {
-		return Session{}, nil // another request was faster
+		return Session{}, nil // another request ended it first
 	}
 	return ended[0], nil
 }

@@ -122,6 +122,11 @@ func TestTwoTabs(t *testing.T) {
 		"Logout":    func(b *bank, phone, _ *browser) { phone.logOut(b.Manager) },
 		"End":       func(b *bank, phone, other *browser) { b.end(other, b.refOf(phone), nil) },
 		"EndOthers": func(b *bank, _, other *browser) { b.endOthers(other, 2) },
+		"EndOthers in the first": func(b *bank, phone, _ *browser) {
+			b.endOthers(phone, 2)
+			phone.wantPerson(b.Manager, richard, "the tab that ended all others")
+			phone.logOut(b.Manager)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBank(t)

@@ -87,18 +87,20 @@ func (m *Manager) CreatePending(ctx context.Context, id string, person idp.Perso
 		l.add(entryOf(s))
 		return nil
 	})
-	if err == nil && voucher != "" {
-		// The session that approved may have been logged out until just now.
-		var holds bool
-		if holds, err = m.Vouched(ctx, person, voucher); err == nil && !holds {
-			err = errBroken
-		}
-	}
 	switch {
 	case errors.Is(err, errBroken):
 		return false, m.withdraw(ctx, id)
 	case err != nil:
 		return false, err
+	}
+	if voucher != "" {
+		// The session that approved may have been logged out until just now.
+		switch holds, err := m.Vouched(ctx, person, voucher); {
+		case err != nil:
+			return false, err
+		case !holds:
+			return false, m.withdraw(ctx, id)
+		}
 	}
 	m.evictOldest(ctx, person, l, s.Ref)
 	return true, nil
@@ -124,25 +126,26 @@ func (m *Manager) createOrRenew(ctx context.Context, id string, s Session) (Sess
 func (m *Manager) withdraw(ctx context.Context, id string) error {
 	_, err := m.update(ctx, id, func(s *Session) error {
 		if s.Pending {
-			*s = Session{Began: time.Now().Add(-tombstoneFor)} // which the store forgets at once
+			*s = Session{Began: time.Unix(0, 0)} // long expired: the store forgets it at once
 		}
 		return nil
 	})
 	return err
 }
 
-// Activate is the claim: a pending session goes live, once. The caller decides
-// which browser may claim it. For a minute, and as long as nobody has used the
-// session, the same browser is told so again, because the answer with the
-// cookie may have been lost. Activate reports false if the session is gone,
-// ended or in use, or if another browser has claimed it.
+// Activate is the claim, after [Manager.CreatePending] has reported true: the
+// session goes live, once. The caller decides which browser may claim it. As
+// long as nobody has used the session, the same browser may repeat the claim
+// for a minute, because the answer with the cookie may have been lost. Activate
+// reports false if the session is gone, ended or in use, or if another browser
+// has claimed it.
 func (m *Manager) Activate(ctx context.Context, id string, laptop browser.Browser) (bool, error) {
 	s, err := m.get(ctx, id)
 	if err != nil {
 		return false, err
 	}
-	// The voucher decides whether it gets on the list. There it stays until it
-	// ends.
+	// A crash may have left a pending session that is not listed. A listed one
+	// stays listed until it ends.
 	l, err := m.list(ctx, s.Person)
 	if err != nil || !l.has(id) {
 		return false, err

@@ -17,6 +17,9 @@ func TestClaim(t *testing.T) {
 		early := newBrowser(t)
 		early.setCookie(b.Manager, id)
 		early.wantNone(b.Manager, "with the cookie of a pending session")
+		if first, err := b.Greet(early.request()); first || err != nil {
+			t.Errorf("Greet with the cookie of a pending session = %t, %v; want false", first, err)
+		}
 		if s, _ := early.logOut(b.Manager); s != (session.Session{}) {
 			t.Errorf("Logout with the cookie of a pending session = %+v", s)
 		}

@@ -135,7 +135,7 @@ func (b *bearer) logged() string { return b.text.String() }
 // refresher is a provider that refreshes as a script says.
 type refresher struct {
 	t    *testing.T
-	dead chan struct{} // closed at the end of the test: nobody waits for ever
+	dead chan struct{} // closed at the end of the test: nobody waits forever
 
 	mu     sync.Mutex
 	script []answer

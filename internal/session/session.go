@@ -1,11 +1,11 @@
 // Package session knows the browsers that are logged in: as whom, since when,
 // and with which tokens. It keeps nothing about any other browser.
 //
-// A session is made pending, when no cookie opens it. Then it is put on its
-// person's list, and only then it goes live. It leaves the list after it has
-// ended. So a crash at any point leaves no live session that its person could
-// not see and end. A session that was ended leaves a tombstone, so that no slow
-// writer brings it back.
+// Every session begins as pending: no cookie opens it. Then it is put on its
+// person's list, and only then does it go live. It stays on the list until it
+// has ended. So a crash at any point leaves no live session that its person
+// could not see and end. A session that was ended leaves a tombstone, so that
+// no slow writer brings it back.
 package session
 
 import (
@@ -127,7 +127,7 @@ type Config struct {
 func New(cfg Config) *Manager {
 	return &Manager{
 		sessions:  store.NewTable[Session](cfg.Store, "sessions"),
-		lists:     store.NewTable[list](cfg.Store, "people"),
+		lists:     store.NewTable[list](cfg.Store, "session lists"),
 		cookie:    cfg.Cookies.Kind("", lifetime),
 		browserOf: cfg.Browser,
 		refresh:   cfg.Refresh,
@@ -162,11 +162,7 @@ func (m *Manager) Load(r *http.Request) (Session, error) {
 // Greet reports whether the person is to be told that a phone logged this
 // browser in. It is true once in the life of a session.
 func (m *Manager) Greet(r *http.Request) (first bool, err error) {
-	s, err := m.lookUp(r)
-	if err != nil {
-		return false, err
-	}
-	_, err = m.update(r.Context(), s.ID, func(s *Session) error {
+	_, err = m.update(r.Context(), m.id(r), func(s *Session) error {
 		first = s.live(time.Now()) && s.By == ByPhone && !s.Greeted
 		s.Greeted = s.Greeted || first
 		return nil
@@ -183,22 +179,22 @@ func (m *Manager) WasEnded(r *http.Request) (bool, error) {
 
 // lookUp returns the record that the browser's cookie names: a session, a
 // tombstone, or the zero Session if there is none.
-func (m *Manager) lookUp(r *http.Request) (Session, error) {
-	id := m.cookie.Read(r)["id"]
-	if id == "" {
-		return Session{}, nil
-	}
-	return m.get(r.Context(), id)
-}
+func (m *Manager) lookUp(r *http.Request) (Session, error) { return m.get(r.Context(), m.id(r)) }
+
+// id returns what the browser's cookie holds, "" if it has none of ours.
+func (m *Manager) id(r *http.Request) string { return m.cookie.Read(r)["id"] }
 
 // get returns the record of a session, the zero Session if there is none.
 func (m *Manager) get(ctx context.Context, id string) (Session, error) {
+	if id == "" {
+		return Session{}, nil // a visitor costs the store nothing
+	}
 	s, err := m.sessions.Get(ctx, id)
 	return found(id, s, err)
 }
 
-// update changes the record of a session, and returns it as it then is. If it
-// is gone, or change returns [store.ErrNotFound], that is the zero Session.
+// update changes the record of a session, and returns it as it then is: the
+// zero Session if it is gone, or if change returns [store.ErrNotFound].
 func (m *Manager) update(ctx context.Context, id string, change func(*Session) error) (Session, error) {
 	s, err := m.sessions.Update(ctx, id, change)
 	return found(id, s, err)

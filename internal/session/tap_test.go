@@ -26,7 +26,7 @@ type tap struct {
 
 func (p *tap) Get(ctx context.Context, key string) (value []byte, err error) {
 	p.reads.Add(1)
-	err = p.around(false, func() error {
+	err = p.around(ctx, false, func() error {
 		value, err = p.Backend.Get(ctx, key)
 		return err
 	})
@@ -35,14 +35,17 @@ func (p *tap) Get(ctx context.Context, key string) (value []byte, err error) {
 
 func (p *tap) Swap(ctx context.Context, key string, old, new []byte, until time.Time) (ok bool, err error) {
 	p.writes.Add(1)
-	err = p.around(true, func() error {
+	err = p.around(ctx, true, func() error {
 		ok, err = p.Backend.Swap(ctx, key, old, new, until)
 		return err
 	})
 	return ok, err
 }
 
-func (p *tap) around(write bool, operation func() error) error {
+func (p *tap) around(ctx context.Context, write bool, operation func() error) error {
+	if err := ctx.Err(); err != nil {
+		return err // as a store behind a network does
+	}
 	if p.before != nil {
 		if err := p.before(write); err != nil {
 			return err

@@ -123,7 +123,7 @@ func (m *Manager) refreshNow(ctx context.Context, id string, s Session) (access 
 		return "", errors.Join(err, updateErr)
 	case ended:
 		m.log.Warn("login ended by the provider", "ref", s.Ref, "person", s.Person, "err", err)
-		return "", errors.Join(ErrEnded, m.unlist(ctx, s.Person, id))
+		return "", ErrEnded
 	}
 	return tokens.Access, err
 }

@@ -75,7 +75,7 @@ func TestTokenRefresherDies(t *testing.T) {
 	})
 }
 
-// TestTokenPatience: nobody waits for ever, however many processes die.
+// TestTokenPatience: nobody waits forever, however many processes die.
 func TestTokenPatience(t *testing.T) {
 	bearing(t, 5*time.Second, func(t *testing.T, b *bearer) {
 		b.idp.will(answer{never: true}, answer{never: true})

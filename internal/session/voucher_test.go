@@ -11,72 +11,75 @@ import (
 	"changebank/internal/session"
 )
 
+// afterApproval is what may happen after the phone approved, and whether its
+// voucher holds then.
+var afterApproval = []struct {
+	name string
+	then func(b *bank, phone, pc *browser) // after the phone approved
+	want bool
+}{
+	{"nothing", func(*bank, *browser, *browser) {}, true},
+	{"a new login of the same person", func(b *bank, phone, _ *browser) { phone.logIn(b.Manager, richard) }, true},
+	{"two new logins of the same person", func(b *bank, phone, _ *browser) {
+		phone.logIn(b.Manager, richard)
+		phone.logIn(b.Manager, richard)
+	}, true},
+	{"a new login, and a logout", func(b *bank, phone, _ *browser) {
+		phone.logIn(b.Manager, richard)
+		phone.logOut(b.Manager)
+	}, false},
+	{"another person's login", func(b *bank, phone, _ *browser) { phone.logIn(b.Manager, erlich) }, false},
+	{"another person's login, and the first's again", func(b *bank, phone, _ *browser) {
+		phone.logIn(b.Manager, erlich)
+		phone.logIn(b.Manager, richard)
+	}, false},
+	{"a login by phone", func(b *bank, phone, _ *browser) { phone.claim(b.Manager, richard) }, false},
+	{"Logout", func(b *bank, phone, _ *browser) { phone.logOut(b.Manager) }, false},
+	{"Logout, and a new login", func(b *bank, phone, _ *browser) {
+		phone.logOut(b.Manager)
+		phone.logIn(b.Manager, richard)
+	}, false},
+	{"End elsewhere", func(b *bank, phone, pc *browser) { b.end(pc, b.refOf(phone), nil) }, false},
+	{"End elsewhere, and a new login", func(b *bank, phone, pc *browser) {
+		b.end(pc, b.refOf(phone), nil)
+		phone.logIn(b.Manager, richard)
+	}, false},
+	{"EndOthers elsewhere", func(b *bank, _, pc *browser) { b.endOthers(pc, 1) }, false},
+	{"EndOthers there", func(b *bank, phone, _ *browser) { b.endOthers(phone, 1) }, false},
+	{"EndOthers twice", func(b *bank, phone, pc *browser) {
+		b.endOthers(phone, 1)
+		b.endOthers(phone, 0)
+	}, false},
+	{"EndOthers of another person", func(b *bank, _, pc *browser) {
+		pc.logIn(b.Manager, erlich)
+		b.endOthers(pc, 0)
+	}, true},
+	{"Logout elsewhere", func(b *bank, _, pc *browser) { pc.logOut(b.Manager) }, true},
+	{"End of another session", func(b *bank, phone, pc *browser) { b.end(phone, b.refOf(pc), nil) }, true},
+	{"a login elsewhere", func(b *bank, _, _ *browser) { newBrowser(b.t).logIn(b.Manager, richard) }, true},
+	{"a restart", func(b *bank, _, _ *browser) { b.sleep(time.Minute) }, true},
+	{"a day without a visit", func(b *bank, _, _ *browser) { b.sleep(24 * time.Hour) }, false},
+	{"the end of all sessions, and of the list", func(b *bank, phone, _ *browser) {
+		b.sleep(8 * 24 * time.Hour)
+		phone.logIn(b.Manager, richard)
+	}, false},
+	{"the provider ended the login", func(b *bank, phone, _ *browser) {
+		b.refresh = func(context.Context, idp.Tokens, idp.Person) (idp.Tokens, error) {
+			return idp.Tokens{}, &idp.Error{Status: 400, Code: "invalid_grant"}
+		}
+		s := phone.load(b.Manager)
+		b.sleep(time.Hour)
+		if _, err := b.Token(b.t.Context(), s); !errors.Is(err, session.ErrEnded) {
+			b.t.Errorf("Token: %v, want %v", err, session.ErrEnded)
+		}
+	}, false},
+}
+
 // TestVoucher: a voucher holds as long as the session that approved is logged
 // in, and follows its person's next login in the same browser. Vouched and
 // CreatePending agree about it.
 func TestVoucher(t *testing.T) {
-	tests := []struct {
-		name string
-		then func(b *bank, phone, pc *browser) // after the phone approved
-		want bool
-	}{
-		{"nothing", func(*bank, *browser, *browser) {}, true},
-		{"a new login of the same person", func(b *bank, phone, _ *browser) { phone.logIn(b.Manager, richard) }, true},
-		{"two new logins of the same person", func(b *bank, phone, _ *browser) {
-			phone.logIn(b.Manager, richard)
-			phone.logIn(b.Manager, richard)
-		}, true},
-		{"a new login, and a logout", func(b *bank, phone, _ *browser) {
-			phone.logIn(b.Manager, richard)
-			phone.logOut(b.Manager)
-		}, false},
-		{"another person's login", func(b *bank, phone, _ *browser) { phone.logIn(b.Manager, erlich) }, false},
-		{"another person's login, and the first's again", func(b *bank, phone, _ *browser) {
-			phone.logIn(b.Manager, erlich)
-			phone.logIn(b.Manager, richard)
-		}, false},
-		{"a login by phone", func(b *bank, phone, _ *browser) { phone.claim(b.Manager, richard) }, false},
-		{"Logout", func(b *bank, phone, _ *browser) { phone.logOut(b.Manager) }, false},
-		{"Logout, and a new login", func(b *bank, phone, _ *browser) {
-			phone.logOut(b.Manager)
-			phone.logIn(b.Manager, richard)
-		}, false},
-		{"End elsewhere", func(b *bank, phone, pc *browser) { b.end(pc, b.refOf(phone), nil) }, false},
-		{"End elsewhere, and a new login", func(b *bank, phone, pc *browser) {
-			b.end(pc, b.refOf(phone), nil)
-			phone.logIn(b.Manager, richard)
-		}, false},
-		{"EndOthers elsewhere", func(b *bank, _, pc *browser) { b.endOthers(pc, 1) }, false},
-		{"EndOthers there", func(b *bank, phone, _ *browser) { b.endOthers(phone, 1) }, false},
-		{"EndOthers twice", func(b *bank, phone, pc *browser) {
-			b.endOthers(phone, 1)
-			b.endOthers(phone, 0)
-		}, false},
-		{"EndOthers of another person", func(b *bank, _, pc *browser) {
-			pc.logIn(b.Manager, erlich)
-			b.endOthers(pc, 0)
-		}, true},
-		{"Logout elsewhere", func(b *bank, _, pc *browser) { pc.logOut(b.Manager) }, true},
-		{"End of another session", func(b *bank, phone, pc *browser) { b.end(phone, b.refOf(pc), nil) }, true},
-		{"a login elsewhere", func(b *bank, _, _ *browser) { newBrowser(b.t).logIn(b.Manager, richard) }, true},
-		{"a restart", func(b *bank, _, _ *browser) { b.sleep(time.Minute) }, true},
-		{"a day without a visit", func(b *bank, _, _ *browser) { b.sleep(24 * time.Hour) }, false},
-		{"the end of all sessions, and of the list", func(b *bank, phone, _ *browser) {
-			b.sleep(8 * 24 * time.Hour)
-			phone.logIn(b.Manager, richard)
-		}, false},
-		{"the provider ended the login", func(b *bank, phone, _ *browser) {
-			b.refresh = func(context.Context, idp.Tokens, idp.Person) (idp.Tokens, error) {
-				return idp.Tokens{}, &idp.Error{Status: 400, Code: "invalid_grant"}
-			}
-			s := phone.load(b.Manager)
-			b.sleep(time.Hour)
-			if _, err := b.Token(b.t.Context(), s); !errors.Is(err, session.ErrEnded) {
-				b.t.Errorf("Token: %v, want %v", err, session.ErrEnded)
-			}
-		}, false},
-	}
-	for _, tt := range tests {
+	for _, tt := range afterApproval {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *bank) {
 				phone, pc := newBrowser(t), newBrowser(t)
