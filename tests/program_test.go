@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	// Most tests wait most of the time, and a machine with two cores would run
 	// only two of them at once.
-	if err := flag.Set("test.parallel", "12"); err != nil {
+	if err := flag.Set("test.parallel", "24"); err != nil {
 		panic(err)
 	}
 	var err error

@@ -6,7 +6,7 @@ import (
 )
 
 // What a machine has for its containers and its VPN is not where a phone is.
-// Whole machines are tested in the top folder.
+// Whole machines are tested in tests/.
 func TestShared(t *testing.T) {
 	const up = net.FlagUp | net.FlagRunning | net.FlagBroadcast | net.FlagMulticast
 	for _, tt := range []struct {
