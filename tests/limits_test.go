@@ -61,7 +61,7 @@ func TestCodesPerAddress(t *testing.T) {
 	b.wantRefused(t, "new codes for one address", 3)
 }
 
-// One browser counts by itself, at whatever addresses.
+// A browser counts on its own, at all its addresses together.
 func TestCodesPerBrowser(t *testing.T) {
 	t.Parallel()
 	b := startBank(t, "LIMIT_CODES_PER_BROWSER=2")

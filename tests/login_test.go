@@ -70,8 +70,8 @@ func TestRefusedLogin(t *testing.T) {
 	}
 }
 
-// Logging out ends the session for whoever has its cookie, and leaves the
-// browser to the next person.
+// Logging out ends the session, so its cookie is useless to a thief, and leaves
+// the browser to the next person.
 func TestLogout(t *testing.T) {
 	t.Parallel()
 	b := startBank(t)

@@ -257,7 +257,7 @@ func startProcess(t testing.TB, args, env []string) *process {
 	return p
 }
 
-// exit waits until the program ends by itself, and returns its exit code.
+// exit waits until the program ends without a signal, and returns its exit code.
 func (p *process) exit(t testing.TB) int {
 	t.Helper()
 	select {
