@@ -37,8 +37,8 @@ func TestMakeChange(t *testing.T) {
 	}
 }
 
-// Whatever is typed, the page says what to type instead, keeps the text, and
-// works with the next amount.
+// If the text is not an amount, the page says what to type instead, keeps the
+// text, and works with the next amount.
 func TestMakeChangeRefuses(t *testing.T) {
 	t.Parallel()
 	b := startBank(t)

@@ -22,6 +22,13 @@ import (
 	"changebank/internal/testneed"
 )
 
+// stepTimeout is how long one step in a window may take on a busy machine.
+const stepTimeout = time.Minute
+
+// chromiums bounds how many browsers run at once. With more of them each step
+// takes long enough to fail.
+var chromiums = make(chan struct{}, 2)
+
 // startChromium returns a context with a browser that runs until the test ends.
 func startChromium(t *testing.T, more ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
@@ -34,6 +41,8 @@ func startChromium(t *testing.T, more ...chromedp.ExecAllocatorOption) context.C
 		chromedp.Flag("disable-component-update", true),
 	)
 	options = append(options, more...)
+	chromiums <- struct{}{}
+	t.Cleanup(func() { <-chromiums })
 	allocator, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
 	chromium, cancel := chromedp.NewContext(allocator)
@@ -202,7 +211,7 @@ func (w *window) do(what string, action chromedp.Action[chromedp.Void]) {
 			w.t.Fatalf("%s: open a window: %v", w.name, err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(w.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(w.ctx, stepTimeout)
 	defer cancel()
 	if err := chromedp.Do(ctx, action); err != nil {
 		at, _ := chromedp.Run(w.ctx, chromedp.Location())
@@ -211,17 +220,16 @@ func (w *window) do(what string, action chromedp.Action[chromedp.Void]) {
 }
 
 // scan returns what a phone's camera reads off the window's screen. A camera
-// looks more than once, since the page may be changing.
+// keeps looking, since the page may be changing.
 func (w *window) scan() string {
 	w.t.Helper()
 	w.await(`#qr-code`)
-	for tries := 1; ; tries++ {
+	for deadline := time.Now().Add(stepTimeout); ; time.Sleep(50 * time.Millisecond) {
 		read, err := w.look()
 		if err == nil {
 			return read
 		}
-		if tries == 5 {
-			w.keepScreenshot()
+		if time.Now().After(deadline) {
 			w.t.Fatalf("no QR code can be read off %s's screen: %v", w.name, err)
 		}
 	}

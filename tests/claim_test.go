@@ -97,7 +97,7 @@ func TestStolenCookieAfterClaim(t *testing.T) {
 	laptop.wantPerson(richard)
 }
 
-// Somebody uses the laptop's cookie elsewhere before the yes. The question then
+// Someone uses the laptop's cookie elsewhere before the yes. The question then
 // names another laptop than the person read about, so the yes is not taken but
 // asked for again.
 func TestLaptopChangesBeforeYes(t *testing.T) {

@@ -127,30 +127,3 @@ func TestAllowedNetworks(t *testing.T) {
 		t.Errorf("the QR page from a proxy's address: %v, want 403", p)
 	}
 }
-
-// The operator decides whether the number is asked for on one network, too, or
-// never.
-func TestConfirmNumber(t *testing.T) {
-	t.Parallel()
-	t.Run("always", func(t *testing.T) {
-		t.Parallel()
-		_, laptop, phone := pair(t, "CONFIRM_NUMBER=always")
-		question := phone.get(laptop.code())
-		if question.has("far") {
-			t.Error("the question warns of another network")
-		}
-		number := phone.answer(question, "yes").number()
-		laptop.wantNoLogin("before the number")
-		laptop.confirm(number, richard)
-	})
-	t.Run("never", func(t *testing.T) {
-		t.Parallel()
-		_, laptop, phone := farPair(t, "CONFIRM_NUMBER=never")
-		question := phone.get(laptop.code())
-		if !question.has("far") {
-			t.Error("the question does not warn of another network")
-		}
-		phone.answer(question, "yes")
-		laptop.claim(richard)
-	})
-}

@@ -89,7 +89,8 @@ func TestNgrokInChromium(t *testing.T) {
 	}
 }
 
-// Whatever is wrong with the agent, the program says it before it binds a port.
+// If something is wrong with the agent, the program says so before it binds a
+// port.
 func TestNgrokMissing(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

@@ -85,3 +85,30 @@ func TestNumberWithoutJavaScript(t *testing.T) {
 	laptop.typeNumber(phone.text(`#number`) + "\r")
 	laptop.awaitPerson(richard)
 }
+
+// The operator decides whether the number is asked for on one network, too, or
+// never.
+func TestConfirmNumber(t *testing.T) {
+	t.Parallel()
+	t.Run("always", func(t *testing.T) {
+		t.Parallel()
+		_, laptop, phone := pair(t, "CONFIRM_NUMBER=always")
+		question := phone.get(laptop.code())
+		if question.has("far") {
+			t.Error("the question warns of another network")
+		}
+		number := phone.answer(question, "yes").number()
+		laptop.wantNoLogin("before the number")
+		laptop.confirm(number, richard)
+	})
+	t.Run("never", func(t *testing.T) {
+		t.Parallel()
+		_, laptop, phone := farPair(t, "CONFIRM_NUMBER=never")
+		question := phone.get(laptop.code())
+		if !question.has("far") {
+			t.Error("the question does not warn of another network")
+		}
+		phone.answer(question, "yes")
+		laptop.claim(richard)
+	})
+}

@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	// Most tests wait most of the time, and a machine with two cores would run
 	// only two of them at once.
-	if err := flag.Set("test.parallel", "12"); err != nil {
+	if err := flag.Set("test.parallel", "24"); err != nil {
 		panic(err)
 	}
 	var err error
@@ -257,7 +257,7 @@ func startProcess(t testing.TB, args, env []string) *process {
 	return p
 }
 
-// exit waits until the program ends by itself, and returns its exit code.
+// exit waits until the program ends without a signal, and returns its exit code.
 func (p *process) exit(t testing.TB) int {
 	t.Helper()
 	select {

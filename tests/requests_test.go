@@ -38,7 +38,7 @@ func TestOtherHosts(t *testing.T) {
 	if p := ask("GET", "/healthz", other); p.Status != http.StatusOK {
 		t.Errorf("/healthz on another host: %v, want 200", p)
 	}
-	// What a trusted proxy says of the request counts.
+	// A trusted proxy says what the browser asked for.
 	if p := ask("GET", "/", "backend:8080", "X-Forwarded-Host", own, "X-Forwarded-Proto", "http"); p.Status != http.StatusOK {
 		t.Errorf("our host behind a proxy: %v, want 200", p)
 	}

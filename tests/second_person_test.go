@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Somebody photographs the code on the victim's screen and opens it, too, on
+// Someone photographs the code on the victim's screen and opens it, too, on
 // the same network. Now the number is needed although everybody is near, and
 // only the phone that said yes first shows it.
 func TestShoulderSurfer(t *testing.T) {

@@ -95,7 +95,7 @@ func TestGreeting(t *testing.T) {
 func TestDemoPassword(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	public := func(settings ...string) *bank { // nobody reaches this address, but somebody could
+	public := func(settings ...string) *bank { // where others could connect
 		return startBank(t, append(settings, "APP_URL=http://192.168.77.10:5000", "DEMO_URL=http://localhost:0")...)
 	}
 	b := public("DATA_DIR=" + dir)

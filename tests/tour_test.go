@@ -22,7 +22,7 @@ type tourist struct {
 func tour(t *testing.T, look func(w *window, name string)) {
 	t.Helper()
 	chromium := startChromium(t)
-	b := startProxied(t, "CODE_LIFETIME=30s", "LIMIT_WRONG_NUMBERS=2")
+	b := startProxied(t, "CODE_LIFETIME=30s", "LIMIT_WRONG_NUMBERS=2", "LIMIT_CODES_PER_ADDRESS=15")
 	laptop, phone := windows(t, chromium)
 	forgotten := newWindow(t, chromium, "another laptop", 1280, 800)
 	for w, agent := range map[*window]string{laptop: windowsAgent, forgotten: windowsAgent, phone: iPhoneAgent} {
@@ -185,7 +185,7 @@ func (tour *tourist) errors() {
 	laptop.open(tour.link())
 	tour.see(laptop, "own code", `main a[href="/login"]`)
 	laptop.open(b.URL + qrPage)
-	for range 5 {
+	for !laptop.has(`#error`) { // until the limit is reached
 		laptop.click(`form[action$="/cancel"] button`)
 		laptop.awaitState("cancelled")
 		laptop.click(`#new-code button`)

@@ -26,7 +26,7 @@ func TestUntrustedText(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b, laptop, phone := pair(t, "CONFIRM_NUMBER=never") // nobody is near such an address
+			b, laptop, phone := pair(t, "CONFIRM_NUMBER=never") // which such an address would need
 			laptop.as(agent).at("rubbish" + strings.Repeat(", <b>1.2.3.4</b>", 1000) + ", 192.0.2.1\u202e, \u2028" + forgedLine)
 			question := phone.get(laptop.code())
 			// The proxy vouches for no address, so its own counts.

@@ -18,6 +18,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"changebank/internal/testneed"
 )
 
 // ClientID is the application's ID at the provider.
@@ -68,12 +70,9 @@ func Start(t testing.TB, o Options) *Provider {
 	t.Helper()
 	_, source, _, _ := runtime.Caller(0)
 	dir := filepath.Dir(source)
-	node, err := exec.LookPath("node")
-	if err != nil {
-		lack(t, "Node is not installed; install it, then run: npm ci --prefix internal/testpeer")
-	}
+	node := testneed.Program(t, "Node is not installed, so another provider is not tested.", "node")
 	if _, err := os.Stat(filepath.Join(dir, "node_modules", "oidc-provider")); err != nil {
-		lack(t, "oidc-provider is not installed; run: npm ci --prefix internal/testpeer")
+		testneed.Missing(t, "oidc-provider is not installed (npm ci --prefix internal/testpeer), so another provider is not tested.")
 	}
 	options, err := json.Marshal(o)
 	if err != nil {
@@ -113,15 +112,6 @@ func Start(t testing.TB, o Options) *Provider {
 	}
 	copying.Go(func() { _, _ = io.Copy(log, lines) })
 	return &Provider{strings.TrimSpace(issuer)}
-}
-
-// lack skips the test, or fails it where REQUIRE_ALL is 1.
-func lack(t testing.TB, what string) {
-	t.Helper()
-	if os.Getenv("REQUIRE_ALL") == "1" {
-		t.Fatalf("%s (with REQUIRE_ALL=1 no test may be skipped)", what)
-	}
-	t.Skip(what)
 }
 
 // State returns what the provider has recorded.

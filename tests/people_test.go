@@ -6,6 +6,8 @@ import (
 	"strings"
 )
 
+// What people do with their browsers.
+
 // logIn logs in with a password at the demo provider, and returns the account.
 func (b *browser) logIn(email string) page {
 	b.t.Helper()
