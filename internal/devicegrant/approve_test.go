@@ -157,7 +157,7 @@ func TestYesAgainIsHarmless(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		w.want(a, Approved)
-		approvals := len(w.provider.approved)
+		approvals := w.provider.count().approved
 		if got, err := w.yes(a); err != nil || got.State != Approved {
 			w.Errorf("Yes after the approval: %s, %v, want %s", got.State, err, Approved)
 		}

@@ -74,8 +74,8 @@ const (
 	ApprovalUnknown   Approval = "unknown" // the provider did not answer; it may have heard
 )
 
-// Answered reports whether the provider has answered, so that sending the
-// approval again is pointless.
+// Answered reports whether the provider has answered, so that the person need
+// not approve again.
 func (a Approval) Answered() bool { return a == ApprovalConfirmed || a == ApprovalRefused }
 
 // Attempt is one QR login as its pages may see it: without its secrets.

@@ -1,6 +1,7 @@
 package devicegrant
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -121,6 +122,26 @@ func TestCancelAfterClaim(t *testing.T) {
 	})
 }
 
+// A request that ends halfway ends the session all the same.
+func TestCancelWhoseRequestEnds(t *testing.T) {
+	inBubble(t, func(w *world) {
+		a := w.approved()
+		ctx, end := context.WithCancel(w.Context())
+		w.sessions.set(func(s *sessions) {
+			s.hook = func(call string) {
+				if call == "discard" {
+					end()
+				}
+			}
+		})
+		if err := w.m.Cancel(ctx, a.ID); err != nil {
+			w.Errorf("Cancel: %v", err)
+		}
+		w.sessions.wantNone(w.record(a).Session)
+		w.provider.wantRevoked(1)
+	})
+}
+
 func TestCancelWithoutAttempt(t *testing.T) {
 	inBubble(t, func(w *world) {
 		for _, id := range []string{"", "unknown"} {
@@ -145,7 +166,7 @@ func TestYesAndCancel(t *testing.T) {
 				time.Sleep(time.Minute)
 				synctest.Wait()
 				w.wantEnd(a, Cancelled, "")
-				w.provider.wantRevoked(len(w.provider.given))
+				w.provider.wantRevoked(w.provider.count().given)
 				if n := len(w.provider.pollTimes()); n > 1 {
 					w.Errorf("%d polls, want one at most", n)
 				}

@@ -91,6 +91,26 @@ func TestAttemptEndsDuringTheClaim(t *testing.T) {
 	}
 }
 
+// The laptop cancels at the moment at which its claim finds that the phone is
+// logged out: the cancel came first, and stands.
+func TestCancelWhileTheClaimFindsThePhoneLoggedOut(t *testing.T) {
+	inBubble(t, func(w *world) {
+		a := w.approved()
+		w.sessions.set(func(s *sessions) {
+			s.hook = func(call string) {
+				if call == "vouched" {
+					w.sessions.logOut(richards)
+					w.cancel(a)
+				}
+			}
+		})
+		if id, err := w.claim(a); !errors.Is(err, ErrNotApproved) || id != "" {
+			w.Errorf("Claim: %q, %v, want %v", id, err, ErrNotApproved)
+		}
+		w.wantEnd(a, Cancelled, "")
+	})
+}
+
 // The process that ended the attempt dies before it discards the session. The
 // claim does it.
 func TestAttemptEndsDuringTheClaimWithoutDiscard(t *testing.T) {
@@ -118,7 +138,7 @@ func TestAttemptEndsDuringTheClaimWithoutDiscard(t *testing.T) {
 func TestClaimAndEnd(t *testing.T) {
 	inBubble(t, func(w *world) {
 		for range 20 {
-			discarded := len(w.provider.discarded)
+			discarded := w.provider.count().discarded
 			a := w.approved()
 			var id string
 			var wg sync.WaitGroup
@@ -135,7 +155,7 @@ func TestClaimAndEnd(t *testing.T) {
 			if s := w.sessions.get(r.Session); s.live && !s.ended != claimed {
 				w.Errorf("claimed: %v, and the session is live: %v, ended: %v", claimed, s.live, s.ended)
 			}
-			if n := len(w.provider.discarded) - discarded; (n == 0) != claimed {
+			if n := w.provider.count().discarded - discarded; (n == 0) != claimed {
 				w.Errorf("claimed: %v, and %d sessions discarded", claimed, n)
 			}
 		}

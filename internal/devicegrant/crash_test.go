@@ -277,7 +277,7 @@ func TestCrashAtEachWrite(t *testing.T) {
 // redeemed twice in either case.
 func (w *world) wantLoggedInOrFailed(a Attempt, session string) {
 	w.Helper()
-	if n := len(w.provider.given); n != 1 {
+	if n := w.provider.count().given; n != 1 {
 		w.Errorf("%d sets of tokens given out, want 1", n)
 	}
 	if session == "" {

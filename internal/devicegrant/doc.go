@@ -6,15 +6,25 @@
 //
 // # One login
 //
-//	laptop             Manager                       provider       phone
-//	  | Start ---------> record, user code index <---- codes
-//	  | (QR code)                                                     |
-//	  |   opened <------------------------------------------ Open ----|
-//	  |   (number) yes <------------------------------------ Yes -----|
-//	  |                  approve ---------------------> ok
-//	  |                  poll, verify <--------------- tokens
-//	  |   approved       pending session
-//	  | Claim ---------> session goes live: claimed
+//	laptop           Manager                 provider or Sessions    phone
+//	  | Start -------> record, code index <--- codes
+//	  | shows the QR code                                              |
+//	  |   opened <--------------------------------------------- Open --|
+//	  |   number or yes <--------------------------------------- Yes --|
+//	  |                approve ----------------> ok
+//	  | Confirm -----> yes
+//	  |                poll <------------------- tokens: saved
+//	  |                verify: the approver's?
+//	  |                CreatePending ----------> pending session
+//	  |   approved
+//	  | Claim -------> Activate ---------------> live session
+//	  |   claimed
+//
+// The laptop's page follows with [Manager.Watch] and [Manager.Refresh], and
+// [Manager.CheckLaptop] checks each request that has the laptop's cookie. From
+// yes to approved a goroutine works on the attempt (redeem.go): in the process
+// that took the approval or the number, and in each one that the laptop's page
+// asks. The lease lets one of them poll.
 //
 // # States
 //
@@ -30,10 +40,11 @@
 //
 //	Attempt.ID     the laptop's cookie: its holder may watch, confirm and claim
 //	Attempt.Ref    everybody: pages, forms and logs name the attempt by it
-//	user code      the laptop's screen, the phone, the provider
-//	device code    the provider and the record, nobody else
+//	user code      the laptop's screen, the phone, the provider; an index leads
+//	               from it to the ID
+//	device code    the provider, and the record until the approval
 //	Fingerprint    the phone's form: which question was answered
-//	Number         the phone's screen, until it is typed on the laptop
+//	number         the phone's screen, until it is typed on the laptop
 //	voucher        the record: which session approved
 //	session ID     the record, from the redemption on; the laptop's cookie after
 //	               the claim
@@ -42,8 +53,9 @@
 //
 // All of it lives in one sealed record, changed by compare-and-set only, so
 // any process can take the next step and none needs a lock. Polling is slow
-// work: its [store.Lease] names one poller at a time and fences answers that
-// come back after it has run out. Due is the earliest time of the next poll.
+// work: its [store.Lease] names one poller at a time. A poller that is still at
+// work when the next one takes the lease can change nothing any longer. Due is
+// the earliest time of the next poll.
 //
 // # Invariants
 //
@@ -55,8 +67,9 @@
 //     verifying can be repeated, redeeming cannot.
 //   - At the number, before the redemption, at the approval and at the claim the
 //     session that approved must still be logged in ([Sessions].Vouched).
-//   - Whatever ends an unclaimed attempt revokes its tokens and ends its pending
-//     session.
+//   - An attempt has one session, and it goes live only in a claim. If the
+//     attempt ends unclaimed, its tokens are revoked and its session is ended:
+//     by the caller that ends it, and by a claim or a poller that finds it ended.
 //   - After the approval, a laptop on another network, or with another
 //     User-Agent, ends the attempt.
 package devicegrant

@@ -1,6 +1,7 @@
 package devicegrant
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -124,6 +125,26 @@ func TestManyGuessesAtOnce(t *testing.T) {
 		if n := unknown.Load(); n == 0 || n > 10 {
 			w.Errorf("%d codes were looked up, want between 1 and 10", n)
 		}
+	})
+}
+
+// The phone leaves while its known code is looked up.
+func TestAbandonedLookupsDoNotCount(t *testing.T) {
+	inBubble(t, func(w *world) {
+		a := w.start()
+		for range 20 {
+			ctx, cancel := context.WithCancel(w.Context())
+			reads := 0
+			w.backend.read = func() {
+				if reads++; reads == 3 { // of the code, after the counter
+					cancel()
+				}
+			}
+			_, _ = w.m.Open(ctx, a.UserCode, phone, richard)
+			cancel()
+		}
+		w.backend.read = nil
+		w.open(a)
 	})
 }
 

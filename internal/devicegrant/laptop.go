@@ -32,8 +32,8 @@ func (m *Manager) CheckLaptop(ctx context.Context, id string, laptop browser.Bro
 }
 
 // Confirm is the laptop typing the number. [ErrWrongNumber] leaves it another
-// try; the last wrong one ends the attempt. After the right one the tokens are
-// redeemed.
+// try. The last wrong one ends the attempt, and so does a phone that was logged
+// out. After the right one the tokens are redeemed.
 func (m *Manager) Confirm(ctx context.Context, id, number string) (Attempt, error) {
 	r, err := m.get(ctx, id)
 	if err != nil {
@@ -94,33 +94,34 @@ func (m *Manager) Cancel(ctx context.Context, id string) error {
 
 // Claim gives the laptop its session: it makes the pending one live and returns
 // its ID, for the laptop's cookie. Several claims at once, and one that is
-// repeated because its answer was lost, get the same session as long as nobody
-// has used it ([ErrClaimed]). [ErrNotApproved] says that there is nothing to
-// claim, or not any longer.
+// repeated because its answer was lost, get the same session for a moment, as
+// long as nobody has used it. After that the error is [ErrClaimed].
+// [ErrNotApproved] says that there is nothing to claim, or no longer. Other
+// errors are the store's, and the claim can be repeated.
 func (m *Manager) Claim(ctx context.Context, id string, laptop browser.Browser) (session string, err error) {
-	a, err := m.CheckLaptop(ctx, id, laptop)
-	if err != nil {
+	if _, err := m.CheckLaptop(ctx, id, laptop); err != nil {
 		return "", err
-	}
-	if a.State != Approved && a.State != Claimed {
-		return "", ErrNotApproved
 	}
 	r, err := m.get(ctx, id)
 	if err != nil {
 		return "", err
 	}
-	if r.State == Approved {
+	switch r.State {
+	case Claimed: // and the answer may have been lost
+	case Approved:
 		if ok, err := m.vouched(ctx, id, r); err != nil {
 			return "", err
 		} else if !ok {
 			return "", ErrNotApproved
 		}
+	default:
+		return "", ErrNotApproved
 	}
 	live, err := m.cfg.Sessions.Activate(ctx, r.Session, laptop)
 	if err != nil {
 		return "", err
 	}
-	a, err = m.update(ctx, id, func(r *record) error {
+	a, err := m.update(ctx, id, func(r *record) error {
 		switch {
 		case r.State.Ended():
 			return nil

@@ -12,6 +12,7 @@ import (
 var (
 	laptopIPv6 = browser.Browser{Agent: laptop.Agent, Addr: "2001:db8:1:2::7"}
 	privacyV6  = browser.Browser{Agent: laptop.Agent, Addr: "2001:db8:1:2:dead::1"} // in the same /64
+	private    = browser.Browser{Agent: laptop.Agent, Addr: "10.0.0.7"}
 )
 
 // inState is an attempt in one of the states after the approval. visit is
@@ -56,6 +57,9 @@ func TestStolenCookieAfterTheApproval(t *testing.T) {
 			"neighbor of the address":          {nil, browser.Browser{Agent: laptop.Agent, Addr: "203.0.113.6"}, false},
 			"IPv6 page, IPv4 stream":           {[]browser.Browser{laptop, laptopIPv6}, laptop, true},
 			"IPv6 page, first seen afterwards": {nil, laptopIPv6, false},
+			// Nobody is near a private address here, but it is the same one.
+			"earlier private address":        {[]browser.Browser{private, laptop}, private, true},
+			"neighbor of an earlier address": {[]browser.Browser{private, laptop}, browser.Browser{Agent: laptop.Agent, Addr: "10.0.0.8"}, false},
 		} {
 			t.Run(fmt.Sprintf("%s, %s", state, name), func(t *testing.T) {
 				inBubble(t, func(w *world) {
@@ -77,7 +81,7 @@ func TestStolenCookieAfterTheApproval(t *testing.T) {
 					}
 					synctest.Wait()
 					w.wantEnd(a, Failed, ReasonMoved)
-					w.provider.wantRevoked(len(w.provider.given))
+					w.provider.wantRevoked(w.provider.count().given)
 				})
 			})
 		}

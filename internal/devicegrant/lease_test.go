@@ -1,6 +1,7 @@
 package devicegrant
 
 import (
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -110,8 +111,8 @@ func TestVerdictAfterTheLease(t *testing.T) {
 				time.Sleep(4 * time.Second)
 				synctest.Wait()
 				w.wantUnchanged(a, before)
-				if before.Lease.Number != 2 || len(w.sessions.made) != 0 {
-					w.Errorf("lease %d, %d sessions; want the second lease left alone", before.Lease.Number, len(w.sessions.made))
+				if before.Lease.Number != 2 || w.sessions.count() != 0 {
+					w.Errorf("lease %d, %d sessions; want the second lease left alone", before.Lease.Number, w.sessions.count())
 				}
 				time.Sleep(10 * time.Second)
 				w.wantClaim(next, a)
@@ -154,29 +155,43 @@ func TestVerdictAfterTheClaim(t *testing.T) {
 	}
 }
 
-// The same for a poller that is paused while it makes the session: the session
-// is there already, and making it again changes nothing.
-func TestSessionMadeAfterTheClaim(t *testing.T) {
-	inBubble(t, func(w *world) {
-		var calls atomic.Int32
-		w.sessions.hook = func(call string) {
-			if call == "create" && calls.Add(1) == 1 {
-				time.Sleep(time.Minute)
-			}
+// The same for a poller that is paused before or after it makes the session:
+// the session is another holder's by then, and maybe the laptop's.
+func TestPausedWhileTheSessionIsMade(t *testing.T) {
+	for _, moment := range []string{"create", "created"} {
+		for _, wakes := range []State{Yes, Approved, Claimed} {
+			t.Run(fmt.Sprintf("at %s, wakes when it is %s", moment, wakes), func(t *testing.T) {
+				inBubble(t, func(w *world) {
+					var calls atomic.Int32
+					w.sessions.hook = func(call string) {
+						if call == moment && calls.Add(1) == 1 {
+							time.Sleep(25 * time.Second)
+						}
+					}
+					if wakes == Yes {
+						w.provider.verdicts = script{{person: richard}, {after: leaseDuration - time.Second, person: richard}}
+					}
+					a := w.answered()
+					next := w.newManager()
+					w.watch(next, a.ID)
+					time.Sleep(20 * time.Second)
+					if wakes == Claimed {
+						w.sessions.use(w.wantClaim(next, a))
+					}
+					before := w.want(a, wakes)
+					time.Sleep(7 * time.Second)
+					synctest.Wait()
+					w.wantUnchanged(a, before)
+					w.provider.wantKept()
+					if wakes != Claimed {
+						time.Sleep(10 * time.Second)
+						w.wantClaim(next, a)
+					}
+					if s := w.sessions.get(w.record(a).Session); !s.live || s.ended || w.sessions.count() != 1 {
+						w.Errorf("%d sessions, the laptop's live: %v, ended: %v", w.sessions.count(), s.live, s.ended)
+					}
+				})
+			})
 		}
-		a := w.answered()
-		next := w.newManager()
-		w.watch(next, a.ID)
-		time.Sleep(30 * time.Second)
-		id := w.wantClaim(next, a)
-		w.sessions.use(id)
-		before := w.record(a)
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		w.wantUnchanged(a, before)
-		w.provider.wantKept()
-		if s := w.sessions.get(id); !s.live || s.ended || len(w.sessions.made) != 1 {
-			w.Errorf("%d sessions, the laptop's live: %v, ended: %v", len(w.sessions.made), s.live, s.ended)
-		}
-	})
+	}
 }

@@ -131,54 +131,58 @@ func TestApprovedAndNeverClaimed(t *testing.T) {
 			})
 		})
 	}
-	// Nobody is there when the time is over. The next caller sees to it.
-	t.Run("after a restart", func(t *testing.T) {
-		inBubble(t, func(w *world) {
-			a := w.approved()
-			w.wantCloseTakes(0)
-			time.Sleep(10 * time.Minute)
-			got, err := w.newManager().Refresh(w.Context(), a.ID)
-			if err != nil || got.State != Expired {
-				w.Errorf("Refresh: %s, %v, want %s", got.State, err, Expired)
-			}
-			synctest.Wait()
-			w.wantEnd(a, Expired, ReasonUnfinished)
-			w.provider.wantRevoked(1)
-		})
+}
+
+// Nobody is there when the time is over. The next caller sees to it.
+func TestNeverClaimedAndNobodyRuns(t *testing.T) {
+	inBubble(t, func(w *world) {
+		a := w.approved()
+		w.wantCloseTakes(0)
+		time.Sleep(10 * time.Minute)
+		got, err := w.newManager().Refresh(w.Context(), a.ID)
+		if err != nil || got.State != Expired {
+			w.Errorf("Refresh: %s, %v, want %s", got.State, err, Expired)
+		}
+		synctest.Wait()
+		w.wantEnd(a, Expired, ReasonUnfinished)
+		w.provider.wantRevoked(1)
 	})
-	// A page looks once after a restart, and is closed.
-	t.Run("a look after a restart", func(t *testing.T) {
-		inBubble(t, func(w *world) {
-			a := w.approved()
-			w.wantCloseTakes(0)
-			w.m = w.newManager()
-			time.Sleep(time.Minute)
-			if got, err := w.m.Refresh(w.Context(), a.ID); err != nil || got.State != Approved {
-				w.Errorf("Refresh: %s, %v, want %s", got.State, err, Approved)
-			}
-			time.Sleep(claimWindow - time.Minute - time.Nanosecond)
-			synctest.Wait()
-			w.want(a, Approved)
-			w.provider.wantKept()
-			time.Sleep(time.Nanosecond)
-			synctest.Wait()
-			w.wantEnd(a, Expired, ReasonUnfinished)
-			w.provider.wantRevoked(1)
-		})
+}
+
+// A page looks once after a restart, and is closed.
+func TestNeverClaimedAfterARestart(t *testing.T) {
+	inBubble(t, func(w *world) {
+		a := w.approved()
+		w.wantCloseTakes(0)
+		w.m = w.newManager()
+		time.Sleep(time.Minute)
+		if got, err := w.m.Refresh(w.Context(), a.ID); err != nil || got.State != Approved {
+			w.Errorf("Refresh: %s, %v, want %s", got.State, err, Approved)
+		}
+		time.Sleep(claimWindow - time.Minute - time.Nanosecond)
+		synctest.Wait()
+		w.want(a, Approved)
+		w.provider.wantKept()
+		time.Sleep(time.Nanosecond)
+		synctest.Wait()
+		w.wantEnd(a, Expired, ReasonUnfinished)
+		w.provider.wantRevoked(1)
 	})
-	t.Run("the store is away", func(t *testing.T) {
-		inBubble(t, func(w *world) {
-			a := w.approved()
-			time.Sleep(claimWindow - time.Second)
-			w.backend.noWrites.Store(true)
-			time.Sleep(10 * time.Second)
-			synctest.Wait()
-			w.provider.wantKept() // what is not written has not happened
-			w.backend.noWrites.Store(false)
-			time.Sleep(5 * time.Second)
-			synctest.Wait()
-			w.wantEnd(a, Expired, ReasonUnfinished)
-			w.provider.wantRevoked(1)
-		})
+}
+
+// What is not written has not happened.
+func TestNeverClaimedWhileTheStoreIsAway(t *testing.T) {
+	inBubble(t, func(w *world) {
+		a := w.approved()
+		time.Sleep(claimWindow - time.Second)
+		w.backend.noWrites.Store(true)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		w.provider.wantKept() // what is not written has not happened
+		w.backend.noWrites.Store(false)
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		w.wantEnd(a, Expired, ReasonUnfinished)
+		w.provider.wantRevoked(1)
 	})
 }

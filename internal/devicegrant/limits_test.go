@@ -126,6 +126,22 @@ func TestUnansweredStartsAreRefunded(t *testing.T) {
 	}
 }
 
+// The browser leaves while the provider is asked: that is no answer either.
+func TestAbandonedStartsAreRefunded(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.limits.CodesPerAddress, w.limits.Live = 2, 1
+		w.m = w.newManagerWith(func(c *Config) { c.Provider = slowStart{w.provider} })
+		for range 5 {
+			ctx, cancel := context.WithTimeout(w.Context(), time.Second/2)
+			if _, err := w.m.Start(ctx, laptop); !errors.Is(err, context.DeadlineExceeded) {
+				w.Errorf("Start: %v, want %v", err, context.DeadlineExceeded)
+			}
+			cancel()
+		}
+		w.noError(startAt(w, w.m, laptop))
+	})
+}
+
 // A provider that refuses must not be asked without end.
 func TestRefusedStartsCount(t *testing.T) {
 	for _, answer := range []*idp.Error{{Status: 429}, {Status: 429, Code: "slow_down"}, {Status: 400, Code: "invalid_client"}, {Status: 403}} {
@@ -216,6 +232,10 @@ func TestLiveAttemptsAtOnce(t *testing.T) {
 type slowStart struct{ Provider }
 
 func (s slowStart) StartDevice(ctx context.Context) (idp.DeviceCode, error) {
-	time.Sleep(time.Second)
-	return s.Provider.StartDevice(ctx)
+	select {
+	case <-time.After(time.Second):
+		return s.Provider.StartDevice(ctx)
+	case <-ctx.Done():
+		return idp.DeviceCode{}, ctx.Err()
+	}
 }

@@ -40,7 +40,8 @@ var (
 	ErrStrayPage = errors.New("devicegrant: the verification URI is our page at another address")
 	// ErrNotApproved says that there is nothing to claim.
 	ErrNotApproved = errors.New("devicegrant: not approved")
-	// ErrClaimed says that the session was claimed and used before.
+	// ErrClaimed says that the session was claimed before, and is not handed out
+	// again.
 	ErrClaimed = errors.New("devicegrant: claimed already")
 	// ErrWrongNumber says that the number is not the one on the phone, and that
 	// the laptop may try again.
@@ -80,9 +81,10 @@ type Sessions interface {
 	// as person, and that nobody has logged out all the person's other sessions
 	// since the voucher was made.
 	Vouched(ctx context.Context, person idp.Person, voucher string) (bool, error)
-	// CreatePending makes the session that the laptop will claim. It can be
-	// repeated with the same id. False: the voucher no longer holds, or the
-	// session was ended before; then none is left. An empty voucher always holds.
+	// CreatePending makes the session that the laptop will claim. Repeated with
+	// the same id, it changes nothing about the session that is there, pending or
+	// live. False: the voucher no longer holds, or the session was ended before;
+	// then none is left. An empty voucher always holds.
 	CreatePending(ctx context.Context, id string, person idp.Person, tokens idp.Tokens, laptop browser.Browser, voucher string) (bool, error)
 	// Activate makes the pending session live. It is true again, for a moment
 	// and for the same browser, as long as the session is unused. False: it was
@@ -260,7 +262,7 @@ func (m *Manager) vouched(ctx context.Context, id string, r record) (bool, error
 	}
 	_, err = m.update(ctx, id, func(now *record) error {
 		if !now.State.Answered() || now.Voucher != r.Voucher {
-			return nil // the person has approved again since
+			return nil // it has ended, or the person has approved again since
 		}
 		return now.fail(ReasonLoggedOut)
 	})

@@ -182,6 +182,32 @@ func TestWhenANumberIsAsked(t *testing.T) {
 	}
 }
 
+// What counts is where both are at the approval, not at the question.
+func TestNumberAfterANetworkChange(t *testing.T) {
+	for name, change := range map[string]func(w *world, a Attempt) (phone browser.Browser){
+		"of the phone": func(*world, Attempt) browser.Browser { return phone },
+		"of the laptop, and back": func(w *world, a Attempt) browser.Browser {
+			w.noError(w.m.CheckLaptop(w.Context(), a.ID, elsewhere))
+			w.noError(w.m.CheckLaptop(w.Context(), a.ID, laptop))
+			return nearPhone
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				w.reconfigure(func(w *world) { w.confirm = NumberAuto })
+				a, err := w.m.Open(w.Context(), w.start().UserCode, nearPhone, richard)
+				if err != nil || a.DifferentNetwork {
+					w.Fatalf("Open: different network %v, %v", a.DifferentNetwork, err)
+				}
+				got, err := w.m.Yes(w.Context(), answerOf(a, richard, change(w, a)))
+				if err != nil || got.State != Number || !got.DifferentNetwork {
+					w.Errorf("Yes: %s, different network %v, %v, want %s", got.State, got.DifferentNetwork, err, Number)
+				}
+			})
+		})
+	}
+}
+
 // Where the provider asks on a page of its own, nobody shows a number.
 func TestNoNumberOnTheProviderPage(t *testing.T) {
 	inBubble(t, func(w *world) {

@@ -44,7 +44,7 @@ func TestSecondPerson(t *testing.T) {
 					synctest.Wait()
 				}
 				before := w.want(a, state)
-				approvals := len(w.provider.approved)
+				approvals := w.provider.count().approved
 				for name, answer := range map[string]func() (Attempt, error){
 					"Open": func() (Attempt, error) { return w.m.Open(w.Context(), a.UserCode, tablet, mallory) },
 					"Yes":  func() (Attempt, error) { return w.m.Yes(w.Context(), answerOf(a, mallory, tablet)) },

@@ -34,74 +34,77 @@ func TestNoPollsBeforeTheApproval(t *testing.T) {
 	}
 }
 
+var errServer = &idp.Error{Status: 500, Code: "server_error"}
+
+// paceTests are answers to polls, and the waits between the polls.
+var paceTests = []struct {
+	name     string
+	interval time.Duration
+	polls    script
+	want     []time.Duration // between polls
+}{
+	{
+		"pending", interval,
+		script{{err: pending}, {err: pending}, {err: pending}, {}},
+		[]time.Duration{pace, pace, pace},
+	},
+	{
+		"pending, as a provider with a long interval says it", 40 * time.Second,
+		script{{err: pending}, {err: &idp.Error{Status: 200, Code: idp.CodePending}}, {err: &idp.Error{Status: 403, Code: idp.CodePending}}, {}},
+		[]time.Duration{46 * time.Second, 46 * time.Second, 46 * time.Second},
+	},
+	{
+		"pending, with slow answers", interval,
+		script{{after: 2 * time.Second, err: pending}, {after: 2 * time.Second, err: pending}, {}},
+		[]time.Duration{pace, pace},
+	},
+	{
+		// RFC 8628, section 3.5: 5 seconds for this and all later requests.
+		"slow_down", interval,
+		script{{err: slowdown}, {err: pending}, {err: slowdown}, {err: pending}, {}},
+		[]time.Duration{11500 * time.Millisecond, 11500 * time.Millisecond, 17250 * time.Millisecond, 17250 * time.Millisecond},
+	},
+	{
+		// Some providers say by how much. It is never less than five more.
+		"slow_down by as much as the provider says", interval,
+		script{{err: slowdownTo(30 * time.Second)}, {err: pending}, {err: slowdownTo(time.Second)}, {}},
+		[]time.Duration{34500 * time.Millisecond, 34500 * time.Millisecond, 40250 * time.Millisecond},
+	},
+	{
+		"slow_down by more than a minute", interval,
+		script{{err: slowdownTo(time.Hour)}, {err: pending}, {}},
+		[]time.Duration{69 * time.Second, 69 * time.Second},
+	},
+	{
+		"slow_down again and again", 58 * time.Second,
+		script{{err: slowdownTo(0)}, {err: slowdownTo(0)}, {}},
+		[]time.Duration{69 * time.Second, 69 * time.Second},
+	},
+	{
+		// It doubles, up to a minute.
+		"trouble", interval,
+		script{
+			{err: context.DeadlineExceeded}, {err: errServer}, {err: &idp.Error{Status: 429}},
+			{err: &idp.Error{Status: 400}}, {err: errors.New("invalid character '<'")}, {err: errServer}, {},
+		},
+		[]time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute, time.Minute, time.Minute},
+	},
+	{
+		"trouble that passes", interval,
+		script{{err: errServer}, {err: errServer}, {err: errServer}, {err: pending}, {err: errServer}, {err: errServer}, {}},
+		[]time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second, pace, 10 * time.Second, 20 * time.Second},
+	},
+	{
+		"trouble after slow_down", interval,
+		script{{err: slowdown}, {err: errServer}, {err: errServer}, {}},
+		[]time.Duration{11500 * time.Millisecond, 20 * time.Second, 40 * time.Second},
+	},
+}
+
 // The person may have to do something more at the provider. Some providers
 // answer a poll at exactly their interval with slow_down.
 func TestPace(t *testing.T) {
-	server := &idp.Error{Status: 500, Code: "server_error"}
-	tests := []struct {
-		name     string
-		interval time.Duration
-		polls    script
-		want     []time.Duration // between polls
-	}{
-		{
-			"pending", interval,
-			script{{err: pending}, {err: pending}, {err: pending}, {}},
-			[]time.Duration{pace, pace, pace},
-		},
-		{
-			"pending, as a provider with a long interval says it", 40 * time.Second,
-			script{{err: pending}, {err: &idp.Error{Status: 200, Code: idp.CodePending}}, {err: &idp.Error{Status: 403, Code: idp.CodePending}}, {}},
-			[]time.Duration{46 * time.Second, 46 * time.Second, 46 * time.Second},
-		},
-		{
-			"pending, with slow answers", interval,
-			script{{after: 2 * time.Second, err: pending}, {after: 2 * time.Second, err: pending}, {}},
-			[]time.Duration{pace, pace},
-		},
-		{
-			// RFC 8628, section 3.5: 5 seconds for this and all later requests.
-			"slow_down", interval,
-			script{{err: slowdown}, {err: pending}, {err: slowdown}, {err: pending}, {}},
-			[]time.Duration{11500 * time.Millisecond, 11500 * time.Millisecond, 17250 * time.Millisecond, 17250 * time.Millisecond},
-		},
-		{
-			// Some providers say by how much. It is never less than five more.
-			"slow_down by as much as the provider says", interval,
-			script{{err: slowdownTo(30 * time.Second)}, {err: pending}, {err: slowdownTo(time.Second)}, {}},
-			[]time.Duration{34500 * time.Millisecond, 34500 * time.Millisecond, 40250 * time.Millisecond},
-		},
-		{
-			"slow_down by more than a minute", interval,
-			script{{err: slowdownTo(time.Hour)}, {err: pending}, {}},
-			[]time.Duration{69 * time.Second, 69 * time.Second},
-		},
-		{
-			"slow_down again and again", 58 * time.Second,
-			script{{err: slowdownTo(0)}, {err: slowdownTo(0)}, {}},
-			[]time.Duration{69 * time.Second, 69 * time.Second},
-		},
-		{
-			// It doubles, up to a minute.
-			"trouble", interval,
-			script{
-				{err: context.DeadlineExceeded}, {err: server}, {err: &idp.Error{Status: 429}},
-				{err: &idp.Error{Status: 400}}, {err: errors.New("invalid character '<'")}, {err: server}, {},
-			},
-			[]time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute, time.Minute, time.Minute},
-		},
-		{
-			"trouble that passes", interval,
-			script{{err: server}, {err: server}, {err: server}, {err: pending}, {err: server}, {err: server}, {}},
-			[]time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second, pace, 10 * time.Second, 20 * time.Second},
-		},
-		{
-			"trouble after slow_down", interval,
-			script{{err: slowdown}, {err: server}, {err: server}, {}},
-			[]time.Duration{11500 * time.Millisecond, 20 * time.Second, 40 * time.Second},
-		},
-	}
-	for _, tt := range tests {
+	for _, tt := range paceTests {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, func(w *world) {
 				w.provider.change = func(c *idp.DeviceCode) { c.Interval = tt.interval }

@@ -9,55 +9,58 @@ import (
 	"changebank/internal/idp"
 )
 
+// looks are ways to look at an attempt, and the polls that are made for them.
+var looks = map[string]func(w *world, a Attempt){
+	"nobody looks": func(w *world, a Attempt) {
+		time.Sleep(9 * time.Minute)
+		w.wantPollsAt(a)
+	},
+	"one look": func(w *world, a Attempt) {
+		w.noError(w.m.Refresh(w.Context(), a.ID))
+		time.Sleep(9 * time.Minute)
+		w.wantPollsAt(a, paces(2)...) // the third would come 17 s after it
+		w.m.mu.Lock()
+		defer w.m.mu.Unlock()
+		if n := len(w.m.pollers); n != 0 {
+			w.Errorf("%d goroutines still poll, want 0", n)
+		}
+	},
+	"a look every ten seconds": func(w *world, a Attempt) {
+		for range 12 {
+			w.noError(w.m.Refresh(w.Context(), a.ID))
+			time.Sleep(10 * time.Second)
+		}
+		w.wantPollsAt(a, paces(20)...)
+	},
+	"an event stream": func(w *world, a Attempt) {
+		w.watch(w.m, a.ID)
+		time.Sleep(5 * time.Minute)
+		w.wantPollsAt(a, paces(52)...)
+	},
+	"an event stream that is closed, and opened again": func(w *world, a Attempt) {
+		page := w.watch(w.m, a.ID)
+		time.Sleep(18 * time.Second)
+		page.cancel()
+		time.Sleep(2 * time.Minute)
+		w.wantPollsAt(a, paces(5)...) // its last look was at the third poll
+		w.want(a, Waiting)
+
+		w.provider.set(func(p *provider) { p.polls = script{{after: pollTime}} })
+		again := w.watch(w.m, a.ID)
+		time.Sleep(time.Second)
+		w.wantPollsAt(a, append(paces(5), 138*time.Second)...) // long due
+		w.wantSeen(again, false, sight{Waiting, false, 0}, sight{Approved, false, pollTime + verifyTime})
+	},
+}
+
 // Codes that nobody watches are not polled for. Otherwise anybody who starts
 // many would keep us busy at the provider, which has a reason to shut us out.
 func TestProviderPageIsPolledWhileWatched(t *testing.T) {
-	for name, test := range map[string]func(w *world, a Attempt){
-		"nobody looks": func(w *world, a Attempt) {
-			time.Sleep(9 * time.Minute)
-			w.wantPollsAt(a)
-		},
-		"one look": func(w *world, a Attempt) {
-			w.noError(w.m.Refresh(w.Context(), a.ID))
-			time.Sleep(9 * time.Minute)
-			w.wantPollsAt(a, paces(2)...) // the third would come 17 s after it
-			w.m.mu.Lock()
-			defer w.m.mu.Unlock()
-			if n := len(w.m.pollers); n != 0 {
-				w.Errorf("%d goroutines still poll, want 0", n)
-			}
-		},
-		"a look every ten seconds": func(w *world, a Attempt) {
-			for range 12 {
-				w.noError(w.m.Refresh(w.Context(), a.ID))
-				time.Sleep(10 * time.Second)
-			}
-			w.wantPollsAt(a, paces(20)...)
-		},
-		"an event stream": func(w *world, a Attempt) {
-			w.watch(w.m, a.ID)
-			time.Sleep(5 * time.Minute)
-			w.wantPollsAt(a, paces(52)...)
-		},
-		"an event stream that is closed, and opened again": func(w *world, a Attempt) {
-			page := w.watch(w.m, a.ID)
-			time.Sleep(18 * time.Second)
-			page.cancel()
-			time.Sleep(2 * time.Minute)
-			w.wantPollsAt(a, paces(5)...) // its last look was at the third poll
-			w.want(a, Waiting)
-
-			w.provider.set(func(p *provider) { p.polls = script{{after: pollTime}} })
-			again := w.watch(w.m, a.ID)
-			time.Sleep(time.Second)
-			w.wantPollsAt(a, append(paces(5), 138*time.Second)...) // long due
-			w.wantSeen(again, false, sight{Waiting, false, 0}, sight{Approved, false, pollTime + verifyTime})
-		},
-	} {
+	for name, look := range looks {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(w *world) {
 				w.provider.polls = script{{err: pending}}
-				test(w, w.onProviderPage())
+				look(w, w.onProviderPage())
 			})
 		})
 	}

@@ -70,6 +70,9 @@ func TestProviderPage(t *testing.T) {
 		w.wantPollsAt(a, paces(3)...)
 		w.wantSeen(page, false, sight{Waiting, false, 0}, sight{Approved, false, 3*pace + pollTime + verifyTime})
 		w.provider.wantApprovals(0)
+		if r := w.record(a); r.Person != mallory {
+			w.Errorf("approved for %v, want Mallory", r.Person)
+		}
 
 		id, err := w.claim(a)
 		if s := w.sessions.get(id); err != nil || !s.live || s.person != mallory || s.tokens.Access != w.provider.first().Access {

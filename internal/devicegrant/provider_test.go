@@ -241,6 +241,15 @@ func (p *provider) set(change func(*provider)) {
 	change(p)
 }
 
+// calls are how often something happened.
+type calls struct{ given, approved, discarded int }
+
+func (p *provider) count() calls {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return calls{len(p.given), len(p.approved), len(p.discarded)}
+}
+
 // pollTimes returns when the polls came, counted from the first of them.
 func (p *provider) pollTimes() []time.Duration {
 	p.mu.Lock()

@@ -3,6 +3,7 @@ package devicegrant
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,44 +22,46 @@ func (w *world) wantCloseTakes(want time.Duration) {
 	}
 }
 
-// restartCase is a process that is told to stop between the approval and the
-// tokens. The next one finishes the login when the laptop's page comes to it.
-type restartCase struct {
-	name     string
-	polls    script
-	verdicts script
-	after    time.Duration // since the provider confirmed the approval
-	close    time.Duration // how long Close takes
-	state    State         // after Close
-	times    []time.Duration
-	verified int
+// comesBack are ways in which the laptop's page comes to the next process.
+var comesBack = map[string]func(w *world, m *Manager, a Attempt){
+	"an event stream": func(w *world, m *Manager, a Attempt) { w.watch(m, a.ID) },
+	"a page":          func(w *world, m *Manager, a Attempt) { w.noError(m.Refresh(w.Context(), a.ID)) },
 }
 
+var rightPerson = reply{after: verifyTime, person: richard}
+
+// restarts are processes that are told to stop a second after the provider
+// confirmed the approval.
+var restarts = []struct {
+	name            string
+	polls, verdicts script
+	close           time.Duration   // how long Close takes
+	state           State           // after Close
+	times           []time.Duration // of the polls
+	verified        int
+}{
+	{"between two polls", script{{err: pending}, {after: pollTime}}, script{rightPerson},
+		0, Yes, []time.Duration{0, pace}, 1},
+	// What a poll brings can be had only once.
+	{"during a poll", script{{after: 5 * time.Second}}, script{rightPerson},
+		4*time.Second + verifyTime, Approved, []time.Duration{0}, 1},
+	{"during a poll, with the keys away", script{{after: 5 * time.Second}}, script{{after: verifyTime, err: errKeysAway}, rightPerson},
+		4*time.Second + verifyTime, Yes, []time.Duration{0}, 2},
+	{"while verifying", script{{after: pollTime}}, script{{after: 5 * time.Second, person: richard}},
+		4*time.Second + pollTime, Approved, []time.Duration{0}, 1},
+	{"during a poll that brings nothing", script{{after: 3 * time.Second, err: pending}, {after: pollTime}}, script{rightPerson},
+		2 * time.Second, Yes, []time.Duration{0, pace}, 1},
+}
+
+// The next process finishes the login when the laptop's page comes to it.
 func TestRestart(t *testing.T) {
-	comes := map[string]func(w *world, m *Manager, a Attempt){
-		"an event stream": func(w *world, m *Manager, a Attempt) { w.watch(m, a.ID) },
-		"a page":          func(w *world, m *Manager, a Attempt) { w.noError(m.Refresh(w.Context(), a.ID)) },
-	}
-	right := reply{after: verifyTime, person: richard}
-	for _, tt := range []restartCase{
-		{"between two polls", script{{err: pending}, {after: pollTime}}, script{right},
-			time.Second, 0, Yes, []time.Duration{0, pace}, 1},
-		// What a poll brings can be had only once.
-		{"during a poll", script{{after: 5 * time.Second}}, script{right},
-			time.Second, 4*time.Second + verifyTime, Approved, []time.Duration{0}, 1},
-		{"during a poll, with the keys away", script{{after: 5 * time.Second}}, script{{after: verifyTime, err: errKeysAway}, right},
-			time.Second, 4*time.Second + verifyTime, Yes, []time.Duration{0}, 2},
-		{"while verifying", script{{after: pollTime}}, script{{after: 5 * time.Second, person: richard}},
-			time.Second, 4*time.Second + pollTime, Approved, []time.Duration{0}, 1},
-		{"during a poll that brings nothing", script{{after: 3 * time.Second, err: pending}, {after: pollTime}}, script{right},
-			time.Second, 2 * time.Second, Yes, []time.Duration{0, pace}, 1},
-	} {
-		for who, come := range comes {
+	for _, tt := range restarts {
+		for who, come := range comesBack {
 			t.Run(tt.name+", "+who, func(t *testing.T) {
 				inBubble(t, func(w *world) {
 					w.provider.polls, w.provider.verdicts = tt.polls, tt.verdicts
 					a := w.answered()
-					time.Sleep(tt.after)
+					time.Sleep(time.Second)
 					w.wantCloseTakes(tt.close)
 					if r := w.want(a, tt.state); tt.state == Yes && len(tt.times) == 1 && r.Tokens.Access != w.provider.first().Access {
 						w.Error("the tokens are not stored")
@@ -73,8 +76,11 @@ func TestRestart(t *testing.T) {
 			})
 		}
 	}
-	for who, come := range comes {
-		t.Run("before the first poll, "+who, func(t *testing.T) {
+}
+
+func TestRestartBeforeTheFirstPoll(t *testing.T) {
+	for who, come := range comesBack {
+		t.Run(who, func(t *testing.T) {
 			inBubble(t, func(w *world) {
 				a := w.open(w.start())
 				var wg sync.WaitGroup
@@ -143,6 +149,27 @@ func TestPollingOutlivesTheRequest(t *testing.T) {
 		cancel()
 		time.Sleep(time.Minute)
 		synctest.Wait()
+		w.want(a, Approved)
+	})
+}
+
+// The number is typed while what followed the approval is not over yet: the
+// polling begins all the same, with nobody watching.
+func TestNumberTypedAtOnce(t *testing.T) {
+	inBubble(t, func(w *world) {
+		var a Attempt
+		var slowed atomic.Bool
+		w.backend.read = func() {
+			if a.ID != "" && w.record(a).Approval == ApprovalConfirmed && slowed.CompareAndSwap(false, true) {
+				time.Sleep(time.Minute)
+			}
+		}
+		w.reconfigure(func(w *world) { w.confirm = NumberAlways })
+		a = w.open(w.start())
+		w.noError(w.yes(a))
+		synctest.Wait()
+		w.noError(w.m.Confirm(w.Context(), a.ID, w.record(a).Number))
+		time.Sleep(2 * time.Minute)
 		w.want(a, Approved)
 	})
 }

@@ -90,7 +90,10 @@ func (s *sessions) Vouched(_ context.Context, person idp.Person, voucher string)
 	if voucher == "" {
 		s.t.Error("Vouched without a voucher")
 	}
-	return s.holds(person, voucher), s.vouchedErr
+	if s.vouchedErr != nil {
+		return false, s.vouchedErr
+	}
+	return s.holds(person, voucher), nil
 }
 
 func (s *sessions) CreatePending(_ context.Context, id string, person idp.Person, tokens idp.Tokens, laptop browser.Browser, voucher string) (bool, error) {
@@ -153,9 +156,12 @@ func (s *sessions) Activate(_ context.Context, id string, laptop browser.Browser
 	return true, nil
 }
 
-func (s *sessions) Discard(_ context.Context, id string) error {
+func (s *sessions) Discard(ctx context.Context, id string) error {
 	s.at("discard")
 	defer s.at("discarded")
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r, ok := s.attemptOf(id); ok && r.State == Claimed {
@@ -206,6 +212,13 @@ func (s *sessions) get(id string) fakeSession {
 		return *known
 	}
 	return fakeSession{}
+}
+
+// count returns how many sessions there are or were.
+func (s *sessions) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.made)
 }
 
 // live returns how many sessions a browser could use.

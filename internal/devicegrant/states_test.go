@@ -60,55 +60,80 @@ func TestTransitions(t *testing.T) {
 	}
 }
 
+// actions are the things that can be done to an attempt by those who may.
+var actions = map[string]func(w *world, a Attempt){
+	"open": func(w *world, a Attempt) { w.noError(w.m.Open(w.Context(), a.UserCode, phone, richard)) },
+	"yes":  func(w *world, a Attempt) { w.noError(w.yes(a)) },
+	"no":   func(w *world, a Attempt) { w.noError(w.no(a)) },
+	"look": func(w *world, a Attempt) { w.noError(w.m.CheckLaptop(w.Context(), a.ID, laptop)) },
+	"confirm": func(w *world, a Attempt) {
+		w.noError(w.m.Confirm(w.Context(), a.ID, w.record(a).Number))
+	},
+	"cancel": func(w *world, a Attempt) { w.noError(a, w.m.Cancel(w.Context(), a.ID)) },
+	"claim": func(w *world, a Attempt) {
+		if _, err := w.claim(a); err != nil && !errors.Is(err, ErrNotApproved) {
+			w.Errorf("Claim: %v", err)
+		}
+	},
+	"time": func(w *world, a Attempt) {
+		time.Sleep(time.Until(w.record(a).Expires))
+		w.noError(w.m.Refresh(w.Context(), a.ID))
+	},
+}
+
+// reach has a way to each state.
+var reach = map[State]func(w *world) Attempt{
+	Waiting: func(w *world) Attempt { return w.start() },
+	Opened:  func(w *world) Attempt { return w.open(w.start()) },
+	Number: func(w *world) Attempt {
+		a, _ := w.asked()
+		return a
+	},
+	Yes: func(w *world) Attempt {
+		w.provider.polls = script{{err: pending}}
+		return w.answered()
+	},
+	Approved: func(w *world) Attempt { return w.approved() },
+	Claimed: func(w *world) Attempt {
+		a := w.approved()
+		actions["claim"](w, a)
+		return a
+	},
+	Denied: func(w *world) Attempt {
+		a := w.open(w.start())
+		actions["no"](w, a)
+		return a
+	},
+	Expired: func(w *world) Attempt {
+		a := w.start()
+		actions["time"](w, a)
+		return a
+	},
+	Cancelled: func(w *world) Attempt {
+		a := w.start()
+		actions["cancel"](w, a)
+		return a
+	},
+	Failed: func(w *world) Attempt {
+		w.provider.approvals = script{{err: errInvalidUserCode}}
+		a := w.open(w.start())
+		actions["yes"](w, a)
+		return a
+	},
+}
+
+// leads says where an action leads. What is missing leads nowhere.
+var leads = map[State]map[string]State{
+	Waiting:  {"open": Opened, "cancel": Cancelled, "time": Expired},
+	Opened:   {"yes": Yes, "no": Denied, "cancel": Cancelled, "time": Expired},
+	Number:   {"confirm": Yes, "no": Denied, "cancel": Cancelled, "time": Expired},
+	Yes:      {"no": Denied, "cancel": Cancelled, "time": Expired},
+	Approved: {"no": Denied, "claim": Claimed, "cancel": Cancelled, "time": Expired},
+}
+
 // The same through the front door: what everybody can do to an attempt, in
 // each state.
 func TestWhatCanBeDoneInEachState(t *testing.T) {
-	reach := map[State]func(w *world) Attempt{
-		Waiting: func(w *world) Attempt { return w.start() },
-		Opened:  func(w *world) Attempt { return w.open(w.start()) },
-		Number: func(w *world) Attempt {
-			a, _ := w.asked()
-			return a
-		},
-		Yes: func(w *world) Attempt {
-			w.provider.polls = script{{err: pending}}
-			return w.answered()
-		},
-		Approved: func(w *world) Attempt { return w.approved() },
-		Claimed: func(w *world) Attempt {
-			a := w.approved()
-			actions["claim"](w, a)
-			return a
-		},
-		Denied: func(w *world) Attempt {
-			a := w.open(w.start())
-			actions["no"](w, a)
-			return a
-		},
-		Expired: func(w *world) Attempt {
-			a := w.start()
-			actions["time"](w, a)
-			return a
-		},
-		Cancelled: func(w *world) Attempt {
-			a := w.start()
-			actions["cancel"](w, a)
-			return a
-		},
-		Failed: func(w *world) Attempt {
-			w.provider.approvals = script{{err: errInvalidUserCode}}
-			a := w.open(w.start())
-			actions["yes"](w, a)
-			return a
-		},
-	}
-	leads := map[State]map[string]State{ // what is missing leads nowhere
-		Waiting:  {"open": Opened, "cancel": Cancelled, "time": Expired},
-		Opened:   {"yes": Yes, "no": Denied, "cancel": Cancelled, "time": Expired},
-		Number:   {"confirm": Yes, "no": Denied, "cancel": Cancelled, "time": Expired},
-		Yes:      {"no": Denied, "cancel": Cancelled, "time": Expired},
-		Approved: {"no": Denied, "claim": Claimed, "cancel": Cancelled, "time": Expired},
-	}
 	for _, from := range states {
 		for action := range actions {
 			t.Run(string(from)+" "+action, func(t *testing.T) {
@@ -130,25 +155,4 @@ func TestWhatCanBeDoneInEachState(t *testing.T) {
 			})
 		}
 	}
-}
-
-// actions are the things that can be done to an attempt by those who may.
-var actions = map[string]func(w *world, a Attempt){
-	"open": func(w *world, a Attempt) { w.noError(w.m.Open(w.Context(), a.UserCode, phone, richard)) },
-	"yes":  func(w *world, a Attempt) { w.noError(w.yes(a)) },
-	"no":   func(w *world, a Attempt) { w.noError(w.no(a)) },
-	"look": func(w *world, a Attempt) { w.noError(w.m.CheckLaptop(w.Context(), a.ID, laptop)) },
-	"confirm": func(w *world, a Attempt) {
-		w.noError(w.m.Confirm(w.Context(), a.ID, w.record(a).Number))
-	},
-	"cancel": func(w *world, a Attempt) { w.noError(a, w.m.Cancel(w.Context(), a.ID)) },
-	"claim": func(w *world, a Attempt) {
-		if _, err := w.claim(a); err != nil && !errors.Is(err, ErrNotApproved) {
-			w.Errorf("Claim: %v", err)
-		}
-	},
-	"time": func(w *world, a Attempt) {
-		time.Sleep(time.Until(w.record(a).Expires))
-		w.noError(w.m.Refresh(w.Context(), a.ID))
-	},
 }

@@ -58,7 +58,7 @@ func (w *world) wantTokensRejected(reason Reason) {
 	w.provider.wantRevoked(1)
 	w.provider.wantPolls(1)
 	w.provider.wantVerdicts(1)
-	if len(w.sessions.made) != 0 {
+	if w.sessions.count() != 0 {
 		w.Error("a session was made of the rejected tokens")
 	}
 }

@@ -12,85 +12,89 @@ import (
 
 var richards = voucherOf(richard)
 
+// logouts have the phone log out at each moment of a login, and the number of
+// polls that are made all the same.
+var logouts = map[string]struct {
+	test  func(w *world) Attempt
+	polls int
+}{
+	"before the number": {func(w *world) Attempt {
+		a, number := w.asked()
+		w.sessions.logOut(richards)
+		if got, err := w.m.Confirm(w.Context(), a.ID, number); err != nil || got.State != Failed {
+			w.Errorf("Confirm: %s, %v, want %s", got.State, err, Failed)
+		}
+		return a
+	}, 0},
+	"before a wrong number": {func(w *world) Attempt {
+		a, number := w.asked()
+		w.sessions.logOut(richards)
+		if got, err := w.m.Confirm(w.Context(), a.ID, another(number)); err != nil || got.State != Failed || got.Tries != 0 {
+			w.Errorf("Confirm: %s after %d tries, %v, want %s", got.State, got.Tries, err, Failed)
+		}
+		return a
+	}, 0},
+	"during the approval": {func(w *world) Attempt {
+		time.AfterFunc(approveTime/2, func() { w.sessions.logOut(richards) })
+		return w.answered()
+	}, 0},
+	"between two polls": {func(w *world) Attempt {
+		w.provider.polls = script{{err: pending}}
+		a := w.answered()
+		time.Sleep(time.Second)
+		w.sessions.logOut(richards)
+		return a
+	}, 1},
+	"during a poll": {func(w *world) Attempt {
+		w.provider.polls = script{{after: 2 * time.Second}}
+		a := w.answered()
+		time.Sleep(time.Second)
+		w.sessions.logOut(richards)
+		return a
+	}, 1},
+	"during the verification": {func(w *world) Attempt {
+		w.provider.verdicts = script{{after: 2 * time.Second, person: richard}}
+		a := w.answered()
+		time.Sleep(time.Second)
+		w.sessions.logOut(richards)
+		return a
+	}, 1},
+	"before the tokens are verified again": {func(w *world) Attempt {
+		w.provider.verdicts = script{{err: errKeysAway}}
+		a := w.answered()
+		time.Sleep(time.Second)
+		w.sessions.logOut(richards)
+		return a
+	}, 1},
+	"while the session is made": {func(w *world) Attempt {
+		w.sessions.hook = func(call string) {
+			if call == "create" {
+				w.sessions.logOut(richards)
+			}
+		}
+		return w.answered()
+	}, 1},
+	"before the claim": {func(w *world) Attempt {
+		a := w.approved()
+		w.sessions.logOut(richards)
+		if id, err := w.claim(a); !errors.Is(err, ErrNotApproved) || id != "" {
+			w.Errorf("Claim: %q, %v, want %v", id, err, ErrNotApproved)
+		}
+		return a
+	}, 1},
+}
+
 // A thief who approved on a stolen phone must not get in after its owner logged
 // that phone out, at whatever moment of the login.
 func TestPhoneIsLoggedOut(t *testing.T) {
-	for name, tt := range map[string]struct {
-		test  func(w *world) Attempt
-		polls int
-	}{
-		"before the number": {func(w *world) Attempt {
-			a, number := w.asked()
-			w.sessions.logOut(richards)
-			if got, err := w.m.Confirm(w.Context(), a.ID, number); err != nil || got.State != Failed {
-				w.Errorf("Confirm: %s, %v, want %s", got.State, err, Failed)
-			}
-			return a
-		}, 0},
-		"before a wrong number": {func(w *world) Attempt {
-			a, number := w.asked()
-			w.sessions.logOut(richards)
-			if got, err := w.m.Confirm(w.Context(), a.ID, another(number)); err != nil || got.State != Failed || got.Tries != 0 {
-				w.Errorf("Confirm: %s after %d tries, %v, want %s", got.State, got.Tries, err, Failed)
-			}
-			return a
-		}, 0},
-		"during the approval": {func(w *world) Attempt {
-			time.AfterFunc(approveTime/2, func() { w.sessions.logOut(richards) })
-			return w.answered()
-		}, 0},
-		"between two polls": {func(w *world) Attempt {
-			w.provider.polls = script{{err: pending}}
-			a := w.answered()
-			time.Sleep(time.Second)
-			w.sessions.logOut(richards)
-			return a
-		}, 1},
-		"during a poll": {func(w *world) Attempt {
-			w.provider.polls = script{{after: 2 * time.Second}}
-			a := w.answered()
-			time.Sleep(time.Second)
-			w.sessions.logOut(richards)
-			return a
-		}, 1},
-		"during the verification": {func(w *world) Attempt {
-			w.provider.verdicts = script{{after: 2 * time.Second, person: richard}}
-			a := w.answered()
-			time.Sleep(time.Second)
-			w.sessions.logOut(richards)
-			return a
-		}, 1},
-		"before the tokens are verified again": {func(w *world) Attempt {
-			w.provider.verdicts = script{{err: errKeysAway}}
-			a := w.answered()
-			time.Sleep(time.Second)
-			w.sessions.logOut(richards)
-			return a
-		}, 1},
-		"while the session is made": {func(w *world) Attempt {
-			w.sessions.hook = func(call string) {
-				if call == "create" {
-					w.sessions.logOut(richards)
-				}
-			}
-			return w.answered()
-		}, 1},
-		"before the claim": {func(w *world) Attempt {
-			a := w.approved()
-			w.sessions.logOut(richards)
-			if id, err := w.claim(a); !errors.Is(err, ErrNotApproved) || id != "" {
-				w.Errorf("Claim: %q, %v, want %v", id, err, ErrNotApproved)
-			}
-			return a
-		}, 1},
-	} {
+	for name, tt := range logouts {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(w *world) {
 				a := tt.test(w)
 				time.Sleep(time.Minute)
 				w.wantEnd(a, Failed, ReasonLoggedOut)
 				w.provider.wantPolls(tt.polls)
-				w.provider.wantRevoked(len(w.provider.given))
+				w.provider.wantRevoked(w.provider.count().given)
 				if n := w.sessions.live(); n != 0 {
 					w.Errorf("%d live sessions, want none", n)
 				}

@@ -102,7 +102,7 @@ type faultyBackend struct {
 	store.Backend
 	noReads, noWrites atomic.Bool
 	readsFail         atomic.Int32 // so many more
-	wrote             func()       // called, if set, after each write
+	read, wrote       func()       // called, if set, after each read and write
 }
 
 var errAway = errors.New("the store is away")
@@ -111,12 +111,22 @@ func (b *faultyBackend) Get(ctx context.Context, key string) ([]byte, error) {
 	if b.noReads.Load() || b.readsFail.Load() > 0 && b.readsFail.Add(-1) >= 0 {
 		return nil, errAway
 	}
-	return b.Backend.Get(ctx, key)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	value, err := b.Backend.Get(ctx, key)
+	if b.read != nil {
+		b.read()
+	}
+	return value, err
 }
 
 func (b *faultyBackend) Swap(ctx context.Context, key string, old, new []byte, until time.Time) (bool, error) {
 	if b.noWrites.Load() {
 		return false, errAway
+	}
+	if err := ctx.Err(); err != nil {
+		return false, err
 	}
 	if b.wrote != nil {
 		defer b.wrote()
