@@ -30,8 +30,7 @@ import (
 )
 
 func main() {
-	// The demo provider's library logs every route and every pending poll to the
-	// default logger.
+	// The demo provider's library logs its own failures to the default logger.
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Environ(), os.Stderr)
@@ -99,9 +98,13 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	keys, err := secretKeys(cfg, file)
-	if err != nil {
-		return err
+	keys := cfg.Keys()
+	if len(keys) == 0 {
+		key, err := file.SecretKey() // made once, and kept beside the data
+		if err != nil {
+			return err
+		}
+		keys = append(keys, key)
 	}
 	records, err := store.New(ctx, file, keys)
 	if err != nil {
@@ -180,7 +183,6 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 	defer serve.Start(pages, listeners, pages.EndStreams, failed, log)()
 
 	greeting.Write(stderr, cfg, people, password)
-	log.Debug("listening", "port", cfg.Port, "demo_port", cfg.DemoPort, "on", cfg.Listen)
 	select {
 	case err := <-failed:
 		return err
@@ -188,20 +190,6 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 		log.Info("stopping", "cause", context.Cause(ctx))
 		return nil
 	}
-}
-
-// secretKeys returns the configured keys, or one that is made once and kept
-// beside the data.
-func secretKeys(cfg *config.Config, file *store.File) (keys [][]byte, err error) {
-	for _, key := range cfg.AppSecretKeys {
-		keys = append(keys, []byte(key))
-	}
-	if len(keys) == 0 {
-		var key []byte
-		key, err = file.SecretKey()
-		keys = [][]byte{key}
-	}
-	return keys, err
 }
 
 func buildVersion() string {

@@ -20,3 +20,12 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
 // LogValue hides the Secret from slog.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(hidden) }
+
+// Keys returns the keys in APP_SECRET_KEY, the newest first; none if it is not
+// set.
+func (c *Config) Keys() (keys [][]byte) {
+	for _, key := range c.AppSecretKeys {
+		keys = append(keys, []byte(key))
+	}
+	return keys
+}
