@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// cookieName is the session cookie's name with plain http. The names of all
-// cookies of the bank contain it.
-const cookieName = "changebank"
+// cookieName returns the session cookie's name. The names of the bank's other
+// cookies begin with it.
+func (b *bank) cookieName() string { return "changebank" }
 
 // cookie returns the value of the session cookie, "" if there is none.
 func (b *browser) cookie() string {
 	for _, cookie := range b.cookies() {
-		if cookie.Name == cookieName {
+		if cookie.Name == b.bank.cookieName() {
 			return cookie.Value
 		}
 	}
@@ -25,7 +25,7 @@ func (b *browser) cookie() string {
 func (b *browser) cookies() []*http.Cookie {
 	var cookies []*http.Cookie
 	for _, cookie := range b.http.Jar.Cookies(b.bankURL()) {
-		if strings.Contains(cookie.Name, cookieName) {
+		if strings.HasPrefix(cookie.Name, b.bank.cookieName()) {
 			cookies = append(cookies, cookie)
 		}
 	}
