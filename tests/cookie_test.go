@@ -6,13 +6,23 @@ import (
 	"strings"
 )
 
-// cookieName is in the names of all cookies of the bank.
-const cookieName = "changebank"
+// cookieName returns the session cookie's name. The names of the bank's other
+// cookies begin with it.
+func (b *bank) cookieName() string {
+	u, err := url.Parse(b.URL)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if u.Scheme == "https" {
+		return "__Host-changebank"
+	}
+	return "changebank-" + u.Port()
+}
 
 // cookie returns the value of the session cookie, "" if there is none.
 func (b *browser) cookie() string {
 	for _, cookie := range b.cookies() {
-		if cookie.Name == cookieName+"-"+b.bankURL().Port() || cookie.Name == "__Host-"+cookieName {
+		if cookie.Name == b.bank.cookieName() {
 			return cookie.Value
 		}
 	}
@@ -24,7 +34,7 @@ func (b *browser) cookie() string {
 func (b *browser) cookies() []*http.Cookie {
 	var cookies []*http.Cookie
 	for _, cookie := range b.http.Jar.Cookies(b.bankURL()) {
-		if strings.Contains(cookie.Name, cookieName) {
+		if strings.HasPrefix(cookie.Name, b.bank.cookieName()) {
 			cookies = append(cookies, cookie)
 		}
 	}
