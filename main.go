@@ -59,8 +59,7 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 	case flags.NArg() > 0:
 		return fmt.Errorf("unknown argument %q; did you mean -%[1]s? The flags are -lan, -ngrok and -version", flags.Arg(0))
 	case *version:
-		_, err := fmt.Fprintln(stderr, "changebank", buildVersion())
-		return err
+		return printVersion(stderr)
 	case *ngrok && *lan:
 		return errors.New("use either -ngrok or -lan, not both")
 	case *ngrok:
@@ -183,6 +182,7 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 	defer serve.Start(pages, listeners, pages.EndStreams, failed, log)()
 
 	greeting.Write(stderr, cfg, people, password)
+	log.Debug("listening", "port", cfg.Port, "demo_port", cfg.DemoPort, "on", cfg.Listen)
 	select {
 	case err := <-failed:
 		return err
@@ -192,9 +192,8 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 	}
 }
 
-func buildVersion() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		return info.Main.Version
-	}
-	return "unknown"
+func printVersion(w io.Writer) error {
+	info, _ := debug.ReadBuildInfo() // there is always one in a module
+	_, err := fmt.Fprintln(w, "changebank", info.Main.Version)
+	return err
 }

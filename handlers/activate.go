@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
+	"changebank/internal/cookies"
 	"changebank/internal/devicegrant"
 	"changebank/internal/session"
 )
@@ -23,6 +25,7 @@ type approvePage struct {
 	State            devicegrant.State
 	UserCode         string
 	Fingerprint      string // which question this is
+	Shown            string // when it was shown, sealed
 	Browser, Addr    string
 	Requested        string
 	DifferentNetwork bool
@@ -90,6 +93,13 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, sess session.Ses
 	var err error
 	switch said {
 	case "yes":
+		if s.tooSoon(r, sess, answer.Fingerprint) {
+			a, err = s.cfg.Grants.Open(r.Context(), code, answer.Phone, sess.Person)
+			if err == nil && a.State == devicegrant.Opened {
+				err = errTooSoon
+			}
+			return s.showQuestion(w, r, sess, code, a, err)
+		}
 		answer.Access, err = s.cfg.Sessions.Token(r.Context(), sess)
 		if errors.Is(err, session.ErrNoToken) {
 			return seeOther(w, r, loginTo(question))
@@ -144,8 +154,14 @@ func (s *Server) showQuestion(w http.ResponseWriter, r *http.Request, sess sessi
 		AppURL:           s.cfg.AppURL,
 		Watch:            activateWith(code),
 	}
+	var sealErr error
+	if page.Shown, sealErr = s.shownAt(r, sess, page.Fingerprint); sealErr != nil {
+		return sealErr
+	}
 	status := http.StatusOK
 	switch {
+	case errors.Is(err, errTooSoon):
+		status, page.Problem = http.StatusUnprocessableEntity, "That was very quick. Check which device is asking, then approve again."
 	case errors.Is(err, devicegrant.ErrUnknownCode):
 		return s.renderStatus(w, http.StatusNotFound, "activate", activatePage{
 			frameOf(sess), s.host, code,
@@ -181,6 +197,36 @@ func (s *Server) showQuestion(w http.ResponseWriter, r *http.Request, sess sessi
 		end.Watch = page.Watch
 	}
 	return s.render(w, "answered", end)
+}
+
+// errTooSoon says that an approval came before the question can have been read.
+var errTooSoon = errors.New("approved too soon")
+
+// readingTime is how long a question must have been on the screen. The second
+// click of a double click that began on another site, or before our page came
+// to the front, must not approve anything.
+const readingTime = time.Second
+
+// shownAt returns the sealed time at which this session was first shown the
+// question: the one in the form that was sent, or the present.
+func (s *Server) shownAt(r *http.Request, sess session.Session, question string) (string, error) {
+	sent := r.PostFormValue("shown")
+	if shown := s.shown.Open(sent); shown["session"] == sess.Ref && shown["question"] == question {
+		return sent, nil
+	}
+	return s.shown.Seal(cookies.Values{
+		"session":  sess.Ref,
+		"question": question,
+		"at":       strconv.FormatInt(time.Now().UnixMilli(), 10),
+	})
+}
+
+// tooSoon reports whether the question that was answered was not on the screen
+// for readingTime, as far as the form proves.
+func (s *Server) tooSoon(r *http.Request, sess session.Session, question string) bool {
+	shown := s.shown.Open(r.PostFormValue("shown"))
+	at, err := strconv.ParseInt(shown["at"], 10, 64)
+	return err != nil || shown["session"] != sess.Ref || shown["question"] != question || time.Since(time.UnixMilli(at)) < readingTime
 }
 
 // isOwnCode reports whether the code is the one that this browser shows itself.

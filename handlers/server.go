@@ -43,6 +43,7 @@ type Server struct {
 	pages   map[string]*template.Template
 	qr      *cookies.Kind // the attempt that this browser started
 	probe   *cookies.Kind // nothing: it shows that the browser keeps cookies
+	shown   *cookies.Kind // seals when a question was shown
 	flows   flows         // logins in progress
 	handler http.Handler
 	proxies sync.Once     // for the warning about proxies that are not trusted
@@ -67,6 +68,7 @@ func New(cfg Config) (*Server, error) {
 		pages:  pages,
 		qr:     cfg.Cookies.Kind("qr", qrLifetime),
 		probe:  cfg.Cookies.Kind("probe", probeLifetime),
+		shown:  cfg.Cookies.Kind("shown", qrLifetime),
 		flows:  newFlows(cfg.Cookies, cfg.Store),
 		stop:   make(chan struct{}),
 	}

@@ -30,11 +30,45 @@
     if (!now || now.dataset.state === then.dataset.state) return;
     const focused = then.contains(document.activeElement);
     then.replaceWith(now);
+    arm();
     document.title = fresh.title;
     // Screen readers announce changes only in an element that stays.
     document.getElementById("announce").textContent = now.innerText;
     if (focused) now.querySelector("a, button")?.focus();
   }
+
+  // The buttons work once the page has been in front for a moment: the second
+  // click of a double click that began on another site must not answer.
+  const settle = 1000; // milliseconds
+  let armed = false;
+  let arming;
+
+  function show() {
+    for (const button of document.querySelectorAll("#approve button")) {
+      if (armed) button.removeAttribute("aria-disabled");
+      else button.setAttribute("aria-disabled", "true");
+    }
+  }
+
+  function disarm() {
+    clearTimeout(arming);
+    armed = false;
+    show();
+  }
+
+  function arm() {
+    disarm();
+    if (document.visibilityState !== "visible" || !document.hasFocus()) return;
+    arming = setTimeout(() => { armed = true; show(); }, settle);
+  }
+
+  addEventListener("focus", arm);
+  addEventListener("blur", disarm);
+  addEventListener("pageshow", arm);
+  document.addEventListener("visibilitychange", arm);
+  document.addEventListener("submit", (event) => {
+    if (!armed && event.target.id === "approve") event.preventDefault();
+  });
 
   setTimeout(look, pause);
 })();

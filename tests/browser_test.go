@@ -217,7 +217,7 @@ func (b *browser) send(client *http.Client, req *http.Request) page {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return page{b.t, resp.Request.URL, resp.StatusCode, resp.Header, string(body), doc}
+	return page{b.t, resp.Request.URL, resp.StatusCode, resp.Header, string(body), time.Now(), doc}
 }
 
 // submit fills in and submits the form with that id, "" for the only one.

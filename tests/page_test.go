@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/net/html"
 )
@@ -18,6 +19,7 @@ type page struct {
 	Status int
 	Header http.Header
 	Body   string
+	came   time.Time
 	doc    *html.Node
 }
 

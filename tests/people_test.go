@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // What people do with their browsers.
@@ -76,9 +77,13 @@ func (b *browser) wantState(want string) {
 	}
 }
 
+// readingTime is how long the question must be on the screen before a yes.
+const readingTime = time.Second
+
 // answer answers the question on the phone's page: yes or no.
 func (b *browser) answer(question page, answer string) page {
 	b.t.Helper()
+	time.Sleep(time.Until(question.came.Add(readingTime)))
 	return b.submit(question, "approve", url.Values{"answer": {answer}})
 }
 

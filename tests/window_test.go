@@ -45,7 +45,7 @@ func (w *window) click(selector string) {
 // answer presses yes or no on the phone's page.
 func (w *window) answer(answer string) {
 	w.t.Helper()
-	w.click(`#approve button[value="` + answer + `"]`)
+	w.click(`#approve button[value="` + answer + `"]:not([aria-disabled])`) // which it is for a moment
 }
 
 // fill types text into a field. "\r" is the Enter key.
