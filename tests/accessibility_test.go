@@ -115,6 +115,7 @@ func TestKeyboard(t *testing.T) {
 	phone.press(strings.ToLower(next) + kb.Enter)
 	phone.await(`#approve`)
 	phone.tabTo(`#approve button[value="yes"]`)
+	phone.await(`#approve button[value="yes"]:not([aria-disabled])`)
 	phone.press(kb.Enter)
 	laptop.awaitPerson(richard)
 	phone.awaitState("claimed")
