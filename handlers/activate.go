@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -90,18 +91,8 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, sess session.Ses
 	var err error
 	switch said {
 	case "yes":
-		answer.Access, err = s.cfg.Sessions.Token(r.Context(), sess)
-		if errors.Is(err, session.ErrNoToken) {
-			return seeOther(w, r, loginTo(question))
-		}
-		if errors.Is(err, session.ErrEnded) {
-			return at{err, link{loginTo(question), "Log in again"}}
-		}
-		if err != nil {
-			return at{fmt.Errorf("%w: %w", errNoAccessToken, err), link{question, "Back to the question"}}
-		}
-		answer.Voucher, err = s.cfg.Sessions.Voucher(r.Context(), sess)
-		if errors.Is(err, session.ErrOver) { // logged out since the request began
+		answer.Access, answer.Voucher, err = s.credentials(r.Context(), sess, question)
+		if errors.Is(err, session.ErrNoToken) || errors.Is(err, session.ErrOver) {
 			return seeOther(w, r, loginTo(question))
 		}
 		if err != nil {
@@ -111,7 +102,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, sess session.Ses
 	case "no":
 		a, err = s.cfg.Grants.No(r.Context(), answer)
 	default:
-		return at{errNoButton, link{question, "Back to the question"}}
+		return withNext{errNoButton, link{question, "Back to the question"}}
 	}
 	if err == nil && a.State == devicegrant.Claimed && said == "no" {
 		return s.render(w, "notice", notice{
@@ -127,7 +118,26 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, sess session.Ses
 	return s.showQuestion(w, r, sess, code, a, err)
 }
 
-// showQuestion asks the person, or says what has become of the attempt.
+// credentials returns what the session's approval needs: an access token for the
+// provider, and a voucher. [session.ErrNoToken] and [session.ErrOver] (logged out
+// since the request began) mean that the person must log in first.
+func (s *Server) credentials(ctx context.Context, sess session.Session, question string) (access, voucher string, err error) {
+	access, err = s.cfg.Sessions.Token(ctx, sess)
+	switch {
+	case errors.Is(err, session.ErrNoToken):
+		return "", "", err
+	case errors.Is(err, session.ErrEnded):
+		return "", "", withNext{err, link{loginTo(question), "Log in again"}}
+	case err != nil:
+		return "", "", withNext{fmt.Errorf("%w: %w", errNoAccessToken, err), link{question, "Back to the question"}}
+	}
+	voucher, err = s.cfg.Sessions.Voucher(ctx, sess)
+	return access, voucher, err
+}
+
+// showQuestion shows what the phone has to do now: answer the question, answer it
+// again after the provider did not, show the number, or approve on the provider's
+// page too. If nothing, it says what has become of the attempt.
 func (s *Server) showQuestion(w http.ResponseWriter, r *http.Request, sess session.Session, code string, a devicegrant.Attempt, err error) error {
 	page := approvePage{
 		frame:            frameOf(sess),
@@ -183,9 +193,9 @@ func (s *Server) showQuestion(w http.ResponseWriter, r *http.Request, sess sessi
 	return s.render(w, "answered", end)
 }
 
-// isOwnCode reports whether the code is the one that this browser shows itself.
+// isOwnCode reports whether this browser itself shows the code: it is the laptop.
 func (s *Server) isOwnCode(r *http.Request, code string) (bool, error) {
-	id := s.attempt(r)
+	id := s.attemptID(r)
 	if code == "" || id == "" {
 		return false, nil
 	}
@@ -196,8 +206,8 @@ func (s *Server) isOwnCode(r *http.Request, code string) (bool, error) {
 	return err == nil && !a.State.Ended() && devicegrant.Fold(a.UserCode) == devicegrant.Fold(code), err
 }
 
-// justLoggedIn is how young a session is that comes straight from a login:
-// another login would bring no better access token.
+// justLoggedIn is how old a session can be that comes straight from a login.
+// Another login would bring no better access token.
 const justLoggedIn = 30 * time.Second
 
 // mayAnswer reports whether the person is logged in and can approve without
@@ -207,7 +217,7 @@ func mayAnswer(sess session.Session) bool {
 	return sess.LoggedIn() && !byPhone(sess) && (sess.CanAct() || time.Since(sess.Began) < justLoggedIn)
 }
 
-// activateWith is the phone's page for a code.
+// activateWith returns the path of the phone's page for a code.
 func activateWith(code string) string {
 	if code == "" {
 		return activatePath
