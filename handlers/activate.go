@@ -1,15 +1,14 @@
 package handlers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
-	"changebank/internal/cookies"
 	"changebank/internal/devicegrant"
 	"changebank/internal/session"
 )
@@ -100,18 +99,8 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, sess session.Ses
 			}
 			return s.showQuestion(w, r, sess, code, a, err)
 		}
-		answer.Access, err = s.cfg.Sessions.Token(r.Context(), sess)
-		if errors.Is(err, session.ErrNoToken) {
-			return seeOther(w, r, loginTo(question))
-		}
-		if errors.Is(err, session.ErrEnded) {
-			return at{err, link{loginTo(question), "Log in again"}}
-		}
-		if err != nil {
-			return at{fmt.Errorf("%w: %w", errNoAccessToken, err), link{question, "Back to the question"}}
-		}
-		answer.Voucher, err = s.cfg.Sessions.Voucher(r.Context(), sess)
-		if errors.Is(err, session.ErrOver) { // logged out since the request began
+		answer.Access, answer.Voucher, err = s.credentials(r.Context(), sess, question)
+		if errors.Is(err, session.ErrNoToken) || errors.Is(err, session.ErrOver) {
 			return seeOther(w, r, loginTo(question))
 		}
 		if err != nil {
@@ -121,7 +110,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, sess session.Ses
 	case "no":
 		a, err = s.cfg.Grants.No(r.Context(), answer)
 	default:
-		return at{errNoButton, link{question, "Back to the question"}}
+		return withNext{errNoButton, link{question, "Back to the question"}}
 	}
 	if err == nil && a.State == devicegrant.Claimed && said == "no" {
 		return s.render(w, "notice", notice{
@@ -137,7 +126,26 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, sess session.Ses
 	return s.showQuestion(w, r, sess, code, a, err)
 }
 
-// showQuestion asks the person, or says what has become of the attempt.
+// credentials returns what the session's approval needs: an access token for the
+// provider, and a voucher. [session.ErrNoToken] and [session.ErrOver] (logged out
+// since the request began) mean that the person must log in first.
+func (s *Server) credentials(ctx context.Context, sess session.Session, question string) (access, voucher string, err error) {
+	access, err = s.cfg.Sessions.Token(ctx, sess)
+	switch {
+	case errors.Is(err, session.ErrNoToken):
+		return "", "", err
+	case errors.Is(err, session.ErrEnded):
+		return "", "", withNext{err, link{loginTo(question), "Log in again"}}
+	case err != nil:
+		return "", "", withNext{fmt.Errorf("%w: %w", errNoAccessToken, err), link{question, "Back to the question"}}
+	}
+	voucher, err = s.cfg.Sessions.Voucher(ctx, sess)
+	return access, voucher, err
+}
+
+// showQuestion shows what the phone has to do now: answer the question, answer it
+// again after the provider did not, show the number, or approve on the provider's
+// page too. If nothing, it says what has become of the attempt.
 func (s *Server) showQuestion(w http.ResponseWriter, r *http.Request, sess session.Session, code string, a devicegrant.Attempt, err error) error {
 	page := approvePage{
 		frame:            frameOf(sess),
@@ -199,39 +207,9 @@ func (s *Server) showQuestion(w http.ResponseWriter, r *http.Request, sess sessi
 	return s.render(w, "answered", end)
 }
 
-// errTooSoon says that an approval came before the question can have been read.
-var errTooSoon = errors.New("approved too soon")
-
-// readingTime is how long a question must have been on the screen. The second
-// click of a double click that began on another site, or before our page came
-// to the front, must not approve anything.
-const readingTime = time.Second
-
-// shownAt returns the sealed time at which this session was first shown the
-// question: the one in the form that was sent, or the present.
-func (s *Server) shownAt(r *http.Request, sess session.Session, question string) (string, error) {
-	sent := r.PostFormValue("shown")
-	if shown := s.shown.Open(sent); shown["session"] == sess.Ref && shown["question"] == question {
-		return sent, nil
-	}
-	return s.shown.Seal(cookies.Values{
-		"session":  sess.Ref,
-		"question": question,
-		"at":       strconv.FormatInt(time.Now().UnixMilli(), 10),
-	})
-}
-
-// tooSoon reports whether the question that was answered was not on the screen
-// for readingTime, as far as the form proves.
-func (s *Server) tooSoon(r *http.Request, sess session.Session, question string) bool {
-	shown := s.shown.Open(r.PostFormValue("shown"))
-	at, err := strconv.ParseInt(shown["at"], 10, 64)
-	return err != nil || shown["session"] != sess.Ref || shown["question"] != question || time.Since(time.UnixMilli(at)) < readingTime
-}
-
-// isOwnCode reports whether the code is the one that this browser shows itself.
+// isOwnCode reports whether this browser itself shows the code: it is the laptop.
 func (s *Server) isOwnCode(r *http.Request, code string) (bool, error) {
-	id := s.attempt(r)
+	id := s.attemptID(r)
 	if code == "" || id == "" {
 		return false, nil
 	}
@@ -242,8 +220,8 @@ func (s *Server) isOwnCode(r *http.Request, code string) (bool, error) {
 	return err == nil && !a.State.Ended() && devicegrant.Fold(a.UserCode) == devicegrant.Fold(code), err
 }
 
-// justLoggedIn is how young a session is that comes straight from a login:
-// another login would bring no better access token.
+// justLoggedIn is how old a session can be that comes straight from a login.
+// Another login would bring no better access token.
 const justLoggedIn = 30 * time.Second
 
 // mayAnswer reports whether the person is logged in and can approve without
@@ -253,7 +231,7 @@ func mayAnswer(sess session.Session) bool {
 	return sess.LoggedIn() && !byPhone(sess) && (sess.CanAct() || time.Since(sess.Began) < justLoggedIn)
 }
 
-// activateWith is the phone's page for a code.
+// activateWith returns the path of the phone's page for a code.
 func activateWith(code string) string {
 	if code == "" {
 		return activatePath

@@ -10,10 +10,10 @@ import (
 	"changebank/internal/session"
 )
 
-// reload claims the login for the browser that started it. It is the only page
-// that logs a laptop in. A browser that started nothing gets no cookie here.
-func (s *Server) reload(w http.ResponseWriter, r *http.Request, sess session.Session) error {
-	id := s.attempt(r)
+// claim logs in the browser that started the attempt. It is the only page that
+// logs a laptop in. A browser that started nothing gets no cookie here.
+func (s *Server) claim(w http.ResponseWriter, r *http.Request, sess session.Session) error {
+	id := s.attemptID(r)
 	switch {
 	case sess.LoggedIn():
 		return seeOther(w, r, "/account")
@@ -25,29 +25,29 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request, sess session.Ses
 		return err
 	}
 	// A claim that has begun is finished even if the browser leaves.
-	claimed, err := s.cfg.Grants.Claim(context.WithoutCancel(r.Context()), id, laptop)
+	sessionID, err := s.cfg.Grants.Claim(context.WithoutCancel(r.Context()), id, laptop)
 	switch {
 	case errors.Is(err, devicegrant.ErrNotApproved), errors.Is(err, devicegrant.ErrClaimed), errors.Is(err, devicegrant.ErrNone):
-		return seeOther(w, r, qrPath) // which says how it stands
+		return seeOther(w, r, qrPath) // which says what happened
 	case err != nil:
 		return err
 	}
-	if err := s.cfg.Sessions.SetCookie(w, r, claimed); err != nil {
+	if err := s.cfg.Sessions.SetCookie(w, r, sessionID); err != nil {
 		return err
 	}
 	s.qr.Clear(w)
 	return seeOther(w, r, "/account")
 }
 
-// deviceGrantFinished is the Flask example's own JSON, for clients written
-// against it.
+// deviceGrantFinished answers in JSON as the Flask example does, for clients that
+// were written for it. Our own pages use [Server.events].
 func (s *Server) deviceGrantFinished(w http.ResponseWriter, r *http.Request, _ session.Session) error {
 	laptop, err := s.laptop(r)
 	if err != nil {
 		return err
 	}
-	a, err := s.cfg.Grants.CheckLaptop(r.Context(), s.attempt(r), laptop)
-	if err != nil && !errors.Is(err, devicegrant.ErrNone) {
+	a, err := s.attempt(r, laptop)
+	if err != nil {
 		return err
 	}
 	answer := struct {

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -82,18 +83,18 @@ var errorPages = []struct {
 	{session.ErrUnconfirmed, errorPage{status: 403, title: "Answer on another device", text: "A phone logged this device in, and you have not confirmed that it was you. Answer on the phone, or log in here with your password.", next: yourList}},
 }
 
-// An at is an error whose page leads to a place of its own.
-type at struct {
+// A withNext is an error whose page has another next link than usual.
+type withNext struct {
 	error
 	next link
 }
 
-func (e at) Unwrap() error { return e.error }
+func (e withNext) Unwrap() error { return e.error }
 
 // pageOf returns the page of an error.
 func pageOf(err error) errorPage {
 	page := lookUp(err)
-	if e, ok := errors.AsType[at](err); ok {
+	if e, ok := errors.AsType[withNext](err); ok {
 		page.next = e.next
 	}
 	return page
@@ -132,4 +133,29 @@ func explainClient(err error) error {
 		return fmt.Errorf("%w; check CLIENT_ID, CLIENT_SECRET and CLIENT_AUTH, and that the provider allows this application the grant", err)
 	}
 	return err
+}
+
+// refusalTexts say why a provider did not log somebody in: for OAuth's error
+// codes (RFC 6749, section 4.1.2.1, and OpenID Connect Core, section 3.1.2.6)
+// and for FusionAuth's reasons, which say more.
+var refusalTexts = map[string]string{
+	"access_denied":                      "The login service did not log you in, or you cancelled.",
+	"login_required":                     "The login service needs you to log in again.",
+	"interaction_required":               "The login service needs an answer from you. Log in again.",
+	"consent_required":                   "The login service needs your consent. Log in again.",
+	"account_selection_required":         "The login service needs to know which account to use. Log in again.",
+	"server_error":                       "The login service has a problem. Try again in a moment.",
+	"temporarily_unavailable":            "The login service is busy. Try again in a moment.",
+	"change_password_required":           "The login service needs you to choose a new password. Log in again and follow its page.",
+	"two_factor_required":                "The login service needs a second factor. Log in again and follow its page.",
+	"registration_required":              "You don't have an account at Changebank yet. Log in again and create one.",
+	"registration_verification_required": "Your account at Changebank is not confirmed yet. Look for an e-mail from the login service.",
+	"email_verification_required":        "Your e-mail address is not confirmed yet. Look for an e-mail from the login service.",
+	"user_locked":                        "Your account is locked at the login service. Contact its administrator.",
+	"user_expired":                       "Your account at the login service has expired. Contact its administrator.",
+	"login_prevented":                    "The login service does not allow you to log in at the moment. Contact its administrator.",
+}
+
+func refusalText(e *idp.Error) string {
+	return cmp.Or(refusalTexts[e.Reason], refusalTexts[e.Code], refusalTexts["access_denied"])
 }

@@ -20,25 +20,24 @@ const (
 type event struct {
 	State   devicegrant.State `json:"state"`
 	Note    string            `json:"note"`
-	Text    string            `json:"text"`
+	Title   string            `json:"text"`
 	Expires time.Time         `json:"expires"`
 }
 
 // events tells the laptop's page about its attempt as server-sent events: the
-// present state, and each change, until the attempt has ended.
+// present state, and each change until the attempt ends.
 func (s *Server) events(w http.ResponseWriter, r *http.Request, _ session.Session) error {
 	laptop, err := s.laptop(r)
 	if err != nil {
 		return err
 	}
-	id := s.attempt(r)
-	a, err := s.cfg.Grants.CheckLaptop(r.Context(), id, laptop)
-	if errors.Is(err, devicegrant.ErrNone) {
-		w.WriteHeader(http.StatusNoContent) // tells the browser not to reconnect
-		return nil
-	}
+	a, err := s.attempt(r, laptop)
 	if err != nil {
 		return err
+	}
+	if a.ID == "" {
+		w.WriteHeader(http.StatusNoContent) // tells the browser not to reconnect
+		return nil
 	}
 	if ref := r.URL.Query().Get("attempt"); ref != "" && ref != a.Ref {
 		// Two tabs started a code at the same moment, and the cookie is the
@@ -51,7 +50,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, _ session.Sessio
 	if stream.send("retry: 1000\n\n") != nil {
 		return nil // the browser has left
 	}
-	ticks := s.cfg.Grants.Watch(r.Context(), id)
+	ticks := s.cfg.Grants.Watch(r.Context(), a.ID)
 	for {
 		if err := stream.tell(a); err != nil || a.State.Ended() {
 			return nil
@@ -66,7 +65,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, _ session.Sessio
 		case <-wake.C:
 		}
 		wake.Stop()
-		if a, err = s.cfg.Grants.Refresh(r.Context(), id); err != nil {
+		if a, err = s.cfg.Grants.Refresh(r.Context(), a.ID); err != nil {
 			if r.Context().Err() == nil && !errors.Is(err, devicegrant.ErrNone) {
 				s.log.Error("attempt not read for its event stream", "err", err)
 			}
@@ -86,7 +85,7 @@ type eventStream struct {
 // tell sends the attempt if it has changed, and otherwise a sign of life if one
 // is due.
 func (e *eventStream) tell(a devicegrant.Attempt) error {
-	now := event{a.State, laptopNote(a), laptopWords(a).Title, a.Expires.UTC().Round(0)}
+	now := event{State: a.State, Note: laptopNote(a), Title: laptopWords(a).Title, Expires: a.Expires.UTC().Round(0)}
 	if now != e.told {
 		data, err := json.Marshal(now)
 		if err != nil {
@@ -101,8 +100,8 @@ func (e *eventStream) tell(a devicegrant.Attempt) error {
 	return nil
 }
 
-// send writes and flushes. Its deadline replaces the server's own time-out,
-// which is for whole answers.
+// send writes and flushes. Its deadline replaces the server's own, which is for
+// whole responses.
 func (e *eventStream) send(text string) error {
 	if err := e.rc.SetWriteDeadline(time.Now().Add(streamWrite)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err

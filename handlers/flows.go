@@ -21,7 +21,7 @@ import (
 const (
 	flowLifetime  = 15 * time.Minute
 	stateLifetime = 24 * time.Hour // of the return path: a callback that comes late still leads back
-	maxFlows      = 4              // logins in progress in one browser; with more, headers grow too long for proxies
+	maxFlows      = 4              // in one browser; with more, headers grow too long for proxies
 	maxReturnPath = 256            // bytes
 	defaultPath   = "/account"
 )
@@ -30,9 +30,9 @@ const (
 // mark.
 var loginsPerAddress = limit.Rule{Name: "logins from one address", N: 600, Window: 10 * time.Minute}
 
-// flows keeps the logins in progress, in the browsers themselves: what the
-// callback must prove in a sealed cookie for each, and the return path in the
-// OAuth state. The store holds only a mark for each flow that was used.
+// flows keeps the logins in progress at the provider, in the browsers themselves:
+// what the callback must match in a sealed cookie for each, and the return path
+// in the OAuth state. The store holds only a mark for each flow that was used.
 type flows struct {
 	cookie  *cookies.Kind // named for the login's ID
 	state   *cookies.Kind // seals the return path
@@ -75,8 +75,8 @@ func (f flows) parseState(state string) (id, returnTo string) {
 	return id, defaultPath
 }
 
-// begin gives the browser the cookie of a login in progress. If it has too many
-// already, the oldest go.
+// begin gives the browser the cookie of a new login. If it has too many already,
+// the oldest are cleared.
 func (f flows) begin(w http.ResponseWriter, r *http.Request, state string, flow idp.Flow) error {
 	id, _ := f.parseState(state)
 	type inProgress struct {
@@ -107,10 +107,9 @@ func (f flows) begin(w http.ResponseWriter, r *http.Request, state string, flow 
 	})
 }
 
-// take returns the login with that ID, once, and takes its cookie from the
-// browser. [errNoFlow]: this browser has no such login in progress, which is
-// also what stops login CSRF, an attacker's own answer sent as a link; or
-// another request has used it.
+// take returns the login with that ID, once, and clears its cookie. It returns
+// [errNoFlow] if this browser has no such login in progress, or has used it. That
+// stops login CSRF: an attacker's own callback, sent to a victim as a link.
 func (f flows) take(w http.ResponseWriter, r *http.Request, id, addr string) (idp.Flow, error) {
 	if len(id) < 8 {
 		return idp.Flow{}, errNoFlow // an empty state matches nothing

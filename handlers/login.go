@@ -47,14 +47,14 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request, sess session.S
 		return seeOther(w, r, returnTo) // the page was opened again, or late
 	}
 	if err != nil {
-		return at{err, again}
+		return withNext{err, again}
 	}
 	tokens, err := s.cfg.Provider.Exchange(r.Context(), flow, query)
 	if refusal, ok := errors.AsType[*idp.Error](err); ok && (refusal.OfClient() || refusal.Status == 0) {
-		return at{err, again}
+		return withNext{err, again}
 	}
 	if err != nil {
-		return at{fmt.Errorf("%w: %w", errUnfinished, err), again}
+		return withNext{fmt.Errorf("%w: %w", errUnfinished, err), again}
 	}
 	person, err := s.cfg.Provider.Verify(r.Context(), tokens, flow.Nonce)
 	if err != nil {
@@ -64,12 +64,12 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request, sess session.S
 	}
 	if err != nil {
 		s.cfg.Provider.Revoke(tokens)
-		return at{err, again}
+		return withNext{err, again}
 	}
 	if err := s.cfg.Sessions.LogIn(w, r, person, tokens); err != nil {
 		return err
 	}
-	attempt := s.attempt(r)
+	attempt := s.attemptID(r)
 	s.qr.Clear(w)
 	if err := seeOther(w, r, returnTo); err != nil {
 		return err
@@ -84,10 +84,10 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request, sess session.S
 	return nil
 }
 
-// asRequired refuses a login that had to be a new one, or a certain person's,
-// and is not. A browser whose session came from a phone must always prove a new
-// one: a laptop that someone was tricked into logging in could otherwise approve
-// the next, with nobody having typed a password there.
+// asRequired refuses a login of another person than the one required, and one for
+// which the provider did not ask the person again where it had to. It always has
+// to for a browser that a phone logged in: a laptop that someone was tricked into
+// logging in could otherwise approve the next (chaining).
 func asRequired(flow idp.Flow, sess session.Session, person idp.Person, tokens idp.Tokens) error {
 	switch {
 	case flow.Subject != "" && person.Subject != flow.Subject:
@@ -101,7 +101,7 @@ func asRequired(flow idp.Flow, sess session.Session, person idp.Person, tokens i
 // byPhone reports whether a phone logged the browser in.
 func byPhone(sess session.Session) bool { return sess.LoggedIn() && sess.By == session.ByPhone }
 
-// loginTo is the login page that leads to a page of ours.
+// loginTo returns the path of the login page that leads on to a page of ours.
 func loginTo(path string) string {
 	if path == defaultPath {
 		return "/login"
@@ -122,7 +122,7 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request, _ session.Sessio
 		return err
 	}
 	s.qr.Clear(w)
-	if err := s.cfg.Grants.Cancel(r.Context(), s.attempt(r)); err != nil {
+	if err := s.cfg.Grants.Cancel(r.Context(), s.attemptID(r)); err != nil {
 		return err
 	}
 	if !sess.LoggedIn() {

@@ -13,7 +13,7 @@ import (
 
 const maxBody = 64 << 10 // bytes of a form
 
-// wrap puts around the routes what every request passes through, the outermost
+// wrap adds the middleware that every request passes through, the outermost
 // last.
 func (s *Server) wrap(h http.Handler) http.Handler {
 	h = s.sameOrigin(h)
@@ -63,7 +63,7 @@ func (s *Server) browserOf(r *http.Request) browser.Browser {
 	addr, err := netip.ParseAddr(b.Addr)
 	inside := err == nil && (addr.IsPrivate() || addr.IsLoopback())
 	if s.cfg.Public && (inside || b.Relayed) {
-		s.proxies.Do(func() {
+		s.warnOnce.Do(func() {
 			s.log.Warn("a browser's address may be that of a proxy; if one stands in front, TRUSTED_PROXIES must name it, and it must send X-Forwarded-For", "addr", b.Addr)
 		})
 	}
@@ -111,7 +111,7 @@ func (s *Server) canonicalHost(next http.Handler) http.Handler {
 			http.Redirect(w, r, s.cfg.AppURL+r.URL.RequestURI(), http.StatusFound)
 			return
 		}
-		s.showError(w, r, at{errWrongHost, link{s.cfg.AppURL + "/", "Go there"}})
+		s.showError(w, r, withNext{errWrongHost, link{s.cfg.AppURL + "/", "Go there"}})
 	})
 }
 

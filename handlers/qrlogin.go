@@ -40,15 +40,32 @@ type qrPage struct {
 	Number           bool   // the number must be typed
 	Problem          string // with what was typed
 	SecondsLeft      int    // until the attempt expires
-	TimeLeft, Lasts  string // of a code that nobody has opened, to look at and to hear
+	TimeLeft, Lasts  string // the time left for opening the code: as a clock, and in words for screen readers
 }
 
-// attempt returns the ID of the attempt that this browser started, "" if none.
-func (s *Server) attempt(r *http.Request) string { return s.qr.Read(r)["attempt"] }
+// attemptID returns the ID of the attempt that this browser started, "" if none.
+func (s *Server) attemptID(r *http.Request) string { return s.qr.Read(r)["attempt"] }
+
+// attempt returns the attempt that this browser started, without an ID if there
+// is none. laptop is this browser; coming from elsewhere than before may end the
+// attempt ([devicegrant.Manager.CheckLaptop]).
+func (s *Server) attempt(r *http.Request, laptop browser.Browser) (devicegrant.Attempt, error) {
+	id := s.attemptID(r)
+	if id == "" {
+		return devicegrant.Attempt{}, nil
+	}
+	a, err := s.cfg.Grants.CheckLaptop(r.Context(), id, laptop)
+	if errors.Is(err, devicegrant.ErrNone) {
+		return devicegrant.Attempt{}, nil
+	}
+	return a, err
+}
 
 // laptop returns the browser that sent r, which wants to be logged in by a
-// phone. It is asked before anything is read or changed, so that a cookie that
-// was carried out of the allowed networks is useless there.
+// phone, or [errNotFromHere] if QR_ALLOW_FROM does not allow its address. Every
+// page of the laptop but the cancellation calls it before it reads or changes
+// the attempt, so that a cookie taken out of the allowed networks is useless
+// there.
 func (s *Server) laptop(r *http.Request) (browser.Browser, error) {
 	b := s.browserOf(r)
 	addr, relayed := s.cfg.TrustedProxies.Addr(r)
@@ -69,19 +86,17 @@ func (s *Server) qrLogin(w http.ResponseWriter, r *http.Request, sess session.Se
 	if err != nil {
 		return err
 	}
-	if id := s.attempt(r); id != "" {
-		a, err := s.cfg.Grants.CheckLaptop(r.Context(), id, laptop)
-		if !errors.Is(err, devicegrant.ErrNone) {
-			if err != nil {
-				return err
-			}
-			return s.showAttempt(w, r, a, "")
-		}
+	a, err := s.attempt(r, laptop)
+	if err != nil {
+		return err
+	}
+	if a.ID != "" {
+		return s.showAttempt(w, r, a, "")
 	}
 	switch {
 	case r.Header.Get("X-Requested-With") != "":
-		// Only a person starts a code, not the script of a tab whose attempt is
-		// gone, mostly since another tab has logged in.
+		// The script of a tab whose attempt is gone starts no code: usually,
+		// another tab has logged in.
 		return seeOther(w, r, qrPath)
 	case s.keepsCookies(r):
 	case r.URL.Query().Get("again") == "1":
@@ -99,10 +114,10 @@ func (s *Server) qrLogin(w http.ResponseWriter, r *http.Request, sess session.Se
 // keepsCookies reports whether the browser has shown that it keeps cookies.
 // Browsers that keep none, such as crawlers, start no code at the provider.
 func (s *Server) keepsCookies(r *http.Request) bool {
-	return s.probe.Read(r) != nil || s.attempt(r) != ""
+	return s.probe.Read(r) != nil || s.attemptID(r) != ""
 }
 
-// probeCookies gives the browser a cookie and has it come back with it.
+// probeCookies gives the browser a cookie, and sends it back here with it.
 func (s *Server) probeCookies(w http.ResponseWriter, r *http.Request) error {
 	if err := s.probe.Write(w, r, nil); err != nil {
 		return err
@@ -110,11 +125,11 @@ func (s *Server) probeCookies(w http.ResponseWriter, r *http.Request) error {
 	return seeOther(w, r, qrPath+"?again=1")
 }
 
-// startAttempt begins a QR login for the browser and sends it to look at it.
+// startAttempt begins a QR login for the browser and shows it.
 func (s *Server) startAttempt(w http.ResponseWriter, r *http.Request, laptop browser.Browser) error {
 	a, err := s.cfg.Grants.Start(r.Context(), laptop)
 	if err != nil {
-		return at{err, logInHere}
+		return withNext{err, logInHere}
 	}
 	if err := s.qr.Write(w, r, cookies.Values{"attempt": a.ID}); err != nil {
 		return err
@@ -172,20 +187,18 @@ func (s *Server) qrLoginNew(w http.ResponseWriter, r *http.Request, sess session
 	if err != nil {
 		return err
 	}
-	if id := s.attempt(r); id != "" {
-		a, err := s.cfg.Grants.CheckLaptop(r.Context(), id, laptop)
-		if err != nil && !errors.Is(err, devicegrant.ErrNone) {
-			return err
-		}
-		if err == nil && !a.State.Ended() {
-			return seeOther(w, r, qrPath)
-		}
+	a, err := s.attempt(r, laptop)
+	if err != nil {
+		return err
+	}
+	if a.ID != "" && !a.State.Ended() {
+		return seeOther(w, r, qrPath)
 	}
 	return s.startAttempt(w, r, laptop)
 }
 
 func (s *Server) qrLoginCancel(w http.ResponseWriter, r *http.Request, _ session.Session) error {
-	id := s.attempt(r)
+	id := s.attemptID(r)
 	if id == "" {
 		return seeOther(w, r, "/")
 	}
@@ -203,22 +216,21 @@ func (s *Server) qrLoginConfirm(w http.ResponseWriter, r *http.Request, _ sessio
 	if err != nil {
 		return err
 	}
-	id := s.attempt(r)
-	if id == "" {
+	if s.attemptID(r) == "" {
 		return seeOther(w, r, "/")
 	}
-	a, err := s.cfg.Grants.CheckLaptop(r.Context(), id, laptop)
-	if errors.Is(err, devicegrant.ErrNone) {
-		return seeOther(w, r, qrPath)
-	}
+	a, err := s.attempt(r, laptop)
 	if err != nil {
 		return err
+	}
+	if a.ID == "" {
+		return seeOther(w, r, qrPath)
 	}
 	number := strings.Join(strings.Fields(r.PostFormValue("number")), "")
 	if !fourDigits.MatchString(number) { // a slip, which costs no try
 		return s.showAttempt(w, r, a, "Enter the four digits that your phone shows.")
 	}
-	a, err = s.cfg.Grants.Confirm(r.Context(), id, number)
+	a, err = s.cfg.Grants.Confirm(r.Context(), a.ID, number)
 	if errors.Is(err, devicegrant.ErrWrongNumber) {
 		left := "You have one more try."
 		if n := s.cfg.Grants.TriesLeft(a); n > 1 {
@@ -226,7 +238,7 @@ func (s *Server) qrLoginConfirm(w http.ResponseWriter, r *http.Request, _ sessio
 		}
 		return s.showAttempt(w, r, a, "That is not the number on your phone. "+left)
 	}
-	if err != nil && !errors.Is(err, devicegrant.ErrNone) && !errors.Is(err, devicegrant.ErrNotApproved) {
+	if err != nil && !errors.Is(err, devicegrant.ErrNone) {
 		return err
 	}
 	return seeOther(w, r, qrPath)

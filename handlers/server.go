@@ -41,13 +41,14 @@ type Server struct {
 	scheme  string
 	log     *slog.Logger
 	pages   map[string]*template.Template
-	qr      *cookies.Kind // the attempt that this browser started
-	probe   *cookies.Kind // nothing: it shows that the browser keeps cookies
+	qr      *cookies.Kind // the ID of the attempt that this browser started
+	probe   *cookies.Kind // holds nothing; it shows that the browser keeps cookies
 	shown   *cookies.Kind // seals when a question was shown
-	flows   flows         // logins in progress
+	flows   flows         // logins in progress at the provider
 	handler http.Handler
-	proxies sync.Once     // for the warning about proxies that are not trusted
 	stop    chan struct{} // closed when the event streams must end
+
+	warnOnce sync.Once // about a proxy that is not trusted
 }
 
 // New returns a Server. A page that does not parse is an error.
@@ -83,31 +84,33 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.S
 // shutting down. Their browsers reconnect to its successor. Call it once.
 func (s *Server) EndStreams() { close(s.stop) }
 
-// routes lists every page. A once is a GET that changes something.
+// routes lists every page. A changing page is a GET that changes something.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	page := func(pattern string, p sessionPage) { mux.Handle(pattern, s.page(s.withSession(p))) }
-	once := func(pattern string, p sessionPage) { mux.Handle(pattern, s.page(noPrefetch(s.withSession(p)))) }
+	changing := func(pattern string, p sessionPage) { mux.Handle(pattern, s.page(noPrefetch(s.withSession(p)))) }
 	plain := func(pattern string, p pageFunc) { mux.Handle(pattern, s.page(p)) }
 
 	page("GET /{$}", s.home)
-	once("GET /login", s.login)
-	once("GET /callback", s.callback)
+	changing("GET /login", s.login)
+	changing("GET /callback", s.callback)
 	page("GET /logout", members(s.logoutQuestion))
 	page("POST /logout", s.logout)
-	once("GET /account", members(s.account))
+	changing("GET /account", members(s.account))
 	page("GET /make-change", members(s.makeChange))
 	page("POST /make-change", members(s.makeChange))
 
-	once("GET /logged-out-qr-login", s.qrLogin)
+	// The laptop's side of the QR login.
+	changing("GET /logged-out-qr-login", s.qrLogin)
 	page("POST /logged-out-qr-login", s.qrLoginNew)
 	page("POST /logged-out-qr-login/cancel", s.qrLoginCancel)
 	page("POST /logged-out-qr-login/confirm", s.qrLoginConfirm)
-	once("GET /logged-out-qr-login/events", s.events)
-	once("GET /device_grant_finished", s.deviceGrantFinished)
-	once("GET /reload", s.reload)
+	changing("GET /logged-out-qr-login/events", s.events)
+	changing("GET /reload", s.claim)
+	changing("GET /device_grant_finished", s.deviceGrantFinished) // for clients of the Flask example
 
-	once("GET /activate", s.activate)
+	// The phone's side.
+	changing("GET /activate", s.activate)
 	page("POST /activate", s.answer)
 
 	page("GET /devices", members(s.devices))

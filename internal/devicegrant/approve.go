@@ -22,13 +22,13 @@ func (m *Manager) approve(ctx context.Context, id string, a Attempt, access stri
 		if r.State != Number && r.State != Yes {
 			return nil
 		}
-		if r.Lease.Number == 0 {
+		if r.Lease.Number == 0 { // the first poll is still to come
 			r.Due = time.Now() // even after no answer: the provider may have heard
 		}
-		return r.approvalAnswered(err, refusal, page)
+		return r.noteApproval(err, refusal, page)
 	})
 	if a.State != Number { // after the number, Confirm does it
-		m.redeem(id)
+		m.startPoller(id)
 	}
 	if err != nil && refusal == nil {
 		return a, errors.Join(ErrNoAnswer, updateErr)
@@ -36,10 +36,11 @@ func (m *Manager) approve(ctx context.Context, id string, a Attempt, access stri
 	return a, updateErr
 }
 
-// approvalAnswered notes the provider's answer to an approval. When the
-// approval was sent twice, the provider rejects the second: then the next poll
-// tells, and a refusal does not end the attempt.
-func (r *record) approvalAnswered(err error, refusal *idp.Error, page string) error {
+// noteApproval notes what became of an approval: err as the provider's client
+// returned it, and refusal if that is the provider's refusal. When the approval
+// was sent twice, the provider rejects the second. Such a refusal does not end
+// the attempt: the next poll tells whether the first one got through.
+func (r *record) noteApproval(err error, refusal *idp.Error, page string) error {
 	switch {
 	case err == nil:
 		r.Approval, r.FallbackURL = ApprovalConfirmed, ""

@@ -42,8 +42,8 @@ var next = map[State][]State{
 // Ended reports whether no transition leads on.
 func (s State) Ended() bool { return len(next[s]) == 0 }
 
-// Answered reports whether the person approved on our page and the attempt has
-// not ended.
+// Answered reports whether the person has approved and the attempt has not
+// ended.
 func (s State) Answered() bool { return s == Number || s == Yes || s == Approved }
 
 // Reason says why an attempt failed, or what was missing when it expired.
@@ -94,8 +94,8 @@ type Attempt struct {
 	ProviderDown bool // the last poll failed or had no usable answer
 
 	UserCode         string // exactly as the provider issued it
-	URI, URIComplete string
-	ProviderPage     bool // the provider's own page asks the person, and we learn of the end only
+	URI, URIComplete string // where the phone goes, without and with the code (RFC 8628, section 3.2)
+	ProviderPage     bool   // the provider's own page asks the person, and we learn only the outcome
 
 	Laptop           browser.Browser // until the approval: as last seen; then: as shown to the person
 	Phone            browser.Browser
@@ -121,8 +121,8 @@ type record struct {
 	Voucher string            // the session that approved; see [Sessions]
 	Number  string            // in State Number: four digits
 	Device  idp.DeviceCode
-	Tokens  idp.Tokens // from the redemption until Approved, when the session has them
-	Session string     // the ID of the laptop's session, chosen at the redemption
+	Tokens  idp.Tokens // from the poll that brought them until Approved, when the session has them
+	Session string     // the ID of the laptop's session, chosen by that poll
 
 	Lease   store.Lease   // of the poller
 	Due     time.Time     // the earliest time of the next poll
@@ -141,7 +141,8 @@ func (r record) seen(id string) Attempt {
 	return r.Attempt
 }
 
-// errTransition says that the attempt is not in a state where this begins.
+// errTransition says that no transition leads from the attempt's state to the
+// one that was wanted.
 var errTransition = errors.New("devicegrant: no such transition")
 
 // to moves the attempt to a state, and drops the secrets that nothing needs
@@ -192,8 +193,8 @@ func (r *record) pollable() bool {
 }
 
 // mustBeWatched reports whether polls are made only while somebody looks at the
-// attempt: where the person approves on the provider's page, and may never do
-// so, an unwatched page would cost the provider polls until the code expires.
+// attempt. Where the person must approve on the provider's page, they may never
+// do so, and the provider would be polled for nobody until the code expires.
 func (a Attempt) mustBeWatched() bool { return a.ProviderPage || a.Approval == ApprovalRefused }
 
 // maxShown is how many addresses a laptop may have and still count as being on
@@ -201,8 +202,8 @@ func (a Attempt) mustBeWatched() bool { return a.ProviderPage || a.Approval == A
 const maxShown = 4
 
 // moveLaptop notes which browser has the laptop's cookie, before the approval.
-// Each address was, or may have been, on the question that the person answers.
-// Beyond maxShown only the latest is kept, and near no longer holds.
+// The question may have shown any of its addresses. The first maxShown are kept,
+// and the latest one beyond those; then near no longer holds.
 func (r *record) moveLaptop(laptop browser.Browser) {
 	r.Laptop = laptop
 	shown := browser.Browser{Addr: laptop.Addr, Relayed: laptop.Relayed}

@@ -22,9 +22,10 @@
 //
 // The laptop's page follows with [Manager.Watch] and [Manager.Refresh], and
 // [Manager.CheckLaptop] checks each request that has the laptop's cookie. From
-// yes to approved a goroutine works on the attempt (redeem.go): in the process
-// that took the approval or the number, and in each one that the laptop's page
-// asks. The lease lets one of them poll.
+// yes until the attempt ends a goroutine works on it, its poller (redeem.go): in
+// the process that took the approval or the number, and in each one that the
+// laptop's page asks. The lease lets one of them poll. After approved, a poller
+// only waits for the claim, or for the time to run out.
 //
 // # States
 //
@@ -42,20 +43,21 @@
 //	Attempt.Ref    everybody: pages, forms and logs name the attempt by it
 //	user code      the laptop's screen, the phone, the provider; an index leads
 //	               from it to the ID
-//	device code    the provider, and the record until the approval
+//	device code    the provider, and the record until approved
 //	Fingerprint    the phone's form: which question was answered
-//	number         the phone's screen, until it is typed on the laptop
-//	voucher        the record: which session approved
-//	session ID     the record, from the redemption on; the laptop's cookie after
-//	               the claim
+//	number         the record and the phone's screen, until it is typed on the
+//	               laptop
+//	voucher        the record: which of the person's sessions approved
+//	session ID     the record, from the poll that brought the tokens on; the
+//	               laptop's cookie after the claim
 //
 // # The record
 //
 // All of it lives in one sealed record, changed by compare-and-set only, so
-// any process can take the next step and none needs a lock. Polling is slow
-// work: its [store.Lease] names one poller at a time. A poller that is still at
-// work when the next one takes the lease can change nothing any longer. Due is
-// the earliest time of the next poll.
+// any process can take the next step and none needs a lock. Polling is slow, so
+// a [store.Lease] names the one poller that may do it. Once another poller has
+// taken the lease, a late result is dropped. Due is the earliest time of the
+// next poll.
 //
 // # Invariants
 //
@@ -65,8 +67,9 @@
 //     the provider's interval allows.
 //   - A device code is redeemed once. Tokens are saved before they are verified:
 //     verifying can be repeated, redeeming cannot.
-//   - At the number, before the redemption, at the approval and at the claim the
-//     session that approved must still be logged in ([Sessions].Vouched).
+//   - The session that approved must still be logged in ([Sessions].Vouched) when
+//     the number is typed, before each poll, when the pending session is made,
+//     and at the claim.
 //   - An attempt has one session, and it goes live only in a claim. If the
 //     attempt ends unclaimed, its tokens are revoked and its session is ended:
 //     by the caller that ends it, and by a claim or a poller that finds it ended.

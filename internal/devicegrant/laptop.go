@@ -70,7 +70,7 @@ func (m *Manager) Confirm(ctx context.Context, id, number string) (Attempt, erro
 		return a, ErrWrongNumber
 	}
 	if a.State == Yes {
-		m.redeem(id)
+		m.startPoller(id)
 	}
 	return a, nil
 }

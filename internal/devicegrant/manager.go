@@ -13,44 +13,6 @@ import (
 	"changebank/internal/store"
 )
 
-var (
-	// ErrNone says that there is no such attempt.
-	ErrNone = errors.New("devicegrant: no such attempt")
-	// ErrNoCode says that the provider gave no device code.
-	ErrNoCode = errors.New("devicegrant: no device code")
-	// ErrUnknownCode says that no attempt of ours has this user code. The
-	// provider may know it all the same, because anyone can start a code at its
-	// device endpoint in our name. Such a code must not be approved.
-	ErrUnknownCode = errors.New("devicegrant: unknown user code")
-	// ErrOtherPerson says that the attempt belongs to another person.
-	ErrOtherPerson = errors.New("devicegrant: another person has this attempt")
-	// ErrTooLate says that the code has expired for people who had not opened it
-	// in time.
-	ErrTooLate = errors.New("devicegrant: the code was not opened in time")
-	// ErrChanged says that the person answered another question than the one
-	// that this user code asks now.
-	ErrChanged = errors.New("devicegrant: the question has changed")
-	// ErrNoAnswer says that the provider did not answer the approval. It may
-	// have heard, and approving again does no harm.
-	ErrNoAnswer = errors.New("devicegrant: the provider did not answer the approval")
-	// ErrProviderPage says that the provider's own page asks about this code.
-	ErrProviderPage = errors.New("devicegrant: the provider's own page asks about the code")
-	// ErrStrayPage says that the verification URI looks like our page, but at
-	// another address.
-	ErrStrayPage = errors.New("devicegrant: the verification URI is our page at another address")
-	// ErrNotApproved says that there is nothing to claim.
-	ErrNotApproved = errors.New("devicegrant: not approved")
-	// ErrClaimed says that the session was claimed before, and is not handed out
-	// again.
-	ErrClaimed = errors.New("devicegrant: claimed already")
-	// ErrWrongNumber says that the number is not the one on the phone, and that
-	// the laptop may try again.
-	ErrWrongNumber = errors.New("devicegrant: wrong number")
-	// ErrNoNumber says that a number is always required, but the provider's own
-	// page, which shows none, asks the person.
-	ErrNoNumber = errors.New("devicegrant: the provider's own page shows no number")
-)
-
 // When the laptop must type a number that the phone shows (RFC 10027, section
 // 6.1.16). It makes a QR code that was mailed to a victim worthless to a sender
 // who cannot also get the number from the victim.
@@ -138,7 +100,7 @@ type Manager struct {
 	wg   sync.WaitGroup
 
 	mu      sync.Mutex
-	pollers map[string]time.Time // attempts with a goroutine here, and when somebody last looked
+	pollers map[string]time.Time // the attempts that have a poller here, and when somebody last looked at each
 
 	warnOnce sync.Once // about the provider's own page
 }
@@ -169,17 +131,17 @@ func (m *Manager) Close() {
 }
 
 // Refresh returns the attempt as it is now, or [ErrNone]. It ends the attempt
-// if its time is over, and makes sure that a goroutine here continues with it.
+// if its time is over, and otherwise makes sure that it has a poller here.
 func (m *Manager) Refresh(ctx context.Context, id string) (Attempt, error) {
 	r, err := m.get(ctx, id)
 	if err != nil {
 		return Attempt{}, err
 	}
 	if r.overdue() {
-		return m.update(ctx, id, func(*record) error { return nil }) // which expires it
+		return m.update(ctx, id, unchanged) // which expires it
 	}
 	if r.pollable() || r.State == Approved {
-		m.redeem(id)
+		m.startPoller(id)
 	}
 	return r.seen(id), nil
 }
@@ -210,8 +172,9 @@ func (m *Manager) get(ctx context.Context, id string) (record, error) {
 	return r, err
 }
 
-// update changes an attempt after expiring it if its time is over. It logs the
-// transition, and cleans up after an attempt that ended unclaimed.
+// update changes an attempt, after expiring it if its time is over. It logs the
+// transition. If the attempt has ended unclaimed, it revokes the tokens and ends
+// the session.
 func (m *Manager) update(ctx context.Context, id string, change func(*record) error) (Attempt, error) {
 	var before record
 	r, err := m.attempts.Update(ctx, id, func(r *record) error {
@@ -237,6 +200,9 @@ func (m *Manager) update(ctx context.Context, id string, change func(*record) er
 	}
 	return r.seen(id), nil
 }
+
+// unchanged is the change of an update that only checks the attempt.
+func unchanged(*record) error { return nil }
 
 // discard ends the session of an attempt that ended unclaimed. If the store
 // fails, the session expires unclaimed.

@@ -24,7 +24,7 @@ type Answer struct {
 }
 
 // Open is a person's phone arriving with a user code. It returns the attempt
-// that the person is asked about, or whatever has become of it since. Several
+// that the person is asked about, or that needs no answer any longer. Several
 // people may open one code; the first to approve owns it. With
 // [ErrProviderPage] comes the attempt, whose URIComplete is where to go.
 func (m *Manager) Open(ctx context.Context, userCode string, phone browser.Browser, person idp.Person) (Attempt, error) {
@@ -32,7 +32,7 @@ func (m *Manager) Open(ctx context.Context, userCode string, phone browser.Brows
 	if err != nil {
 		return Attempt{}, err
 	}
-	a, err := m.answer(ctx, id, phone, person, func(r *record) error {
+	a, err := m.updateFor(ctx, id, phone, person, func(r *record) error {
 		switch r.State {
 		case Waiting:
 			r.Person = person
@@ -62,7 +62,7 @@ func (m *Manager) No(ctx context.Context, answer Answer) (Attempt, error) {
 	if err != nil {
 		return Attempt{}, err
 	}
-	return m.answer(ctx, id, answer.Phone, answer.Person, func(r *record) error {
+	return m.updateFor(ctx, id, answer.Phone, answer.Person, func(r *record) error {
 		if !r.isAskedBy(answer.Fingerprint) {
 			return ErrChanged
 		}
@@ -83,7 +83,7 @@ func (m *Manager) Yes(ctx context.Context, answer Answer) (Attempt, error) {
 	if err != nil {
 		return Attempt{}, err
 	}
-	a, err := m.answer(ctx, id, answer.Phone, answer.Person, func(r *record) error {
+	a, err := m.updateFor(ctx, id, answer.Phone, answer.Person, func(r *record) error {
 		if !r.isAskedBy(answer.Fingerprint) {
 			return ErrChanged
 		}
@@ -108,14 +108,16 @@ func (m *Manager) Yes(ctx context.Context, answer Answer) (Attempt, error) {
 	return m.approve(context.WithoutCancel(ctx), id, a, answer.Access)
 }
 
-// takeYes makes the transition of the first approval. It is written before the
-// provider is asked: no token may come of an approval that nobody here is known
-// to have given.
+// takeYes makes the transition of the first approval. It is stored before the
+// provider is told, so that tokens never come without a person to compare them
+// with.
 func (m *Manager) takeYes(r *record, answer Answer) error {
 	r.Phone, r.Person, r.Voucher = answer.Phone, answer.Person, answer.Voucher
 	r.DifferentNetwork = !r.near(answer.Phone, m.cfg.Local)
 	r.Approval = ApprovalSent
-	r.Due = time.Now().Add(leaseDuration) // polls wait for the provider's answer to the approval
+	// Polls wait for the provider's answer to the approval: until approve has it,
+	// or this long if the process crashes.
+	r.Due = time.Now().Add(leaseDuration)
 	if !m.wantsNumber(r) {
 		return r.to(Yes)
 	}
@@ -124,9 +126,10 @@ func (m *Manager) takeYes(r *record, answer Answer) error {
 	return err
 }
 
-// answer is update for the person with the phone.
-func (m *Manager) answer(ctx context.Context, id string, phone browser.Browser, person idp.Person, change func(*record) error) (Attempt, error) {
-	second := false // this person is not the one who opened it first
+// updateFor is update for the person with the phone. It refuses people who may
+// not answer, and notes that more than one person has opened the code.
+func (m *Manager) updateFor(ctx context.Context, id string, phone browser.Browser, person idp.Person, change func(*record) error) (Attempt, error) {
+	second := false // this person is the first one besides the one who opened it
 	ref := ""
 	a, err := m.update(ctx, id, func(r *record) error {
 		ref = r.Ref

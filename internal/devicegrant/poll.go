@@ -8,11 +8,10 @@ import (
 )
 
 const (
-	margin      = 1.15            // on the provider's interval: some answer an exact ticker with slow_down
+	margin      = 1.15            // on the provider's interval: polled at exactly that, some providers answer slow_down
 	slowDown    = 5 * time.Second // more from now on (RFC 8628, section 3.5)
 	maxInterval = time.Minute
 	maxBackoff  = time.Minute
-	claimWindow = 5 * time.Minute // how long an approved attempt waits for its laptop
 )
 
 // pace returns how long the provider's interval keeps two polls apart.
@@ -24,7 +23,7 @@ func (r *record) pace() time.Duration {
 func (r *record) noTokens(cause error) error {
 	refusal, ok := errors.AsType[*idp.Error](cause)
 	if !ok {
-		refusal = new(idp.Error)
+		refusal = new(idp.Error) // no answer at all, which is not final
 	}
 	if !refusal.Final() {
 		r.backOff(refusal.Interval)
@@ -63,7 +62,8 @@ func reasonOf(refusal *idp.Error) Reason {
 	return ReasonRefused
 }
 
-// notVerified decides what it means that the tokens could not be verified.
+// notVerified decides what a failed verification means: invalid tokens end the
+// attempt; otherwise the provider's keys could not be fetched, which is retried.
 func (r *record) notVerified(cause error) error {
 	if errors.Is(cause, idp.ErrInvalidToken) {
 		return r.fail(ReasonUnverified)
@@ -73,9 +73,8 @@ func (r *record) notVerified(cause error) error {
 }
 
 // mayBeOf reports whether tokens of that person count. With our page, only the
-// approver's do. Otherwise the code was approved at the provider, where we do
-// not see it: an attacker approved here, and mailed the provider's own link to
-// a victim.
+// approver's do: an attacker could approve here, and mail the provider's own link
+// to a victim, who approves there.
 func (r *record) mayBeOf(person idp.Person) bool {
 	return r.ProviderPage || person.Is(r.Person)
 }

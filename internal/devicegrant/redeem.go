@@ -14,13 +14,15 @@ const (
 	storeRetry    = 5 * time.Second
 	saveTries     = 5
 	saveRetry     = time.Second
+	claimWindow   = 5 * time.Minute  // how long an approved attempt waits for its laptop
 	lookEvery     = 5 * time.Second  // how often an open page shows that somebody is looking
 	lookGrace     = 12 * time.Second // after so long without a look, nobody is
 )
 
-// redeem makes sure that a goroutine here continues with the attempt, and notes
-// that somebody looks at it.
-func (m *Manager) redeem(id string) {
+// startPoller makes sure that the attempt has a poller here: a goroutine that
+// redeems the device code and sees the attempt to its end. It also notes that
+// somebody is looking at the attempt.
+func (m *Manager) startPoller(id string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.ctx.Err() != nil {
@@ -32,7 +34,7 @@ func (m *Manager) redeem(id string) {
 		return
 	}
 	m.wg.Go(func() {
-		m.redeemUntilDone(m.ctx, id)
+		m.runPoller(m.ctx, id)
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		delete(m.pollers, id)
@@ -46,10 +48,9 @@ func (m *Manager) watched(id string) bool {
 	return time.Since(m.pollers[id]) < lookGrace
 }
 
-// redeemUntilDone polls whenever a poll is due, and then sees to it that an
-// approved attempt is claimed or ended in time. It reads everything from the
-// record, so it continues where another process stopped.
-func (m *Manager) redeemUntilDone(ctx context.Context, id string) {
+// runPoller does each step when it is due. It reads everything from the record,
+// so it continues where another process stopped.
+func (m *Manager) runPoller(ctx context.Context, id string) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ticks := m.attempts.Watch(ctx, id)
@@ -73,13 +74,16 @@ func (m *Manager) redeemUntilDone(ctx context.Context, id string) {
 }
 
 var (
-	// errNotHolder says that this process does not hold the lease, or no longer.
+	// errNotHolder says that this process does not hold the lease, or that there
+	// is nothing to hold it for any longer.
 	errNotHolder = errors.New("devicegrant: another process holds the lease")
-	// errDone says that an attempt needs nobody to continue with it.
+	// errDone says that the attempt needs no poller.
 	errDone = errors.New("devicegrant: nothing left to do")
 )
 
-// step does what is due, and returns how long nothing is.
+// step does what is due: it polls, or ends an attempt whose time is over. It
+// returns how long to wait before the next step, unless the record changes
+// first.
 func (m *Manager) step(ctx context.Context, id string) (wait time.Duration, err error) {
 	r, err := m.get(ctx, id)
 	if errors.Is(err, ErrNone) {
@@ -89,7 +93,7 @@ func (m *Manager) step(ctx context.Context, id string) (wait time.Duration, err 
 		return 0, err
 	}
 	if r.overdue() {
-		_, err := m.update(ctx, id, func(*record) error { return nil }) // which expires it
+		_, err := m.update(ctx, id, unchanged) // which expires it
 		return 0, ignoreLost(err)
 	}
 	switch {
@@ -111,8 +115,8 @@ func (m *Manager) step(ctx context.Context, id string) (wait time.Duration, err 
 	return 0, m.whileLeased(context.WithoutCancel(ctx), id)
 }
 
-// whileLeased takes the lease, polls once, or verifies tokens that were saved
-// before, and notes the outcome.
+// whileLeased takes the lease, and polls once unless the record already has
+// tokens. Then it accepts them, or notes why there are none.
 func (m *Manager) whileLeased(ctx context.Context, id string) error {
 	var mine record
 	_, err := m.update(ctx, id, func(r *record) error {
@@ -141,12 +145,12 @@ func (m *Manager) whileLeased(ctx context.Context, id string) error {
 			return ignoreLost(err)
 		}
 	}
-	return ignoreLost(m.approveLogin(ctx, id, mine))
+	return ignoreLost(m.acceptTokens(ctx, id, mine))
 }
 
-// save puts the tokens into the record. The provider gives them once, so a
-// store that is away for a while is waited for; an attempt that ended while the
-// answer was on its way is not.
+// save puts the tokens into the record. The provider gives them only once, so
+// save retries while the store fails, but not if the attempt ended during the
+// poll.
 func (m *Manager) save(ctx context.Context, id string, mine record) error {
 	for tries := 1; ; tries++ {
 		err := m.asHolder(ctx, id, mine, func(r *record) error {
@@ -161,10 +165,10 @@ func (m *Manager) save(ctx context.Context, id string, mine record) error {
 	}
 }
 
-// approveLogin verifies the tokens, makes the pending session of them, and
-// approves the attempt. A crash at any point leaves an attempt with which the
-// next process does the same again.
-func (m *Manager) approveLogin(ctx context.Context, id string, mine record) error {
+// acceptTokens verifies the tokens, makes the pending session, and moves the
+// attempt to Approved. After a crash at any point the next holder of the lease
+// repeats all of it.
+func (m *Manager) acceptTokens(ctx context.Context, id string, mine record) error {
 	person, err := m.cfg.Provider.Verify(ctx, mine.Tokens, "")
 	switch {
 	case err != nil:
@@ -176,7 +180,7 @@ func (m *Manager) approveLogin(ctx context.Context, id string, mine record) erro
 	}
 	// The verification may have outlasted the lease. A session that was claimed
 	// and logged out since must not come back.
-	if err := m.asHolder(ctx, id, mine, func(*record) error { return nil }); err != nil {
+	if err := m.asHolder(ctx, id, mine, unchanged); err != nil {
 		return err
 	}
 	ok, err := m.cfg.Sessions.CreatePending(ctx, mine.Session, person, mine.Tokens, mine.Laptop, mine.Voucher)
@@ -200,8 +204,8 @@ func (m *Manager) approveLogin(ctx context.Context, id string, mine record) erro
 		return r.to(Approved)
 	})
 	if errors.Is(err, errNotHolder) || errors.Is(err, ErrNone) {
-		// Someone ended the attempt meanwhile: then nobody else ends its
-		// session. Or another process has the lease, and this session.
+		// If the attempt ended before the session was made, nobody else ends
+		// the session. Otherwise the new holder of the lease continues with it.
 		if r, getErr := m.get(ctx, id); errors.Is(getErr, ErrNone) || getErr == nil && r.State.Ended() && r.State != Claimed {
 			m.discard(ctx, mine)
 		}
@@ -221,8 +225,8 @@ func (m *Manager) asHolder(ctx context.Context, id string, mine record, change f
 	return err
 }
 
-// logPoll logs why a poll gave no tokens. That the person has not approved yet
-// is no news.
+// logPoll logs why a poll gave no tokens. A person who has not approved yet is
+// the normal case.
 func (m *Manager) logPoll(r record, err error) {
 	if refusal, ok := errors.AsType[*idp.Error](err); ok && refusal.Code == idp.CodePending {
 		m.log.Debug("poll: authorization pending", "attempt", r.Ref)
@@ -231,8 +235,8 @@ func (m *Manager) logPoll(r record, err error) {
 	m.log.Info("poll failed", "attempt", r.Ref, "err", err)
 }
 
-// ignoreLost drops the errors that say that there is nothing to do here any
-// longer.
+// ignoreLost drops the errors after which there is nothing left to do here:
+// another process has the lease, or the attempt has ended or is gone.
 func ignoreLost(err error) error {
 	if errors.Is(err, errNotHolder) || errors.Is(err, ErrNone) {
 		return nil

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"changebank/internal/browser"
@@ -16,12 +15,7 @@ import (
 	"changebank/internal/store"
 )
 
-const (
-	limitWindow = 10 * time.Minute
-	// liveWait is what people are told to wait when the process has too many
-	// attempts: nobody knows when some of them end.
-	liveWait = time.Minute
-)
+const limitWindow = 10 * time.Minute
 
 // maxCodes is how many user codes are tried when the provider gives out one
 // that another live attempt has.
@@ -68,7 +62,7 @@ func (m *Manager) start(ctx context.Context, ref string, laptop browser.Browser)
 	device, err := m.cfg.Provider.StartDevice(ctx)
 	if err != nil {
 		if refusal, ok := errors.AsType[*idp.Error](err); !ok || refusal.Status >= 500 { // not answered
-			m.limiter.RefundAddr(context.WithoutCancel(ctx), m.codesRule(), laptop.Addr)
+			m.limiter.RefundAddr(ctx, m.codesRule(), laptop.Addr)
 		}
 		return Attempt{}, fmt.Errorf("%w: %w", ErrNoCode, err)
 	}
@@ -107,7 +101,7 @@ func (m *Manager) start(ctx context.Context, ref string, laptop browser.Browser)
 	}
 	err = m.codes.CreateAs(ctx, Fold(device.User), codeRecord{id, device.Expires.Add(keepEnded)})
 	if err != nil {
-		_, _ = m.attempts.Delete(ctx, id) // nobody knows it yet, and it expires
+		_, _ = m.attempts.Delete(ctx, id) // if not, it expires; nobody knows its ID
 		return Attempt{}, err
 	}
 	m.logStep("started", r.Attempt)
@@ -115,8 +109,8 @@ func (m *Manager) start(ctx context.Context, ref string, laptop browser.Browser)
 }
 
 // isProviderPage reports whether the verification URI is the provider's own
-// page. Our page at another address is an error: a tunnel that has changed its
-// name, where the phone would find nobody, or a slip in the provider's settings.
+// page. Our page at another address is an error: the tunnel has changed its name,
+// or the provider's settings have a typo, and the phone would not reach us.
 func (m *Manager) isProviderPage(uri string) (bool, error) {
 	if uri == m.cfg.VerificationURI {
 		return false, nil
@@ -139,39 +133,6 @@ func (m *Manager) isProviderPage(uri string) (bool, error) {
 			"if the provider allows it, set its verification URI to ours", "theirs", uri, "ours", m.cfg.VerificationURI)
 	})
 	return true, nil
-}
-
-// liveAttempts bounds the attempts that this process has started: a last resort
-// against running out of memory and of the provider's patience.
-type liveAttempts struct {
-	most int
-
-	mu    sync.Mutex
-	until map[string]time.Time // by the attempt's Ref
-}
-
-// add takes a place until the given time, and reports whether there was one.
-func (l *liveAttempts) add(ref string, until time.Time) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.until) >= l.most {
-		for other, until := range l.until {
-			if time.Now().After(until) {
-				delete(l.until, other)
-			}
-		}
-	}
-	if len(l.until) >= l.most {
-		return false
-	}
-	l.until[ref] = until
-	return true
-}
-
-func (l *liveAttempts) remove(ref string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.until, ref)
 }
 
 func earlier(a, b time.Time) time.Time {
