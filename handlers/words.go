@@ -143,7 +143,7 @@ func laptopNote(a devicegrant.Attempt) string {
 	return ""
 }
 
-// refusalTexts say why a provider did not log somebody in: for OAuth's error
+// refusalTexts say why a provider did not log someone in: for OAuth's error
 // codes (RFC 6749, section 4.1.2.1, and OpenID Connect Core, section 3.1.2.6)
 // and for FusionAuth's reasons, which say more.
 var refusalTexts = map[string]string{

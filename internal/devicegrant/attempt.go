@@ -170,8 +170,8 @@ func (r *record) fail(reason Reason) error {
 	return err
 }
 
-// overdue reports whether the attempt's time is over by our own clock, whatever
-// the provider says later.
+// overdue reports whether the attempt has expired by our own clock, which counts
+// even if the provider would still answer.
 func (r *record) overdue() bool { return !r.State.Ended() && !time.Now().Before(r.Expires) }
 
 // expire ends the attempt if it is overdue.
@@ -191,7 +191,7 @@ func (r *record) pollable() bool {
 	return r.State == Yes || r.ProviderPage && r.State == Waiting
 }
 
-// mustBeWatched reports whether polls are made only while somebody looks at the
+// mustBeWatched reports whether polls are made only while someone looks at the
 // attempt: where the person approves on the provider's page, and may never do
 // so, an unwatched page would cost the provider polls until the code expires.
 func (a Attempt) mustBeWatched() bool { return a.ProviderPage || a.Approval == ApprovalRefused }

@@ -20,7 +20,7 @@ var (
 	ErrNoCode = errors.New("devicegrant: no device code")
 	// ErrUnknownCode says that no attempt of ours has this user code. The
 	// provider may know it all the same, because anyone can start a code at its
-	// device endpoint in our name. Such a code must not be approved.
+	// device endpoint with our client ID. Such a code must not be approved.
 	ErrUnknownCode = errors.New("devicegrant: unknown user code")
 	// ErrOtherPerson says that the attempt belongs to another person.
 	ErrOtherPerson = errors.New("devicegrant: another person has this attempt")
@@ -138,7 +138,7 @@ type Manager struct {
 	wg   sync.WaitGroup
 
 	mu      sync.Mutex
-	pollers map[string]time.Time // attempts with a goroutine here, and when somebody last looked
+	pollers map[string]time.Time // attempts with a goroutine here, and when someone last looked
 
 	warnOnce sync.Once // about the provider's own page
 }
@@ -193,7 +193,7 @@ func (m *Manager) Watch(ctx context.Context, id string) <-chan struct{} {
 
 // RefreshWithin returns how long an open page may rely on [Manager.Watch]
 // before it must refresh: until the attempt expires, or shorter where polling
-// depends on somebody looking.
+// depends on someone looking.
 func (a Attempt) RefreshWithin() time.Duration {
 	wait := time.Until(a.Expires)
 	if a.mustBeWatched() {
@@ -284,7 +284,7 @@ func (m *Manager) logStep(step string, a Attempt, more ...any) {
 	m.log.Info("qr login", append(args, more...)...)
 }
 
-// logRefused logs that a rule refused somebody.
+// logRefused logs that a rule refused a request.
 func (m *Manager) logRefused(rule string, more ...any) {
 	m.log.Warn("qr login", append([]any{"step", "refused", "rule", rule}, more...)...)
 }

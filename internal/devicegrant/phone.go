@@ -24,7 +24,7 @@ type Answer struct {
 }
 
 // Open is a person's phone arriving with a user code. It returns the attempt
-// that the person is asked about, or whatever has become of it since. Several
+// that the person is asked about, or its state if it is past that. Several
 // people may open one code; the first to approve owns it. With
 // [ErrProviderPage] comes the attempt, whose URIComplete is where to go.
 func (m *Manager) Open(ctx context.Context, userCode string, phone browser.Browser, person idp.Person) (Attempt, error) {

@@ -14,12 +14,12 @@ const (
 	storeRetry    = 5 * time.Second
 	saveTries     = 5
 	saveRetry     = time.Second
-	lookEvery     = 5 * time.Second  // how often an open page shows that somebody is looking
+	lookEvery     = 5 * time.Second  // how often an open page shows that someone is looking
 	lookGrace     = 12 * time.Second // after so long without a look, nobody is
 )
 
 // redeem makes sure that a goroutine here continues with the attempt, and notes
-// that somebody looks at it.
+// that someone looks at it.
 func (m *Manager) redeem(id string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -39,7 +39,7 @@ func (m *Manager) redeem(id string) {
 	})
 }
 
-// watched reports whether somebody has looked at the attempt recently.
+// watched reports whether someone has looked at the attempt recently.
 func (m *Manager) watched(id string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -98,7 +98,7 @@ func (m *Manager) step(ctx context.Context, id string) (wait time.Duration, err 
 	case !r.pollable():
 		return 0, errDone
 	case r.mustBeWatched() && !m.watched(id):
-		return 0, errDone // until somebody looks again
+		return 0, errDone // until someone looks again
 	}
 	if wait := time.Until(later(r.Due, r.Lease.Until)); wait > 0 {
 		return min(wait, time.Until(r.Expires)), nil
@@ -200,8 +200,8 @@ func (m *Manager) approveLogin(ctx context.Context, id string, mine record) erro
 		return r.to(Approved)
 	})
 	if errors.Is(err, errNotHolder) || errors.Is(err, ErrNone) {
-		// Someone ended the attempt meanwhile: then nobody else ends its
-		// session. Or another process has the lease, and this session.
+		// If the attempt has ended, only this caller can end its session.
+		// Otherwise another process has the lease, and uses the session.
 		if r, getErr := m.get(ctx, id); errors.Is(getErr, ErrNone) || getErr == nil && r.State.Ended() && r.State != Claimed {
 			m.discard(ctx, mine)
 		}
@@ -221,8 +221,8 @@ func (m *Manager) asHolder(ctx context.Context, id string, mine record, change f
 	return err
 }
 
-// logPoll logs why a poll gave no tokens. That the person has not approved yet
-// is no news.
+// logPoll logs why a poll gave no tokens. A pending authorization is normal, so
+// it is logged for debugging only.
 func (m *Manager) logPoll(r record, err error) {
 	if refusal, ok := errors.AsType[*idp.Error](err); ok && refusal.Code == idp.CodePending {
 		m.log.Debug("poll: authorization pending", "attempt", r.Ref)
