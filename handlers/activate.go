@@ -75,7 +75,7 @@ func (s *Server) activate(w http.ResponseWriter, r *http.Request, sess session.S
 	return s.showQuestion(w, r, sess, code, a, err)
 }
 
-// answer takes the person's yes or no.
+// answer takes the person's approval or denial.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, sess session.Session) error {
 	code, said := r.PostFormValue("user_code"), r.PostFormValue("answer")
 	question := activateWith(code)

@@ -168,7 +168,7 @@ func TestFlowsAreFewAndShort(t *testing.T) {
 	})
 }
 
-// The return path comes from us: a state that was put together by somebody else
+// The return path comes from us: a state that was put together by someone else
 // leads to the account.
 func TestStateIsSealed(t *testing.T) {
 	withFlows(t, func(f *flowTest) {

@@ -109,7 +109,7 @@ func loginTo(path string) string {
 	return "/login?return_to=" + url.QueryEscape(path)
 }
 
-// logoutQuestion asks first: a link that someone sent must not log anybody out.
+// logoutQuestion asks first: a link that someone sent must not log anyone out.
 func (s *Server) logoutQuestion(w http.ResponseWriter, _ *http.Request, sess session.Session) error {
 	return s.render(w, "logout", frameOf(sess))
 }

@@ -56,8 +56,8 @@ func (w *statusWriter) Write(p []byte) (int, error) {
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // browserOf returns the browser that sent r. It warns once about a proxy that
-// nobody configured: all browsers then seem to have its address, which is near
-// to nothing but shares one rate limit.
+// nobody configured: all browsers then seem to have its address. It never counts
+// as near, and they share one rate limit.
 func (s *Server) browserOf(r *http.Request) browser.Browser {
 	b := s.cfg.TrustedProxies.Of(r)
 	addr, err := netip.ParseAddr(b.Addr)
@@ -98,7 +98,7 @@ func (s *Server) headers(next http.Handler) http.Handler {
 
 // canonicalHost sends a browser that came by another name to AppURL before it
 // gets a cookie: a cookie of 127.0.0.1 is not seen at localhost, and the
-// provider sends everybody to AppURL. AppURL is configured, never taken from a
+// provider sends everyone to AppURL. AppURL is configured, never taken from a
 // request.
 func (s *Server) canonicalHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

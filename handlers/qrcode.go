@@ -8,8 +8,8 @@ import (
 	"github.com/skip2/go-qrcode"
 )
 
-// qrCode draws text as an SVG: whole modules, dark on white whatever the
-// page's colours are, with the quiet zone that scanners need.
+// qrCode draws text as an SVG: whole modules, dark on white for any colors of
+// the page, with the quiet zone that scanners need.
 func qrCode(text string) (template.HTML, error) {
 	code, err := qrcode.New(text, qrcode.Medium)
 	if err != nil {

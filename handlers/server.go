@@ -29,7 +29,7 @@ type Config struct {
 	Store          *store.Store // for marks and counters of logins
 	People         []string     // who can log in at the demo provider; none with a real one
 	TrustedProxies browser.Proxies
-	QRAllowFrom    []netip.Prefix // who may use the QR login; none: everybody
+	QRAllowFrom    []netip.Prefix // who may use the QR login; none: everyone
 	Public         bool           // browsers come from elsewhere, so none has a private address
 	Log            *slog.Logger
 }

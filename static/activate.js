@@ -1,5 +1,5 @@
-// Keeps the phone's page up to date: it asks the server how the login stands,
-// and shows the next page when there is one.
+// Keeps the phone's page up to date: it asks the server for the login's state,
+// and shows the next page when it changes.
 "use strict";
 
 (() => {

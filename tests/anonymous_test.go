@@ -15,8 +15,8 @@ import (
 	"testing"
 )
 
-// A visitor who has not logged in costs no disk, however often they come: 800
-// requests once filled a small disk, and then nobody could log in or out.
+// A visitor who has not logged in costs no disk, however many requests they
+// send: a full disk would keep everyone from logging in or out.
 func TestAnonymousVisitorsStoreNothing(t *testing.T) {
 	t.Parallel()
 	b := startBank(t)

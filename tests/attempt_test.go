@@ -68,7 +68,7 @@ func TestOtherLoginCancels(t *testing.T) {
 	laptop.logIn(erlich)
 	states.want("cancelled")
 	if got := phone.answer(question, "yes").state(); got != "cancelled" {
-		t.Errorf("a yes after the other login leads to %q, want cancelled", got)
+		t.Errorf("an approval after the other login leads to %q, want cancelled", got)
 	}
 	laptop.get("/reload")
 	laptop.wantPerson(erlich)
@@ -78,7 +78,7 @@ func TestOtherLoginCancels(t *testing.T) {
 }
 
 // A tab that is slow to start a code must not undo a login that another tab of
-// the browser finishes meanwhile.
+// the browser finishes in the meantime.
 func TestSlowStart(t *testing.T) {
 	t.Parallel()
 	b := startProxied(t)
@@ -106,7 +106,7 @@ func TestSlowStart(t *testing.T) {
 	person.wantPerson(richard)
 }
 
-// A browser that did not start the attempt gets nothing of it in any state,
+// A browser that did not start the attempt learns nothing about it in any state,
 // with or without an attempt of its own.
 func TestStrangers(t *testing.T) {
 	t.Parallel()
@@ -196,7 +196,7 @@ func TestLaptopNamesPhone(t *testing.T) {
 	}
 	phone.answer(question, "no")
 	if got := laptop.get(qrPage).text("login-state"); !strings.Contains(got, "iPhone") {
-		t.Errorf("the laptop says %q, want that the iPhone said no", got)
+		t.Errorf("the laptop says %q, want that the iPhone denied", got)
 	}
 }
 

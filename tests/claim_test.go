@@ -32,8 +32,8 @@ func TestLostClaimAnswer(t *testing.T) {
 	}
 }
 
-// A thief has the laptop's cookie and waits for the yes. The laptop is on the
-// victim's network, so a request from elsewhere with its cookie ends the login,
+// A thief has the laptop's cookie and waits for the approval. The laptop is on
+// the victim's network, so a request from elsewhere with its cookie ends the login,
 // and both screens say why.
 func TestStolenCookie(t *testing.T) {
 	t.Parallel()
@@ -97,9 +97,9 @@ func TestStolenCookieAfterClaim(t *testing.T) {
 	laptop.wantPerson(richard)
 }
 
-// Someone uses the laptop's cookie elsewhere before the yes. The question then
-// names another laptop than the person read about, so the yes is not taken but
-// asked for again.
+// Someone uses the laptop's cookie elsewhere before the approval. The question
+// then names another laptop than the one that the person read about, so the
+// approval does not count, and the phone asks again.
 func TestLaptopChangesBeforeYes(t *testing.T) {
 	t.Parallel()
 	b, laptop, phone := pair(t)
@@ -114,10 +114,10 @@ func TestLaptopChangesBeforeYes(t *testing.T) {
 	thief.get(qrPage)
 	again := phone.answer(question, "yes")
 	if again.state() != "opened" || again.text("asking-from") != awayAddr || !again.has("far") {
-		t.Fatalf("the yes leads to %q about %s, want the question about %s: %v", again.state(), again.text("asking-from"), awayAddr, again)
+		t.Fatalf("the approval leads to %q about %s, want the question about %s: %v", again.state(), again.text("asking-from"), awayAddr, again)
 	}
-	thief.wantNoLogin("after a yes to another laptop")
-	// A no counts whatever it was about.
+	thief.wantNoLogin("after an approval of another laptop")
+	// A denial counts for any laptop.
 	if got := phone.answer(question, "no").state(); got != "denied" {
 		t.Errorf("the no leads to %q, want denied", got)
 	}

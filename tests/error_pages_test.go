@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Every refusal is a page of ours that leads on, is not cached, and has a
-// reference that stands in the log.
+// Every refusal is a page of ours with a link, is not cached, and has a
+// reference that the log has, too.
 func TestErrorPages(t *testing.T) {
 	t.Parallel()
 	b, laptop, visitor := pair(t, "LIMIT_CODES_PER_ADDRESS=1")

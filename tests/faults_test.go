@@ -77,8 +77,8 @@ func eachFault(t *testing.T, test func(t *testing.T, b *bank, laptop, phone *bro
 	}
 }
 
-// The poll after the yes fails: the page says so, and the login goes on when
-// the provider is back.
+// The poll after the approval fails: the page says so, and the login resumes
+// when the provider is back.
 func TestPollFaults(t *testing.T) {
 	t.Parallel()
 	eachFault(t, func(t *testing.T, b *bank, laptop, phone *browser, fault func(http.ResponseWriter, *http.Request)) {
@@ -112,8 +112,8 @@ func TestApprovalFaults(t *testing.T) {
 	}, "gateway 404") // as from a provider without that call
 }
 
-// The provider has no call to approve a device: its own page takes the yes, and
-// a no still counts here.
+// The provider has no call to approve a device: its own page takes the
+// approval, and a denial still counts here.
 func TestProviderCannotApprove(t *testing.T) {
 	t.Parallel()
 	b, laptop, phone := proxiedPair(t)
@@ -192,8 +192,8 @@ func TestProviderRedirects(t *testing.T) {
 	}
 }
 
-// The phone's access token has expired, so it is refreshed at the yes. If that
-// fails the session lives on, unless the provider says that the login is over.
+// The phone's access token has expired, so it is refreshed at the
+// approval. If that fails, the session stays, unless the provider says that the login is over.
 func TestRefreshAtApproval(t *testing.T) {
 	t.Parallel()
 	b := startProxied(t)

@@ -15,7 +15,7 @@ import (
 // deliver a poll.
 var quick = testfusion.Behavior{Interval: 2 * time.Second}
 
-// rejectApproval has FusionAuth not take the approval of the phone's yes, and
+// rejectApproval approves on the phone while FusionAuth rejects the approval. It
 // returns the laptop's states and what the phone sees.
 func (b *fusionBank) rejectApproval(laptop, phone *browser, how func(http.ResponseWriter, *http.Request) bool) (states stream, next page) {
 	laptop.t.Helper()
@@ -28,8 +28,8 @@ func (b *fusionBank) rejectApproval(laptop, phone *browser, how func(http.Respon
 	return states, next
 }
 
-// A yes that FusionAuth does not take goes on at its own page, with everything
-// that the page needs.
+// After an approval that FusionAuth rejects, the person continues at its own
+// page, with everything that the page needs.
 func TestFusionRejectsApproval(t *testing.T) {
 	t.Parallel()
 	for name, how := range map[string]func(http.ResponseWriter, *http.Request) bool{
@@ -59,7 +59,7 @@ func TestFusionRejectsApproval(t *testing.T) {
 	}
 }
 
-// An attacker says yes, has his approval fail, and mails the link of
+// An attacker approves, makes the approval fail, and mails the link of
 // FusionAuth's page to a victim.
 func TestFusionPageLink(t *testing.T) {
 	t.Parallel()
@@ -75,8 +75,8 @@ func TestFusionPageLink(t *testing.T) {
 	}
 }
 
-// FusionAuth refuses the client: people hear that it is not their fault, and
-// the log says what to look at.
+// FusionAuth refuses the client: the page says that the settings are wrong, and
+// the log says which ones to check.
 func TestFusionRefusesClient(t *testing.T) {
 	t.Parallel()
 	for name, behave := range map[string]func(*testfusion.Behavior){

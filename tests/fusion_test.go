@@ -195,8 +195,8 @@ func TestFusionRotatesKeys(t *testing.T) {
 	}
 }
 
-// An expired access token of the phone is refreshed before its yes is passed
-// on. A refresh token for one use is replaced each time.
+// An expired access token of the phone is refreshed before the approval is
+// passed on. A refresh token for one use is replaced each time.
 func TestFusionRefreshesAtApproval(t *testing.T) {
 	t.Parallel()
 	for name, once := range map[string]bool{"reusable": false, "one-time use": true} {

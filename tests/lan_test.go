@@ -22,8 +22,7 @@ const (
 const noNamespace = "No network namespace can be made here (unshare and ip are needed), so -lan is not tested on other networks."
 
 // A phone on the same network reaches a laptop over plain http off loopback.
-// There browsers send no Sec-Fetch headers, and every POST is judged by its
-// Origin.
+// There browsers send no Sec-Fetch headers, so the Origin decides about a POST.
 func TestLAN(t *testing.T) {
 	t.Parallel()
 	settings := []string{"-lan"}

@@ -61,7 +61,7 @@ func TestCodesPerAddress(t *testing.T) {
 	b.wantRefused(t, "new codes for one address", 3)
 }
 
-// Logins in progress fill the program's last resort. Each that ends makes room.
+// LIMIT_LIVE bounds the logins in progress. Each that ends makes room.
 func TestLiveLogins(t *testing.T) {
 	t.Parallel()
 	b := startBank(t, "LIMIT_LIVE=2")
@@ -75,7 +75,7 @@ func TestLiveLogins(t *testing.T) {
 }
 
 // A code has six characters, and a person who guesses one could approve it. So
-// a person may miss only a few times, on all their browsers together. Right
+// a person may try only a few wrong ones, on all their browsers together. Right
 // codes cost nothing, other people are not affected, and without a login nobody
 // learns which codes exist.
 func TestGuessedUserCode(t *testing.T) {

@@ -7,8 +7,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// A change on the laptop's page is announced to those who hear the page, and
-// shown in the tab's title to those who are elsewhere.
+// A change on the laptop's page is announced to screen readers, and shown in the
+// tab's title for those who look at another tab.
 func TestAnnouncements(t *testing.T) {
 	t.Parallel()
 	laptop, _ := windows(t, startChromium(t))
@@ -57,8 +57,8 @@ func TestConnectionLost(t *testing.T) {
 	laptop.awaitState("denied")
 }
 
-// A page asks for news at once when its time is over, as after a sleep, and
-// when somebody comes back to it, although its stream is silent.
+// A page refreshes when its code expires, as after a sleep, and when someone
+// returns to it, although its stream is silent.
 func TestPageWakes(t *testing.T) {
 	t.Parallel()
 	chromium := startChromium(t)
@@ -72,7 +72,7 @@ func TestPageWakes(t *testing.T) {
 		laptop.beforeEachPage(`window.EventSource = class { readyState = 1; addEventListener() {} close() {} }`)
 		phone.deny(laptop.showCode(b))
 		if laptop.has(`[data-state="denied"]`) {
-			t.Fatal("the page hears of the no although its stream is silent")
+			t.Fatal("the page shows the denial although its stream is silent")
 		}
 		laptop.run(wake)
 		laptop.awaitState("denied")

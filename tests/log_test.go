@@ -41,7 +41,7 @@ func (b *bank) wantSteps(t *testing.T, name string, want int) {
 }
 
 // An operator who looks into a phished login finds a line for each step, with
-// one reference: which browsers, from where, and who said yes.
+// one reference: which browsers, from where, and who approved.
 func TestLog(t *testing.T) {
 	t.Parallel()
 	b, laptop, phone := farPair(t, "LOG_FORMAT=json")

@@ -70,8 +70,8 @@ func TestRefusedLogin(t *testing.T) {
 	}
 }
 
-// Logging out ends the session, so its cookie is useless to a thief, and leaves
-// the browser to the next person.
+// Logging out ends the session, so its cookie is useless to a thief, and another
+// person can log in.
 func TestLogout(t *testing.T) {
 	t.Parallel()
 	b := startBank(t)
@@ -81,7 +81,7 @@ func TestLogout(t *testing.T) {
 		laptop.claim(person)
 		old := laptop.cookies()
 		asked := laptop.get("/logout")
-		laptop.wantPerson(person) // a link that somebody sends must not log out
+		laptop.wantPerson(person) // a link that someone sends must not log out
 		if home := laptop.submit(asked, "logout", nil); home.URL.String() != b.URL+"/" {
 			t.Errorf("logging out leads to %s, want the home page by way of the provider", home.URL)
 		}

@@ -51,9 +51,9 @@ func TestNewDevice(t *testing.T) {
 	if p := phone.press(phone.get("/account"), "/devices/"+mine+"/confirm"); p.Status != http.StatusOK || !p.has("devices") {
 		t.Errorf("confirming leads to %v, want the devices", p)
 	}
-	phone.wantQuestions("after the yes", theirs)
-	desk.wantQuestions("after the yes, elsewhere", theirs)
-	laptop.wantQuestions("after the yes, on the laptop that it was about", theirs)
+	phone.wantQuestions("after the answer", theirs)
+	desk.wantQuestions("after the answer, elsewhere", theirs)
+	laptop.wantQuestions("after the answer, on the laptop that it was about", theirs)
 	if p := laptop.press(laptop.get("/account"), "/devices/"+theirs+"/end"); p.Status != http.StatusOK || !p.says("Chrome on Linux") {
 		t.Errorf("ending the unknown device: %v, want which one", p)
 	}

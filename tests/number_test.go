@@ -48,7 +48,7 @@ func TestNumber(t *testing.T) {
 	phone.awaitState("claimed")
 }
 
-// A no on the phone while somebody types on the laptop takes the field away.
+// A denial on the phone while someone types on the laptop removes the field.
 func TestDenyWhileTyping(t *testing.T) {
 	t.Parallel()
 	b, laptop, phone := farWindows(t)
@@ -65,7 +65,7 @@ func TestDenyWhileTyping(t *testing.T) {
 	laptop.await(`#new-code button`)
 }
 
-// Without JavaScript the laptop's page refreshes, but not while somebody types
+// Without JavaScript the laptop's page refreshes, but not while someone types
 // the number.
 func TestNumberWithoutJavaScript(t *testing.T) {
 	t.Parallel()
@@ -80,7 +80,7 @@ func TestNumberWithoutJavaScript(t *testing.T) {
 	phone.answer("yes")
 	laptop.await(`#confirm-number`)
 	if laptop.has(refresh) {
-		t.Error("the page refreshes while somebody types")
+		t.Error("the page refreshes while someone types")
 	}
 	laptop.typeNumber(phone.text(`#number`) + "\r")
 	laptop.awaitPerson(richard)

@@ -63,9 +63,9 @@ func TestPeerSlowDown(t *testing.T) {
 	laptop.claim(jaredsMail)
 }
 
-// The provider is not polled for a page that nobody looks at, until somebody
+// The provider is not polled for a page that nobody looks at, until someone
 // looks again.
-func TestPeerNobodyLooks(t *testing.T) {
+func TestPeerUnwatched(t *testing.T) {
 	t.Parallel()
 	b, laptop, states, link := showing(t, testpeer.Options{Interval: 1})
 	b.awaitPolls(1)

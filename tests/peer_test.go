@@ -57,8 +57,8 @@ func showing(t *testing.T, o testpeer.Options) (b *peerBank, laptop *browser, st
 	return b, laptop, states, link
 }
 
-// signIn fills in the provider's two pages: who somebody is, and that the bank
-// may know.
+// signIn fills in the provider's two pages: the login, and the consent to tell
+// the bank who it is.
 func (b *browser) signIn(p page) page {
 	b.t.Helper()
 	return b.submit(b.submit(p, "", url.Values{"login": {jared}, "password": {"any"}}), "", nil)
@@ -71,11 +71,11 @@ func (b *browser) atPeer(link string) page {
 	return b.submit(b.get(link), "", nil) // with JavaScript it submits itself
 }
 
-// approveAtPeer says yes on the provider's own page.
+// approveAtPeer approves on the provider's own page.
 func (b *browser) approveAtPeer(question page) {
 	b.t.Helper()
 	if p := b.signIn(b.submit(question, "op.deviceConfirmForm", nil)); !strings.Contains(p.Body, "Sign-in Success") {
-		b.t.Fatalf("after the yes the provider's page says %s", p.Body)
+		b.t.Fatalf("after the approval the provider's page says %s", p.Body)
 	}
 }
 

@@ -87,13 +87,13 @@ func (b *browser) answer(question page, answer string) page {
 	return b.submit(question, "approve", url.Values{"answer": {answer}})
 }
 
-// approve opens a link on the phone and says yes.
+// approve opens a link on the phone and approves.
 func (b *browser) approve(link string) page {
 	b.t.Helper()
 	return b.answer(b.get(link), "yes")
 }
 
-// deny opens a link on the phone and says no.
+// deny opens a link on the phone and denies.
 func (b *browser) deny(link string) page {
 	b.t.Helper()
 	return b.answer(b.get(link), "no")

@@ -8,7 +8,7 @@ import (
 )
 
 // An attacker starts a login and mails its code to a victim, who scans it at
-// home and says yes. Now the attacker's laptop needs a number that only the
+// home and approves. Now the attacker's laptop needs a number that only the
 // victim's phone shows.
 func TestMailedCode(t *testing.T) {
 	t.Parallel()
@@ -53,9 +53,9 @@ func TestMailedCode(t *testing.T) {
 	}
 }
 
-// The attacker's own site shows the victim a code that is always fresh, and his
+// The attacker's own site shows the victim a code that is always current, and his
 // laptop tries to claim it all the time. Without the number it never can, and
-// the victim can still say no.
+// the victim can still deny.
 func TestLiveRelay(t *testing.T) {
 	t.Parallel()
 	b, attacker, victim := proxiedPair(t)

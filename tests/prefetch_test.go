@@ -70,8 +70,8 @@ func TestLinkPreview(t *testing.T) {
 	laptop.wantState("waiting")
 }
 
-// A prefetch does not show the number, does not count as the laptop being
-// elsewhere, and does not use up what the account page says once.
+// A prefetch does not show the number, does not count as a network change of the
+// laptop, and does not use up the account page's one-time notice.
 func TestPrefetchWithNumber(t *testing.T) {
 	t.Parallel()
 	b, laptop, phone := farPair(t)

@@ -34,7 +34,7 @@ func TestQRLogin(t *testing.T) {
 	}
 	laptop.wantState("opened")
 	if p := phone.answer(question, "yes"); p.Status != http.StatusOK || p.find("form", "approve") != nil {
-		t.Errorf("after the yes the phone shows %v", p)
+		t.Errorf("after the approval the phone shows %v", p)
 	}
 
 	account := laptop.claim(richard)
@@ -122,7 +122,7 @@ func TestLateDenial(t *testing.T) {
 	laptop.wantPerson(richard)
 }
 
-// The laptop hears of every step, in order.
+// The laptop's stream reports every step, in order.
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	_, laptop, phone := pair(t)
@@ -154,8 +154,8 @@ func TestTwentyLogins(t *testing.T) {
 	all.Wait()
 }
 
-// A yes to a question that was not shown does nothing: neither one about
-// nothing, nor one about another attempt.
+// An approval of a question that was not shown does nothing: it names no
+// attempt, or another one.
 func TestUnseenQuestion(t *testing.T) {
 	t.Parallel()
 	_, laptop, phone := pair(t)
@@ -163,7 +163,7 @@ func TestUnseenQuestion(t *testing.T) {
 	for _, ref := range []string{"", "ABCDEFGH"} {
 		form := url.Values{"user_code": {p.text("user-code")}, "attempt": {ref}, "answer": {"yes"}}
 		if got := phone.post("/activate", form); got.find("form", "approve") == nil {
-			t.Errorf("a yes for the attempt %q shows %v, want the question", ref, got)
+			t.Errorf("an approval of the attempt %q shows %v, want the question", ref, got)
 		}
 	}
 	laptop.wantState("opened")

@@ -77,7 +77,7 @@ func TestCrossSitePost(t *testing.T) {
 	visitor.wantPerson(richard)
 }
 
-// Bad input is answered with a page, and is no error of ours in the log.
+// Bad input is answered with a page, and is not logged as our error.
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	b := startBank(t)
@@ -102,7 +102,7 @@ func TestBadInput(t *testing.T) {
 }
 
 // A header that HTTP does not allow, or that is longer than any real one, gets
-// no page and leaves nothing in the log.
+// no page, and is not logged.
 func TestForbiddenHeader(t *testing.T) {
 	t.Parallel()
 	b := startBank(t)

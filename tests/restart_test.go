@@ -30,7 +30,7 @@ func TestRestart(t *testing.T) {
 			restart()
 			laptop.wantState("opened")
 			phone.answer(question, "yes")
-			// A kill between the provider's answer and its being saved loses the
+			// A kill before the provider's answer is saved loses the
 			// tokens, and the laptop says so. This one comes later.
 			laptop.awaitApproved()
 			restart()
@@ -45,9 +45,9 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// A stop right after the yes waits for the tokens, or leaves them to the next
-// start.
-func TestStopAfterYes(t *testing.T) {
+// A stop right after the approval waits for the tokens, or leaves them to the
+// next start.
+func TestStopAfterApproval(t *testing.T) {
 	t.Parallel()
 	b, laptop, phone := proxiedPair(t)
 	phone.approve(laptop.code())

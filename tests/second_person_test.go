@@ -8,8 +8,8 @@ import (
 )
 
 // Someone photographs the code on the victim's screen and opens it, too, on
-// the same network. Now the number is needed although everybody is near, and
-// only the phone that said yes first shows it.
+// the same network. Now the number is required although all are near, and only
+// the phone that approved first shows it.
 func TestShoulderSurfer(t *testing.T) {
 	t.Parallel()
 	b := startBank(t)
@@ -65,7 +65,7 @@ func TestSecondPhone(t *testing.T) {
 		t.Errorf("another person is shown %v, want 403", p)
 	}
 	if got := tablet.answer(early, "yes").number(); got != number {
-		t.Error("a second yes of the same person shows another number")
+		t.Error("a second approval by the same person shows another number")
 	}
 	laptop.confirm(number, richard)
 	if got := len(phone.devices()); got != 3 {

@@ -22,8 +22,8 @@ func stolenPhone(t *testing.T, far bool) (laptop, phone, desk *browser) {
 	return laptop, phone, b.browserOf(t, richard)
 }
 
-// A thief approves on a stolen phone. Whatever the owner does about the phone
-// stops that login, also when the thief then types the right number.
+// A thief approves on a stolen phone. Each way in which the owner can end the
+// phone's session stops that login, even if the thief types the right number.
 func TestStolenPhoneAtTheNumber(t *testing.T) {
 	t.Parallel()
 	for name, end := range ends {

@@ -149,7 +149,7 @@ func (tour *tourist) number() {
 
 func (tour *tourist) loggedIn() {
 	b, laptop, phone := tour.b, tour.laptop, tour.phone
-	// The provider is down at the yes, and comes back.
+	// The provider is down at the approval, and comes back.
 	laptop.click(`#new-code button`)
 	phone.at(homeAddr)
 	phone.open(tour.link())

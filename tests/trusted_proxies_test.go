@@ -92,7 +92,7 @@ func TestForgedHops(t *testing.T) {
 }
 
 // TRUSTED_PROXIES does not name the proxy, so that everyone seems to have its
-// private address. That is no network in common, so the number is asked for,
+// private address. That does not count as one network, so the number is asked for,
 // and the log says once what is wrong.
 func TestUnlistedProxy(t *testing.T) {
 	t.Parallel()
@@ -105,7 +105,7 @@ func TestUnlistedProxy(t *testing.T) {
 }
 
 // A proxy with a public address that is not listed, in front of one that is:
-// everyone seems to come from it, so nobody is near anybody.
+// everyone seems to come from it, so no two browsers count as near.
 func TestUnlistedPublicProxy(t *testing.T) {
 	t.Parallel()
 	const edge = ", 104.16.0.1"
@@ -119,8 +119,8 @@ func TestUnlistedPublicProxy(t *testing.T) {
 	b.wantProxyWarnings(t, 1)
 }
 
-// With the proxy listed, two browsers on one network need no number, and there
-// is nothing to warn of.
+// With the proxy listed, two browsers on one network need no number, and the
+// log has no warning.
 func TestListedProxy(t *testing.T) {
 	t.Parallel()
 	b := startPublic(t)

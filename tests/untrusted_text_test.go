@@ -11,8 +11,8 @@ import (
 const forgedLine = `msg="qr login" step=claimed`
 
 // A browser may send anything as its User-Agent and X-Forwarded-For. On pages
-// that becomes a few printable words, in the log one line, and it keeps nobody
-// from logging in.
+// that becomes a few printable words, in the log one line, and logins still
+// work.
 func TestUntrustedText(t *testing.T) {
 	t.Parallel()
 	for name, agent := range map[string]string{
@@ -47,8 +47,7 @@ func TestUntrustedText(t *testing.T) {
 	}
 }
 
-// wantHarmless checks that nothing a browser sent does more than say something
-// on the page.
+// wantHarmless checks that what a browser sent is only text on the page.
 func (p page) wantHarmless() {
 	p.t.Helper()
 	for _, bad := range []string{

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// The attacker says yes to his own code here, makes the approval fail, and has
+// The attacker approves his own code here, makes the approval fail, and has
 // the victim approve the code at the provider, whose page knows nothing of us.
-// The tokens are then the victim's, not those of the person who said yes.
+// The tokens are then the victim's, not those of the person who approved.
 func TestProviderPageLink(t *testing.T) {
 	t.Parallel()
 	b := startProxied(t)
@@ -51,7 +51,7 @@ func TestProviderPageLink(t *testing.T) {
 	}
 }
 
-// A family's phone is logged in as someone else than the person who scans. The
+// A family's phone is logged in as someone other than the person who scans. The
 // provider must then ask who it is although it knows one of them, or the laptop
 // would become the wrong person's.
 func TestSwitchAccount(t *testing.T) {
@@ -128,7 +128,7 @@ func TestPlantedCookie(t *testing.T) {
 		if attacker.get("/reload").URL.Path == "/account" {
 			t.Errorf("%s: the planted cookie gets the victim's session", name)
 		}
-		// Nor can the attacker's own yes turn the victim into someone else.
+		// Nor can the attacker's own approval log the victim in as someone else.
 		if p := b.browserOf(t, erlich).get(link); p.find("form", "approve") != nil {
 			t.Errorf("%s: the planted code can still be approved: %v", name, p)
 		}

@@ -14,7 +14,7 @@ import (
 const maxAgent = 400
 
 // Browser describes the browser that sent a request. All of it is claimed by
-// the browser or by whatever lies between it and us, so none of it is proof.
+// the browser or by a proxy between it and us, so none of it is proof.
 type Browser struct {
 	Agent string // the User-Agent header, at most 400 bytes
 	Addr  string // the IP address, empty if unknown

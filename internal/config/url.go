@@ -9,7 +9,7 @@ import (
 )
 
 // origin reads a scheme, a host and perhaps a port, or returns "" after a fault.
-// It is compared with what browsers send, so it must be spelt their way.
+// It is compared with what browsers send, so it must be spelled their way.
 func (p *parser) origin(name, missing string) string {
 	text := strings.TrimSuffix(cmp.Or(p.values[name], missing), "/")
 	u, ok := parseURL(text)

@@ -44,7 +44,7 @@ func (c client) RestrictAdditionalAccessTokenScopes() func([]string) []string {
 }
 
 // authenticated accepts only requests with the application's secret, in the body
-// or in the Authorization header. op would spend a code before it checks the
+// or in the Authorization header. op would use up a code before it checks the
 // secret, and would accept a secret in the URL, where logs keep it.
 func (p *Provider) authenticated(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {

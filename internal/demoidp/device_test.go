@@ -132,7 +132,7 @@ func TestDeviceCodeIsUsedOnce(t *testing.T) {
 	}
 }
 
-// The holder of a user code, who may be anybody, cannot poll with it.
+// A user code alone, which anyone may have seen, is not enough to poll with.
 func TestUnknownDeviceCode(t *testing.T) {
 	w := start(t)
 	device := w.startDevice()

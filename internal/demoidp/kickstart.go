@@ -51,7 +51,7 @@ func (a *application) refreshTokens() time.Duration {
 type person struct{ ID, Email, FirstName, LastName, FullName, Password string }
 
 // person returns the person with that ID. A token or a session can be older than
-// the kickstart and name nobody in it. The error is [store.ErrNotFound], which op
+// the kickstart, and name a person who is not in it. The error is [store.ErrNotFound], which op
 // passes on as invalid_grant.
 func (s *setup) person(id string) (person, error) {
 	for _, p := range s.people {

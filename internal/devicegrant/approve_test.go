@@ -75,7 +75,7 @@ func TestApproveRefused(t *testing.T) {
 	}
 }
 
-// A client that may not approve may not redeem either, on whatever page.
+// A client that may not approve may not redeem either, on any page.
 func TestApproveRefusesTheClient(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.provider.page = "https://idp.example/oauth2/device"
@@ -90,7 +90,7 @@ func TestApproveRefusesTheClient(t *testing.T) {
 }
 
 // The approval may have got through although no answer came back. Taking the
-// silence for a refusal would lose a login that the provider has let in.
+// silence for a refusal would lose a login that the provider has approved.
 func TestApproveNotAnswered(t *testing.T) {
 	for name, answer := range map[string]error{
 		"no answer":       context.DeadlineExceeded,

@@ -171,8 +171,8 @@ func (r *record) fail(reason Reason) error {
 	return err
 }
 
-// overdue reports whether the attempt's time is over by our own clock, whatever
-// the provider says later.
+// overdue reports whether the attempt has expired by our own clock, which counts
+// even if the provider would still answer.
 func (r *record) overdue() bool { return !r.State.Ended() && !time.Now().Before(r.Expires) }
 
 // expire ends the attempt if it is overdue.

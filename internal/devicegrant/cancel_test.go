@@ -83,7 +83,7 @@ func TestCancelWhileTheKeysAreAway(t *testing.T) {
 	})
 }
 
-// What is not written has not happened: the laptop may still claim.
+// A cancel that could not be written does not count: the laptop may still claim.
 func TestCancelThatIsNotWritten(t *testing.T) {
 	inBubble(t, func(w *world) {
 		a := w.approved()

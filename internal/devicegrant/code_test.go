@@ -62,7 +62,7 @@ func TestTypedCodes(t *testing.T) {
 }
 
 // A code that we do not know may be live at the provider all the same: anyone
-// can start one at its device endpoint in our name.
+// can start one at its device endpoint with our client ID.
 func TestForeignCodeIsNotApproved(t *testing.T) {
 	inBubble(t, func(w *world) {
 		foreign, err := w.provider.StartDevice(w.Context())

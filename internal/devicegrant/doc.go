@@ -40,7 +40,7 @@
 // # Identifiers, and who knows each
 //
 //	Attempt.ID     the laptop's cookie: its holder may watch, confirm and claim
-//	Attempt.Ref    everybody: pages, forms and logs name the attempt by it
+//	Attempt.Ref    everyone: pages, forms and logs name the attempt by it
 //	user code      the laptop's screen, the phone, the provider; an index leads
 //	               from it to the ID
 //	device code    the provider, and the record until approved

@@ -9,8 +9,8 @@ import (
 	"changebank/internal/idp"
 )
 
-// A code that lies around may be found by somebody else. Our own clock ends it,
-// whatever the provider says.
+// A code that was left on a screen may be found by someone else. Our own clock
+// ends it, even if the provider does not.
 func TestCodeLifetime(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
@@ -20,7 +20,7 @@ func TestCodeLifetime(t *testing.T) {
 	}{
 		{"waiting", expiresIn, false, codeLifetime},
 		{"waiting, with a hasty provider", 2 * time.Minute, false, 2 * time.Minute},
-		// Nobody who is reading the question is hurried.
+		// A code that was opened in time does not expire while its question is read.
 		{"opened", expiresIn, true, expiresIn},
 		{"opened, with a hasty provider", 2 * time.Minute, true, 2 * time.Minute},
 	} {
@@ -90,7 +90,7 @@ func TestExpiryIsNoticed(t *testing.T) {
 	}
 }
 
-// A provider may be pending forever. We are not.
+// A provider may answer authorization_pending forever. The attempt expires.
 func TestExpiryWhilePolling(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.provider.polls = script{{err: pending}}

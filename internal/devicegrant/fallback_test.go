@@ -23,7 +23,7 @@ func (w *world) fallback() Attempt {
 	return a
 }
 
-// Polls for the outcome keep the provider's pace, and last as long as somebody
+// Polls for the outcome keep the provider's pace, and continue while someone
 // looks.
 func TestFallback(t *testing.T) {
 	inBubble(t, func(w *world) {

@@ -29,7 +29,7 @@ func (w *world) wantUnknown(person idp.Person, times int) {
 }
 
 // User codes are short (RFC 8628, section 5.1): a script that may try all of
-// them finds one that somebody is about to open.
+// them finds one that someone is about to open.
 func TestGuessing(t *testing.T) {
 	inBubble(t, func(w *world) {
 		a := w.start()
@@ -37,7 +37,7 @@ func TestGuessing(t *testing.T) {
 		time.Sleep(time.Minute)
 		w.wantUnknown(richard, 7) // one has been forgotten
 		w.wantTooMany(w.guess(richard, "NONE-9999"), guessesRule, time.Minute)
-		// A code that exists is refused as well, or the refusal would tell.
+		// A code that exists is refused as well, or the refusal would reveal it.
 		w.wantTooMany(w.guess(richard, a.UserCode), guessesRule, time.Minute)
 		_, err := w.yes(a)
 		w.wantTooMany(err, guessesRule, time.Minute)

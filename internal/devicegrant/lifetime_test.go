@@ -25,7 +25,7 @@ func (w *world) wantTooLate(a Attempt, answer Answer) {
 }
 
 // The person who opened a code in time may answer until it expires at the
-// provider. For everybody else it ends at CodeLifetime, or a phisher would open
+// provider. For everyone else it ends at CodeLifetime, or a phisher would open
 // a code himself to keep it alive for his victim.
 func TestCodeLifetimeBindsOthers(t *testing.T) {
 	for _, confirm := range []string{NumberAuto, NumberAlways} {
@@ -65,7 +65,7 @@ func TestCodeLifetimeWithoutNumber(t *testing.T) {
 	})
 }
 
-// A sleeping laptop is not logged in when somebody else opens it later.
+// A sleeping laptop is not logged in when someone else opens it later.
 func TestClaimWindow(t *testing.T) {
 	t.Run("in time", func(t *testing.T) {
 		inBubble(t, func(w *world) {
@@ -133,8 +133,8 @@ func TestApprovedAndNeverClaimed(t *testing.T) {
 	}
 }
 
-// Nobody is there when the time is over. The next caller sees to it.
-func TestNeverClaimedAndNobodyRuns(t *testing.T) {
+// No process runs when the time is over. The next caller ends the attempt.
+func TestNeverClaimedWhileStopped(t *testing.T) {
 	inBubble(t, func(w *world) {
 		a := w.approved()
 		w.wantCloseTakes(0)
@@ -170,7 +170,7 @@ func TestNeverClaimedAfterARestart(t *testing.T) {
 	})
 }
 
-// What is not written has not happened.
+// An end that could not be written does not count.
 func TestNeverClaimedWhileTheStoreIsAway(t *testing.T) {
 	inBubble(t, func(w *world) {
 		a := w.approved()

@@ -99,7 +99,7 @@ func TestCodesPerIPv6Prefix(t *testing.T) {
 	})
 }
 
-// What the provider did not answer is not paid for. A provider that is down for
+// A start that the provider did not answer does not count. A provider that is down for
 // a minute must not lock out its visitors for ten.
 func TestUnansweredStartsAreRefunded(t *testing.T) {
 	for name, answer := range map[string]error{
@@ -164,7 +164,7 @@ func TestRefusedStartsCount(t *testing.T) {
 	}
 }
 
-// The last resort is each process's own.
+// The limit on live attempts is each process's own.
 func TestLiveAttempts(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.reconfigure(func(w *world) { w.limits.Live = 2 })
@@ -186,8 +186,9 @@ func TestLiveAttempts(t *testing.T) {
 	})
 }
 
-// A refusal for lack of a place is not paid for, and takes no place.
-func TestRefusalForLackOfAPlaceCostsNothing(t *testing.T) {
+// A start that LIMIT_LIVE refuses does not count for its address, and a start
+// that its address's limit refuses does not count for LIMIT_LIVE.
+func TestRefusedStartsCostNothing(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.reconfigure(func(w *world) { w.limits.Live, w.limits.CodesPerAddress = 1, 2 })
 		a, err := startAt(w, w.m, laptop)
@@ -208,7 +209,7 @@ func TestRefusalForLackOfAPlaceCostsNothing(t *testing.T) {
 	})
 }
 
-// Asking the provider takes a while. Those who ask meanwhile are counted.
+// Asking the provider takes a while. Other starts in that time are counted.
 func TestLiveAttemptsAtOnce(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.limits.Live = 2

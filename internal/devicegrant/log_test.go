@@ -19,8 +19,8 @@ func (w *world) lines(text string) (lines []string) {
 	return lines
 }
 
-// That the person has not approved yet is no news. Trouble is.
-func TestPendingPollsAreLoggedForDebuggingOnly(t *testing.T) {
+// The log has failed polls, and pending ones only when debugging.
+func TestPendingPollsAreLoggedAtDebug(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.provider.polls = script{{err: pending}, {err: pending}, {err: &idp.Error{Status: 503}}, {after: pollTime}}
 		a := w.answered()
@@ -40,7 +40,7 @@ func TestPendingPollsAreLoggedForDebuggingOnly(t *testing.T) {
 }
 
 // The log tells one login as one line per step, in the words of the states.
-func TestLogTellsTheLogin(t *testing.T) {
+func TestLoginIsLogged(t *testing.T) {
 	inBubble(t, func(w *world) {
 		a, number := w.asked()
 		_, _ = w.m.Confirm(w.Context(), a.ID, another(number))
@@ -61,8 +61,8 @@ func TestLogTellsTheLogin(t *testing.T) {
 	})
 }
 
-// Operators find out about people and addresses that a rule refused.
-func TestLogTellsRefusals(t *testing.T) {
+// The log names the people and addresses that a rule refused.
+func TestRefusalsAreLogged(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.reconfigure(func(w *world) { w.limits.CodesPerAddress, w.limits.WrongCodes, w.confirm = 1, 1, NumberAuto })
 		a := w.open(w.start())

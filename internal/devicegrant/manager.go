@@ -100,7 +100,7 @@ type Manager struct {
 	wg   sync.WaitGroup
 
 	mu      sync.Mutex
-	pollers map[string]time.Time // the attempts that have a poller here, and when somebody last looked at each
+	pollers map[string]time.Time // the attempts that have a poller here, and when someone last looked at each
 
 	warnOnce sync.Once // about the provider's own page
 }
@@ -155,7 +155,7 @@ func (m *Manager) Watch(ctx context.Context, id string) <-chan struct{} {
 
 // RefreshWithin returns how long an open page may rely on [Manager.Watch]
 // before it must refresh: until the attempt expires, or shorter where polling
-// depends on somebody looking.
+// depends on someone looking.
 func (a Attempt) RefreshWithin() time.Duration {
 	wait := time.Until(a.Expires)
 	if a.mustBeWatched() {
@@ -250,7 +250,7 @@ func (m *Manager) logStep(step string, a Attempt, more ...any) {
 	m.log.Info("qr login", append(args, more...)...)
 }
 
-// logRefused logs that a rule refused somebody.
+// logRefused logs that a rule refused a request.
 func (m *Manager) logRefused(rule string, more ...any) {
 	m.log.Warn("qr login", append([]any{"step", "refused", "rule", rule}, more...)...)
 }

@@ -15,13 +15,13 @@ const (
 	saveTries     = 5
 	saveRetry     = time.Second
 	claimWindow   = 5 * time.Minute  // how long an approved attempt waits for its laptop
-	lookEvery     = 5 * time.Second  // how often an open page shows that somebody is looking
+	lookEvery     = 5 * time.Second  // how often an open page shows that someone is looking
 	lookGrace     = 12 * time.Second // after so long without a look, nobody is
 )
 
 // startPoller makes sure that the attempt has a poller here: a goroutine that
 // redeems the device code and sees the attempt to its end. It also notes that
-// somebody is looking at the attempt.
+// someone is looking at the attempt.
 func (m *Manager) startPoller(id string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -41,7 +41,7 @@ func (m *Manager) startPoller(id string) {
 	})
 }
 
-// watched reports whether somebody has looked at the attempt recently.
+// watched reports whether someone has looked at the attempt recently.
 func (m *Manager) watched(id string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -102,7 +102,7 @@ func (m *Manager) step(ctx context.Context, id string) (wait time.Duration, err 
 	case !r.pollable():
 		return 0, errDone
 	case r.mustBeWatched() && !m.watched(id):
-		return 0, errDone // until somebody looks again
+		return 0, errDone // until someone looks again
 	}
 	if wait := time.Until(later(r.Due, r.Lease.Until)); wait > 0 {
 		return min(wait, time.Until(r.Expires)), nil

@@ -93,8 +93,8 @@ func TestIsProviderPage(t *testing.T) {
 	}
 }
 
-// A code that folds to nothing would be found by everybody who types nothing.
-func TestUserCodeThatNobodyCanType(t *testing.T) {
+// A code that folds to nothing would be found by typing nothing.
+func TestUntypableUserCode(t *testing.T) {
 	for _, code := range []string{"----", " ", "–", "\u200b", "код"} {
 		t.Run(code, func(t *testing.T) {
 			inBubble(t, func(w *world) {

@@ -131,9 +131,9 @@ var leads = map[State]map[string]State{
 	Approved: {"no": Denied, "claim": Claimed, "cancel": Cancelled, "time": Expired},
 }
 
-// The same through the front door: what everybody can do to an attempt, in
-// each state.
-func TestWhatCanBeDoneInEachState(t *testing.T) {
+// The same through the exported methods: what each caller can do to an attempt,
+// in each state.
+func TestActionsInEachState(t *testing.T) {
 	for _, from := range states {
 		for action := range actions {
 			t.Run(string(from)+" "+action, func(t *testing.T) {

@@ -18,7 +18,7 @@ func TestTokensOfAnotherPerson(t *testing.T) {
 		"of another issuer":      {Issuer: "https://evil.example", Subject: richard.Subject, Email: richard.Email},
 		"nobody":                 {},
 		"nobody of this issuer":  {Issuer: issuer, Email: richard.Email},
-		"somebody of no issuer":  {Subject: richard.Subject},
+		"a person of no issuer":  {Subject: richard.Subject},
 		"with a longer subject":  {Issuer: issuer, Subject: richard.Subject + "0"},
 		"with a shorter subject": {Issuer: issuer, Subject: ""},
 	} {
@@ -38,7 +38,7 @@ func TestTokensThatDoNotVerify(t *testing.T) {
 	})
 }
 
-// A person beside the error is not to be believed either.
+// A person that is returned with an error does not count.
 func TestTokensThatDoNotVerifyForTheRightPerson(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.provider.verdicts = script{{after: verifyTime, person: richard, err: errForged}}

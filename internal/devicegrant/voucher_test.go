@@ -85,7 +85,7 @@ var logouts = map[string]struct {
 }
 
 // A thief who approved on a stolen phone must not get in after its owner logged
-// that phone out, at whatever moment of the login.
+// that phone out, at any moment of the login.
 func TestPhoneIsLoggedOut(t *testing.T) {
 	for name, tt := range logouts {
 		t.Run(name, func(t *testing.T) {
@@ -192,7 +192,7 @@ func (w *world) approveElsewhere(a Attempt) {
 	w.noError(w.m.Yes(context.WithoutCancel(w.Context()), answer))
 }
 
-// An approval that is sent again replaces the voucher, at whatever moment.
+// An approval that is sent again replaces the voucher, at any moment.
 func TestApproveAgainReplacesTheVoucher(t *testing.T) {
 	t.Run("at the number", func(t *testing.T) {
 		inBubble(t, func(w *world) {

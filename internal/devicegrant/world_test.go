@@ -33,7 +33,7 @@ var (
 )
 
 // world has a Manager, a scripted provider, sessions in memory and a real
-// store, in a bubble: its clock stands still while anybody works.
+// store, in a bubble: its clock stands still while any goroutine runs.
 type world struct {
 	*testing.T
 	provider *provider

@@ -60,7 +60,7 @@ func (c *Client) post(ctx context.Context, p *provider, endpoint string, form ur
 }
 
 // send sends a request whose body is a form. The response is read as JSON
-// whatever its content type: some providers and proxies say text/plain. An
+// with any content type: some providers and proxies say text/plain. An
 // error response is an [*Error].
 func (c *Client) send(req *http.Request, result any) error {
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")

@@ -10,7 +10,7 @@ type Person struct {
 }
 
 // Is reports whether p and q are the same person. A Person without a Subject is
-// nobody, and nobody is the same as anybody, themselves included.
+// nobody, and equals no one, not even itself.
 func (p Person) Is(q Person) bool {
 	return p.Subject != "" && p.Issuer == q.Issuer && p.Subject == q.Subject
 }

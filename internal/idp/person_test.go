@@ -7,7 +7,7 @@ import (
 	"changebank/internal/idp"
 )
 
-// This decides whose approval and whose tokens they are.
+// Is decides whether approval and tokens belong to the same person.
 func TestPersonIs(t *testing.T) {
 	richard := idp.Person{Issuer: "https://idp.example", Subject: "1", Email: "richard@example.com", Name: "Richard"}
 	tests := []struct {
@@ -20,7 +20,7 @@ func TestPersonIs(t *testing.T) {
 		// Addresses pass from one person to another.
 		{"someone else with the same address", richard, idp.Person{Issuer: richard.Issuer, Subject: "2", Email: richard.Email, Name: richard.Name}, false},
 		{"another issuer's", richard, idp.Person{Issuer: "https://evil.example", Subject: "1", Email: richard.Email}, false},
-		{"somebody and nobody", richard, idp.Person{Issuer: richard.Issuer}, false},
+		{"someone and nobody", richard, idp.Person{Issuer: richard.Issuer}, false},
 		{"nobody and nobody", idp.Person{Issuer: richard.Issuer}, idp.Person{Issuer: richard.Issuer}, false},
 		{"zero", idp.Person{}, idp.Person{}, false},
 	}

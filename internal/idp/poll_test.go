@@ -29,8 +29,8 @@ func TestPollDevice(t *testing.T) {
 	}
 }
 
-// To take a fault for a decision ends a login that would have worked. To take a
-// decision for a fault polls on for nothing.
+// A fault that is taken for a decision ends a login that would have worked. A
+// decision that is taken for a fault causes useless polls.
 func TestPollDeviceErrors(t *testing.T) {
 	tests := []struct {
 		name     string

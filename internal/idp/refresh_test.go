@@ -80,8 +80,8 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
-// A session must never pass to another person, whatever the provider, or
-// something in its place, sends (OpenID Connect Core, section 12.2).
+// No answer of the provider, or of something in its place, passes a session to
+// another person (OpenID Connect Core, section 12.2).
 func TestRefreshOfAnotherPerson(t *testing.T) {
 	p, c := start(t)
 	sameAddress := map[string]any{"sub": "mallory", "email": p.richard().Email}
@@ -135,7 +135,7 @@ func TestRefreshWithoutKeys(t *testing.T) {
 	}
 }
 
-// Only the provider's decision ends a session: an outage must not log everybody
+// Only the provider's decision ends a session: an outage must not log everyone
 // out.
 func TestRefreshRefused(t *testing.T) {
 	const revoked = `{"error":"invalid_grant","error_description":"gone"}`

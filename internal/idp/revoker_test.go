@@ -23,8 +23,8 @@ func wantClose(t *testing.T, c *idp.Client, want time.Duration) {
 
 func numbered(i int) idp.Tokens { return idp.Tokens{Refresh: fmt.Sprint("refresh-", i)} }
 
-// Nobody waits for a provider that hangs, and it holds up neither the memory nor
-// the connections of the program.
+// No request waits for a provider that hangs, and it uses up neither the memory
+// nor the connections of the program.
 func TestRevokerIsBounded(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *provider) {
 		arrived := make(chan struct{}, 1e4)
@@ -79,7 +79,7 @@ func TestRevokerTimesOut(t *testing.T) {
 	})
 }
 
-// What a stopping program was asked to revoke is revoked, in a few seconds.
+// A program that stops first revokes the tokens in its queue, in a few seconds.
 func TestCloseDrainsTheQueue(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *provider) {
 		p.on(revokePath, slow(200*time.Millisecond))
@@ -138,8 +138,8 @@ func TestRevokeAfterClose(t *testing.T) {
 	})
 }
 
-// A login may end while the program starts and its provider does, too: the
-// tokens, from before a restart, are not lost.
+// A login may end while the program and its provider are starting: its tokens are
+// revoked once the provider is found.
 func TestRevokeBeforeDiscovery(t *testing.T) {
 	inBubble(t, func(t *testing.T, p *provider) {
 		document := p.responses[discoveryPath]

@@ -12,8 +12,8 @@ import (
 // short, so that the token is not used after its end.
 const defaultLifetime = 5 * time.Minute
 
-// token sends a token request, whatever the grant (RFC 6749, section 4.1.3 and
-// others), exactly once.
+// token sends a token request of any grant (RFC 6749, section 4.1.3 and others),
+// exactly once.
 func (c *Client) token(ctx context.Context, p *provider, form url.Values) (Tokens, error) {
 	var response struct {
 		Access    string  `json:"access_token"`

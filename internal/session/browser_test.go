@@ -39,7 +39,7 @@ func browserAt(t *testing.T, address string) *browser {
 	return &browser{t, u, jar, "a browser", "192.0.2.1"}
 }
 
-// thief returns somebody with the browser's present cookies, who keeps them
+// thief returns another browser with this one's present cookies. It keeps them
 // forever and gets no new ones. It also stands for a slow request.
 func (b *browser) thief() *browser {
 	b.t.Helper()

@@ -166,7 +166,7 @@ func TestCrashInLogIn(t *testing.T) {
 	}
 }
 
-// TestLogInThatFails: whatever fails, the browser keeps its cookie, and the
+// TestLogInThatFails: after any failure the browser keeps its cookie, and the
 // tokens are revoked.
 func TestLogInThatFails(t *testing.T) {
 	atEveryFault(t, login(richard), nil, func(s *scene) {

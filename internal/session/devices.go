@@ -47,8 +47,8 @@ func (m *Manager) Of(ctx context.Context, person idp.Person) ([]Session, error) 
 	return sessions, nil
 }
 
-// End ends the session called ref in the name of by, another session of the
-// same person, and returns what it was. Its browser is logged out at its next
+// End ends the session called ref on behalf of by, another session of the same
+// person, and returns what it was. Its browser is logged out at its next
 // request, and its tokens are revoked. End returns [ErrUnknown] or [ErrOver] if
 // there is nothing to end. It returns [ErrUnconfirmed] to an unconfirmed
 // session: an attacker who tricked a phone into approving would log that phone

@@ -164,8 +164,8 @@ func TestEndOthers(t *testing.T) {
 	b.endOthers(mine, 0)
 }
 
-// TestEndGoneCaller: a person who closes the tab still wants the others logged
-// out.
+// TestEndGoneCaller: the others are logged out even if the person closes the
+// tab.
 func TestEndGoneCaller(t *testing.T) {
 	b := newBank(t)
 	mine, other := newBrowser(t), newBrowser(t)
@@ -180,7 +180,7 @@ func TestEndGoneCaller(t *testing.T) {
 	other.wantNone(b.Manager, "after EndOthers")
 }
 
-// TestConfirm: a laptop that somebody tricked a phone into logging in must not
+// TestConfirm: a laptop that a phone was tricked into logging in must not
 // confirm itself or the next one, nor log the phone out.
 func TestConfirm(t *testing.T) {
 	b := newBank(t)

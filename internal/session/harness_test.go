@@ -72,7 +72,7 @@ func (b *bank) close() {
 	}
 }
 
-// sleep lets time pass in a bubble. The bank is down meanwhile, so that a week
+// sleep lets time pass in a bubble. The bank is down then, so that a week
 // does not take ten thousand sweeps, and so that nothing depends on the sweep.
 func (b *bank) sleep(d time.Duration) {
 	b.t.Helper()

@@ -93,8 +93,8 @@ func TestLogoutAfterApproval(t *testing.T) {
 	})
 }
 
-// TestLateCreate: a process that was stopped in the middle of CreatePending goes
-// on when the session was claimed, and logged out again. It brings nothing back.
+// TestLateCreate: a process that was stopped in the middle of CreatePending
+// continues after the session was claimed and logged out. It brings nothing back.
 func TestLateCreate(t *testing.T) {
 	rest := func(s *scene) error {
 		s.do(create)
@@ -108,8 +108,8 @@ func TestLateCreate(t *testing.T) {
 	})
 }
 
-// TestLateCreateMeetsLogout: the session was claimed meanwhile, and the phone
-// was logged out after that. The late process leaves the session alone.
+// TestLateCreateMeetsLogout: the session has been claimed, and then the phone
+// was logged out. The late process leaves the session alone.
 func TestLateCreateMeetsLogout(t *testing.T) {
 	inEveryGap(t, create, then(create, claim, logout(thePhone)), nil, func(s *scene, _ bool) {
 		s.laptop.wantPerson(s.Manager, richard, "the laptop")

@@ -126,7 +126,7 @@ func (b *bearer) wantTokens(want idp.Tokens) {
 		b.t.Errorf("the session's access token expired at %v, want the new one's time", s.Tokens.Expires)
 	}
 	if !s.Lease.Until.IsZero() {
-		b.t.Errorf("somebody has the lease until %v, want nobody", s.Lease.Until)
+		b.t.Errorf("the lease is held until %v, want it free", s.Lease.Until)
 	}
 }
 

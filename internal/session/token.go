@@ -77,7 +77,7 @@ func (m *Manager) Token(ctx context.Context, s Session) (access string, err erro
 			if !errors.Is(err, errLate) {
 				return access, err
 			}
-			continue // with what has become of the session meanwhile
+			continue // with the session as it is now
 		case s.Tokens.Refresh == "" || s.hasUsableToken(time.Now()):
 			return s.Tokens.Access, nil
 		}
@@ -89,11 +89,11 @@ func (m *Manager) Token(ctx context.Context, s Session) (access string, err erro
 	return "", ctx.Err()
 }
 
-// errLate says that a refresh took too long: somebody else has taken the lease,
+// errLate says that a refresh took too long: another request has taken the lease,
 // or the session has ended.
 var errLate = errors.New("session: refresh answered too late")
 
-// refreshNow refreshes the tokens under the lease that s has. It goes on when
+// refreshNow refreshes the tokens under the lease that s has. It continues when
 // the request that began it has left: a refresh token that was used up must not
 // be lost.
 func (m *Manager) refreshNow(ctx context.Context, id string, s Session) (access string, err error) {

@@ -216,8 +216,8 @@ func TestRefreshMeetsEnd(t *testing.T) {
 	}
 }
 
-// TestTokenOfNobody: no session, no token, and nobody asks the provider.
-func TestTokenOfNobody(t *testing.T) {
+// TestTokenOfVisitor: no session, no token, and nobody asks the provider.
+func TestTokenOfVisitor(t *testing.T) {
 	bearing(t, 5*time.Second, func(t *testing.T, b *bearer) {
 		wantNone := func(s session.Session, when string) {
 			t.Helper()

@@ -1,5 +1,5 @@
 // Package store keeps small records that expire: sessions, login attempts, and
-// whatever else must survive a restart.
+// everything else that must survive a restart.
 //
 // A [Backend] stores opaque bytes. A [Table] makes typed, sealed records of
 // them. What a record means, and how long it is kept, is up to its owner.

@@ -187,7 +187,7 @@ func TestGoneStaysGone(t *testing.T) {
 				return revive(n)
 			})
 			if !errors.Is(err, ErrNotFound) || got != (note{}) {
-				t.Errorf("Update of a record that ends meanwhile = %+v, %v; want %v", got, err, ErrNotFound)
+				t.Errorf("Update of a record that ends during it = %+v, %v; want %v", got, err, ErrNotFound)
 			}
 			wantNoNote(t, table, id)
 			if got, err := table.Update(t.Context(), id, revive); !errors.Is(err, ErrNotFound) || got != (note{}) {

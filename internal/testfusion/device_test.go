@@ -14,7 +14,7 @@ import (
 )
 
 // The user approves on the application's own page, and the application passes it
-// on. x/oauth2 polls meanwhile.
+// on. x/oauth2 polls in the meantime.
 func TestDeviceFlow(t *testing.T) {
 	w := start(t, Options{Behavior: Behavior{Interval: time.Second}})
 	phone := w.logIn(richard)

@@ -81,7 +81,7 @@ func (s *Server) jwks(*call) (answer, error) {
 }
 
 // discovery builds the endpoints from the host that the client used, and repeats
-// the tenant's issuer, whatever that is.
+// the tenant's issuer, right or wrong.
 func (s *Server) discovery(c *call) (answer, error) {
 	base := "http://" + c.Host
 	algorithms := []string{"ES256", "ES384", "ES512", "HS256", "HS384", "HS512", "RS256", "RS384", "RS512"}
