@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"changebank/internal/devicegrant"
@@ -44,6 +45,11 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, _ session.Sessio
 		// other's: the page must be fetched again.
 		return text(w, http.StatusConflict, "the page shows another attempt\n")
 	}
+	if !s.streams.open(a.ID) {
+		w.Header().Set("Retry-After", "3")
+		return text(w, http.StatusTooManyRequests, "too many streams\n") // the page fetches itself instead
+	}
+	defer s.streams.close(a.ID)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
 	stream := eventStream{w: w, rc: http.NewResponseController(w)}
@@ -71,6 +77,34 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, _ session.Sessio
 			}
 			return nil // the browser reconnects
 		}
+	}
+}
+
+// maxStreams is how many event streams of one attempt this process keeps open:
+// one cookie must not use up the server's memory.
+const maxStreams = 8
+
+// streamCount counts the open event streams of each attempt.
+type streamCount struct {
+	mu sync.Mutex
+	of map[string]int // by the attempt's ID
+}
+
+func (c *streamCount) open(id string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of[id] >= maxStreams {
+		return false
+	}
+	c.of[id]++
+	return true
+}
+
+func (c *streamCount) close(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of[id]--; c.of[id] == 0 {
+		delete(c.of, id)
 	}
 }
 

@@ -47,6 +47,7 @@ type Server struct {
 	flows   flows         // logins in progress at the provider
 	handler http.Handler
 	stop    chan struct{} // closed when the event streams must end
+	streams streamCount
 
 	warnOnce sync.Once // about a proxy that is not trusted
 }
@@ -62,16 +63,17 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		cfg:    cfg,
-		host:   app.Host,
-		scheme: app.Scheme,
-		log:    cfg.Log,
-		pages:  pages,
-		qr:     cfg.Cookies.Kind("qr", qrLifetime),
-		probe:  cfg.Cookies.Kind("probe", probeLifetime),
-		shown:  cfg.Cookies.Kind("shown", qrLifetime),
-		flows:  newFlows(cfg.Cookies, cfg.Store),
-		stop:   make(chan struct{}),
+		cfg:     cfg,
+		host:    app.Host,
+		scheme:  app.Scheme,
+		log:     cfg.Log,
+		pages:   pages,
+		qr:      cfg.Cookies.Kind("qr", qrLifetime),
+		probe:   cfg.Cookies.Kind("probe", probeLifetime),
+		shown:   cfg.Cookies.Kind("shown", qrLifetime),
+		flows:   newFlows(cfg.Cookies, cfg.Store),
+		stop:    make(chan struct{}),
+		streams: streamCount{of: make(map[string]int)},
 	}
 	s.handler = s.wrap(s.routes())
 	return s, nil

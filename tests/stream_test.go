@@ -109,3 +109,29 @@ func (s stream) wantEnd() {
 
 // close hangs up.
 func (s stream) close() { _ = s.body.Close() }
+
+// One cookie cannot keep the server busy with streams: a ninth is refused, and
+// its page fetches itself instead. A stream that ends makes room.
+func TestStreamsPerAttempt(t *testing.T) {
+	t.Parallel()
+	b, laptop, phone := pair(t)
+	link := laptop.code()
+	var streams []stream
+	for range 8 {
+		streams = append(streams, laptop.events())
+	}
+	ninth := func() string { return fmt.Sprint(laptop.get(qrPage + "/events").Status) }
+	if got := ninth(); got != "429" {
+		t.Errorf("a ninth stream: %s, want 429", got)
+	}
+	other := b.browser(t)
+	other.code()
+	other.events().want("waiting")
+
+	phone.deny(link) // which ends the streams
+	for _, s := range streams {
+		s.wantEventually("denied")
+		s.wantEnd()
+	}
+	laptop.await("200", ninth)
+}
