@@ -41,6 +41,9 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request, sess session.S
 	query := r.URL.Query()
 	id, returnTo := s.flows.parseState(query.Get("state"))
 	again := link{loginTo(returnTo), "Log in again"}
+	if s.cfg.Provider.Ready() != nil {
+		return idp.ErrNotReady // whose page tries again: the flow must not be used up
+	}
 
 	flow, err := s.flows.take(w, r, id, s.browserOf(r).Addr)
 	if errors.Is(err, errNoFlow) && sess.LoggedIn() {
