@@ -79,9 +79,10 @@ func (s *Server) qrLogin(w http.ResponseWriter, r *http.Request, sess session.Se
 		}
 	}
 	switch {
-	case r.Header.Get("X-Requested-With") != "":
+	case r.Header.Get("X-Requested-With") == "qrlogin.js":
 		// Only a person starts a code, not the script of a tab whose attempt is
-		// gone, mostly since another tab has logged in.
+		// gone, mostly since another tab has logged in. An app's own browser on
+		// Android names the app here, and must not be redirected without end.
 		return seeOther(w, r, qrPath)
 	case s.keepsCookies(r):
 	case r.URL.Query().Get("again") == "1":
