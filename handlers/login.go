@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -81,7 +80,7 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request, sess session.S
 	// end right away would still ask with the old one.
 	_ = http.NewResponseController(w).Flush() // otherwise it comes a little later
 	// The QR code of this browser must not log it in as someone else afterwards.
-	if err := s.cfg.Grants.Cancel(context.WithoutCancel(r.Context()), attempt); err != nil {
+	if err := s.cfg.Grants.Cancel(r.Context(), attempt); err != nil {
 		s.log.Error("attempt not cancelled after another login; its browser can no longer claim it", "err", err)
 	}
 	return nil
