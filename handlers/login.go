@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -41,6 +40,9 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request, sess session.S
 	query := r.URL.Query()
 	id, returnTo := s.flows.parseState(query.Get("state"))
 	again := link{loginTo(returnTo), "Log in again"}
+	if s.cfg.Provider.Ready() != nil {
+		return idp.ErrNotReady // whose page tries again: the flow must not be used up
+	}
 
 	flow, err := s.flows.take(w, r, id, s.browserOf(r).Addr)
 	if errors.Is(err, errNoFlow) && sess.LoggedIn() {
@@ -78,7 +80,7 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request, sess session.S
 	// end right away would still ask with the old one.
 	_ = http.NewResponseController(w).Flush() // otherwise it comes a little later
 	// The QR code of this browser must not log it in as someone else afterwards.
-	if err := s.cfg.Grants.Cancel(context.WithoutCancel(r.Context()), attempt); err != nil {
+	if err := s.cfg.Grants.Cancel(r.Context(), attempt); err != nil {
 		s.log.Error("attempt not cancelled after another login; its browser can no longer claim it", "err", err)
 	}
 	return nil

@@ -94,9 +94,10 @@ func (s *Server) qrLogin(w http.ResponseWriter, r *http.Request, sess session.Se
 		return s.showAttempt(w, r, a, "")
 	}
 	switch {
-	case r.Header.Get("X-Requested-With") != "":
+	case r.Header.Get("X-Requested-With") == "qrlogin.js":
 		// The script of a tab whose attempt is gone starts no code: usually,
-		// another tab has logged in.
+		// another tab has logged in. An app's own browser on Android sends the
+		// app's name here, and must not be redirected forever.
 		return seeOther(w, r, qrPath)
 	case s.keepsCookies(r):
 	case r.URL.Query().Get("again") == "1":

@@ -226,3 +226,14 @@ func TestScriptGetsNoCookie(t *testing.T) {
 		t.Errorf("the tab then shows the account of %q, want %s", got, erlich)
 	}
 }
+
+// On Android, an app's own browser names its app in the header that our script
+// uses. It shows the page like any other.
+func TestBrowserInsideAnApp(t *testing.T) {
+	t.Parallel()
+	visitor := startBank(t).browser(t)
+	p := visitor.do(visitor.request(http.MethodGet, qrPage, nil, "X-Requested-With", "com.example.chat"))
+	if p.state() != "waiting" {
+		t.Errorf("the page is %v, want a code", p)
+	}
+}

@@ -77,3 +77,16 @@ func TestNoAfterUnansweredApproval(t *testing.T) {
 		w.provider.wantRevoked(1)
 	})
 }
+
+// The person answers no, or cancels on the laptop, and closes the page at once.
+func TestEndedByAPersonWhoLeaves(t *testing.T) {
+	left, leave := context.WithCancel(context.Background())
+	leave()
+	inBubble(t, func(w *world) {
+		denied, cancelled := w.approved(), w.open(w.start())
+		w.noError(w.m.No(left, answerOf(denied, richard, phone)))
+		w.noError(cancelled, w.m.Cancel(left, cancelled.ID))
+		w.wantEnd(denied, Denied, "")
+		w.wantEnd(cancelled, Cancelled, "")
+	})
+}

@@ -80,6 +80,7 @@ func (m *Manager) TriesLeft(a Attempt) int { return max(0, m.cfg.Limits.WrongNum
 
 // Cancel ends an attempt from the laptop's side, if it has not ended yet.
 func (m *Manager) Cancel(ctx context.Context, id string) error {
+	ctx = context.WithoutCancel(ctx) // a person who closes the tab still wants it
 	_, err := m.update(ctx, id, func(r *record) error {
 		if r.State.Ended() {
 			return nil

@@ -58,6 +58,7 @@ func (m *Manager) Open(ctx context.Context, userCode string, phone browser.Brows
 // No denies: it ends the attempt, even after an approval, as long as the laptop
 // has not claimed it.
 func (m *Manager) No(ctx context.Context, answer Answer) (Attempt, error) {
+	ctx = context.WithoutCancel(ctx) // a person who closes the tab still wants it
 	id, err := m.find(ctx, answer.UserCode, answer.Phone, answer.Person)
 	if err != nil {
 		return Attempt{}, err

@@ -59,7 +59,9 @@ func (m *Manager) allowStart(ctx context.Context, ref string, laptop browser.Bro
 }
 
 func (m *Manager) start(ctx context.Context, ref string, laptop browser.Browser) (Attempt, error) {
-	device, err := m.cfg.Provider.StartDevice(ctx)
+	// Asked to the end even if the browser leaves: a client that always leaves
+	// early would otherwise start codes without paying for one.
+	device, err := m.cfg.Provider.StartDevice(context.WithoutCancel(ctx))
 	if err != nil {
 		if refusal, ok := errors.AsType[*idp.Error](err); !ok || refusal.Status >= 500 { // not answered
 			m.limiter.RefundAddr(ctx, m.codesRule(), laptop.Addr)
