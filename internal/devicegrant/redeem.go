@@ -112,12 +112,12 @@ func (m *Manager) step(ctx context.Context, id string) (wait time.Duration, err 
 	}
 	// A poll is finished even if we are stopping: tokens that the provider has
 	// given out must not be lost with the answer.
-	return 0, m.whileLeased(context.WithoutCancel(ctx), id)
+	return 0, m.pollOnce(context.WithoutCancel(ctx), id)
 }
 
-// whileLeased takes the lease, and polls once unless the record already has
+// pollOnce takes the lease, and polls once unless the record already has
 // tokens. Then it accepts them, or notes why there are none.
-func (m *Manager) whileLeased(ctx context.Context, id string) error {
+func (m *Manager) pollOnce(ctx context.Context, id string) error {
 	var mine record
 	_, err := m.update(ctx, id, func(r *record) error {
 		now := time.Now()

@@ -89,13 +89,13 @@ func (m *Manager) Token(ctx context.Context, s Session) (access string, err erro
 	return "", ctx.Err()
 }
 
-// errLate says that a refresh took too long: another process has taken the
-// lease, or the session has ended.
+// errLate says that a refresh took too long: another request has taken the lease,
+// or the session has ended.
 var errLate = errors.New("session: refresh answered too late")
 
-// refreshNow refreshes the tokens under the lease that s holds. ctx must outlast
-// the request: the provider may replace the refresh token, and the answer with
-// the next one must not be lost.
+// refreshNow refreshes the tokens under the lease that s has. It continues when
+// the request that began it has left: a refresh token that was used up must not
+// be lost.
 func (m *Manager) refreshNow(ctx context.Context, id string, s Session) (access string, err error) {
 	tokens, err := m.refresh(ctx, s.Tokens, s.Person)
 	// No refresh can succeed any longer, or the new tokens are another person's.
