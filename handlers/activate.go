@@ -134,7 +134,7 @@ func (s *Server) credentials(ctx context.Context, sess session.Session, question
 	switch {
 	case errors.Is(err, session.ErrNoToken):
 		return "", "", err
-	case errors.Is(err, session.ErrEnded):
+	case errors.Is(err, session.ErrLoginEnded):
 		return "", "", withNext{err, link{loginTo(question), "Log in again"}}
 	case err != nil:
 		return "", "", withNext{fmt.Errorf("%w: %w", errNoAccessToken, err), link{question, "Back to the question"}}

@@ -76,7 +76,7 @@ var errorPages = []struct {
 	{errNoButton, errorPage{status: 400, title: "No answer", text: "Go back and use one of the two buttons.", next: account}},
 	{devicegrant.ErrOtherPerson, errorPage{status: 403, title: "Someone else is using this code", text: "Another person answered this code, or opened it first, and only they can continue. If the other device is yours, cancel there and show a new code.", next: account}},
 	{devicegrant.ErrTooLate, errorPage{status: 403, title: "This code has expired", text: "If the other device is yours, show a new code there.", next: account}},
-	{session.ErrEnded, errorPage{status: 403, title: "Your login has ended", text: "The login service ended it. Log in again to return to the question.", next: logInAgain}},
+	{session.ErrLoginEnded, errorPage{status: 403, title: "Your login has ended", text: "The login service ended it. Log in again to return to the question.", next: logInAgain}},
 	{errNoAccessToken, errorPage{status: 502, title: "Login service unavailable", text: "It did not answer, so nothing was done. Try again in a moment.", next: account}},
 
 	{session.ErrUnknown, errorPage{status: 404, title: "Device not found", text: "It isn't one of yours, or it was logged out long ago. See where you are logged in.", next: yourList}},

@@ -1,8 +1,6 @@
 package browser
 
-import (
-	"net/netip"
-)
+import "net/netip"
 
 // shared are addresses that many networks use, or that identify none: carrier
 // NAT (RFC 6598), IPv4 embedded in IPv6 and the like (RFC 6052, 4380, 7335),

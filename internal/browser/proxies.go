@@ -17,9 +17,9 @@ func (p Proxies) Trusts(r *http.Request) bool { return Contain(p, peer(r)) }
 
 // Addr returns the browser's address: the peer's, or behind trusted proxies
 // the right-most one in X-Forwarded-For that is not itself a trusted proxy's.
-// Anyone could have sent what stands further left. relayed reports that
-// something does: an unknown proxy may have sent it, and then very many
-// browsers share the address.
+// Anyone can send addresses further left. relayed reports that there are any:
+// an unknown proxy may have added them, and very many browsers share the address
+// of a proxy.
 func (p Proxies) Addr(r *http.Request) (addr netip.Addr, relayed bool) {
 	addr = peer(r)
 	header := strings.Join(r.Header.Values("X-Forwarded-For"), ",")

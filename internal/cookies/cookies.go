@@ -60,8 +60,8 @@ type Kind struct {
 }
 
 // Kind returns the kind with that name ("" for the application's main cookie).
-// Its cookies expire after lifetime, at least a second: the browser deletes
-// them, and if it does not, they no longer open.
+// Its cookies expire after lifetime, which is at least a second: the browser
+// deletes them, and if it does not, they no longer open.
 func (j *Jar) Kind(name string, lifetime time.Duration) *Kind {
 	k := &Kind{name: j.base}
 	if name != "" {
@@ -120,8 +120,9 @@ func (k *Kind) Clear(w http.ResponseWriter) {
 	http.SetCookie(w, sessions.NewCookie(k.name, "", &options))
 }
 
-// Seal returns values as text for another way than a cookie, such as a URL. It
-// opens as a cookie of this kind, too: a kind is used for the one or the other.
+// Seal returns values as text for elsewhere than a cookie, such as a URL. The
+// text would also open as a cookie of this kind, so a kind is for text or for
+// cookies, not for both.
 func (k *Kind) Seal(values Values) (string, error) {
 	return securecookie.EncodeMulti(k.name, toSession(values), k.store.Codecs...)
 }

@@ -62,8 +62,9 @@ func reasonOf(refusal *idp.Error) Reason {
 	return ReasonRefused
 }
 
-// notVerified decides what a failed verification means: invalid tokens end the
-// attempt; otherwise the provider's keys could not be fetched, which is retried.
+// notVerified decides what a failed verification means. Invalid tokens end the
+// attempt. Tokens that could not be checked, for example because the provider's
+// keys were not available, are checked again later.
 func (r *record) notVerified(cause error) error {
 	if errors.Is(cause, idp.ErrInvalidToken) {
 		return r.fail(ReasonUnverified)

@@ -59,6 +59,7 @@ func (m *Manager) runPoller(ctx context.Context, id string) {
 		switch {
 		case errors.Is(err, errDone):
 			return
+		case isLost(err): // the next step sees what became of the attempt
 		case err != nil && ctx.Err() == nil:
 			m.log.Error("attempt not read or changed, trying again", "err", err)
 			wait = storeRetry
@@ -94,7 +95,7 @@ func (m *Manager) step(ctx context.Context, id string) (wait time.Duration, err 
 	}
 	if r.overdue() {
 		_, err := m.update(ctx, id, unchanged) // which expires it
-		return 0, ignoreLost(err)
+		return 0, err
 	}
 	switch {
 	case r.State == Approved:
@@ -108,16 +109,16 @@ func (m *Manager) step(ctx context.Context, id string) (wait time.Duration, err 
 		return min(wait, time.Until(r.Expires)), nil
 	}
 	if ok, err := m.vouched(ctx, id, r); err != nil || !ok {
-		return 0, ignoreLost(err)
+		return 0, err
 	}
 	// A poll is finished even if we are stopping: tokens that the provider has
 	// given out must not be lost with the answer.
-	return 0, m.whileLeased(context.WithoutCancel(ctx), id)
+	return 0, m.pollOnce(context.WithoutCancel(ctx), id)
 }
 
-// whileLeased takes the lease, and polls once unless the record already has
+// pollOnce takes the lease, and polls once unless the record already has
 // tokens. Then it accepts them, or notes why there are none.
-func (m *Manager) whileLeased(ctx context.Context, id string) error {
+func (m *Manager) pollOnce(ctx context.Context, id string) error {
 	var mine record
 	_, err := m.update(ctx, id, func(r *record) error {
 		now := time.Now()
@@ -131,21 +132,21 @@ func (m *Manager) whileLeased(ctx context.Context, id string) error {
 		return nil
 	})
 	if err != nil {
-		return ignoreLost(err)
+		return err
 	}
 	if mine.Tokens.Access == "" {
 		tokens, err := m.cfg.Provider.PollDevice(ctx, mine.Device.Device)
 		if err != nil {
 			m.logPoll(mine, err)
-			return ignoreLost(m.asHolder(ctx, id, mine, func(r *record) error { return r.noTokens(err) }))
+			return m.asHolder(ctx, id, mine, func(r *record) error { return r.noTokens(err) })
 		}
 		mine.Tokens, mine.Session = tokens, rand.Text()
 		if err := m.save(ctx, id, mine); err != nil {
 			m.cfg.Provider.Revoke(tokens)
-			return ignoreLost(err)
+			return err
 		}
 	}
-	return ignoreLost(m.acceptTokens(ctx, id, mine))
+	return m.acceptTokens(ctx, id, mine)
 }
 
 // save puts the tokens into the record. The provider gives them only once, so
@@ -157,7 +158,7 @@ func (m *Manager) save(ctx context.Context, id string, mine record) error {
 			r.Tokens, r.Session = mine.Tokens, mine.Session
 			return nil
 		})
-		if ignoreLost(err) == nil || tries == saveTries {
+		if err == nil || isLost(err) || tries == saveTries {
 			return err
 		}
 		m.log.Error("tokens not stored, trying again", "attempt", mine.Ref, "err", err)
@@ -203,7 +204,7 @@ func (m *Manager) acceptTokens(ctx context.Context, id string, mine record) erro
 		r.Expires = time.Now().Add(claimWindow)
 		return r.to(Approved)
 	})
-	if errors.Is(err, errNotHolder) || errors.Is(err, ErrNone) {
+	if isLost(err) {
 		// If the attempt ended before the session was made, nobody else ends
 		// the session. Otherwise the new holder of the lease continues with it.
 		if r, getErr := m.get(ctx, id); errors.Is(getErr, ErrNone) || getErr == nil && r.State.Ended() && r.State != Claimed {
@@ -235,11 +236,6 @@ func (m *Manager) logPoll(r record, err error) {
 	m.log.Info("poll failed", "attempt", r.Ref, "err", err)
 }
 
-// ignoreLost drops the errors after which there is nothing left to do here:
-// another process has the lease, or the attempt has ended or is gone.
-func ignoreLost(err error) error {
-	if errors.Is(err, errNotHolder) || errors.Is(err, ErrNone) {
-		return nil
-	}
-	return err
-}
+// isLost reports whether err says that there is nothing left to do here: another
+// process has the lease, or the attempt has ended or is gone.
+func isLost(err error) bool { return errors.Is(err, errNotHolder) || errors.Is(err, ErrNone) }

@@ -25,7 +25,7 @@ func (r Rule) step() time.Duration { return r.Window / time.Duration(r.N) }
 // TooManyError says that a limit is reached.
 type TooManyError struct {
 	Rule string        // [Rule.Name]
-	Wait time.Duration // until the next attempt may succeed
+	Wait time.Duration // until another event may be allowed
 }
 
 func (e *TooManyError) Error() string {

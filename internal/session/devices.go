@@ -115,8 +115,8 @@ func (m *Manager) Confirm(ctx context.Context, by Session, ref string) error {
 	return err
 }
 
-// entry finds a session of by's person by its name. Other people's sessions
-// are not even looked for.
+// entry finds a session of by's person by its Ref. It reads only that person's
+// list, so a Ref of someone else's session is unknown.
 func (m *Manager) entry(ctx context.Context, by Session, ref string) (entry, error) {
 	if by.Unconfirmed() {
 		return entry{}, ErrUnconfirmed
@@ -125,7 +125,7 @@ func (m *Manager) entry(ctx context.Context, by Session, ref string) (entry, err
 	if err != nil {
 		return entry{}, err
 	}
-	if entries := l.called(ref); len(entries) > 0 {
+	if entries := l.withRef(ref); len(entries) > 0 {
 		return entries[len(entries)-1], nil
 	}
 	if slices.ContainsFunc(l.Entries, func(e entry) bool { return e.Ref == ref }) {

@@ -42,8 +42,8 @@ func (l list) open() []entry {
 	return slices.DeleteFunc(slices.Clone(l.Entries), func(e entry) bool { return e.ID == "" })
 }
 
-// called returns the open entries of that name.
-func (l list) called(ref string) []entry {
+// withRef returns the open entries with that Ref.
+func (l list) withRef(ref string) []entry {
 	return slices.DeleteFunc(l.open(), func(e entry) bool { return e.Ref != ref })
 }
 
@@ -107,8 +107,8 @@ func (m *Manager) unlist(ctx context.Context, person idp.Person, ids ...string) 
 	return err
 }
 
-// endDevice ends a session, and others that share its name: there are two while
-// a new login replaces a session, and after a crash in the middle of that. It
+// endDevice ends a session, and any other that has its Ref: there are two while a
+// new login replaces a session, and after a crash in the middle of that. It
 // returns those that were valid, the given one first.
 func (m *Manager) endDevice(ctx context.Context, person idp.Person, e entry, by string) (ended []Session, err error) {
 	for entries := []entry{e}; len(entries) > 0; {
@@ -121,14 +121,14 @@ func (m *Manager) endDevice(ctx context.Context, person idp.Person, e entry, by 
 		if err != nil {
 			return ended, err
 		}
-		entries = l.called(e.Ref)
+		entries = l.withRef(e.Ref)
 	}
 	return ended, nil
 }
 
 // end ends sessions of a person, takes them off the list, and returns those
-// that were valid. by is the Ref of the session that ends them, empty if it is
-// their own browser.
+// that were valid. by is the Ref of the person's other session that ends them,
+// if one does: then their browsers are told (see [Manager.WasEnded]).
 func (m *Manager) end(ctx context.Context, person idp.Person, entries []entry, by string) (ended []Session, err error) {
 	ctx = context.WithoutCancel(ctx) // a person who closes the tab still wants it
 	var over []string
@@ -152,10 +152,10 @@ func (m *Manager) end(ctx context.Context, person idp.Person, entries []entry, b
 // tombstone ends a session for good, revokes its tokens, and returns what it
 // was. Tokens that are being refreshed at this moment find the tombstone and
 // are revoked.
-func (m *Manager) tombstone(ctx context.Context, id string, elsewhere bool) (was Session, err error) {
+func (m *Manager) tombstone(ctx context.Context, id string, byOther bool) (was Session, err error) {
 	_, err = m.update(ctx, id, func(s *Session) error {
 		if was = *s; s.hasPerson() {
-			*s = Session{Began: time.Now(), Ended: elsewhere}
+			*s = Session{Began: time.Now(), Ended: byOther}
 		}
 		return nil
 	})

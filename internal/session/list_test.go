@@ -35,8 +35,8 @@ func TestLeavesTheList(t *testing.T) {
 			}
 			s := laptop.load(b.Manager)
 			b.sleep(time.Hour)
-			if _, err := b.Token(laptop.t.Context(), s); !errors.Is(err, session.ErrEnded) {
-				laptop.t.Errorf("Token: %v, want %v", err, session.ErrEnded)
+			if _, err := b.Token(laptop.t.Context(), s); !errors.Is(err, session.ErrLoginEnded) {
+				laptop.t.Errorf("Token: %v, want %v", err, session.ErrLoginEnded)
 			}
 		},
 	}

@@ -39,7 +39,7 @@ func (m *Manager) LogIn(w http.ResponseWriter, r *http.Request, person idp.Perso
 	l, err := m.enlist(ctx, person, func(l *list) error {
 		// If the old session was ended after it was read, its vouchers are
 		// broken, and must stay broken.
-		if ref = made.Ref; sameDevice && len(l.called(old.Ref)) > 0 {
+		if ref = made.Ref; sameDevice && len(l.withRef(old.Ref)) > 0 {
 			ref = old.Ref
 		}
 		l.add(entry{ID: id, Ref: ref, Began: now})

@@ -48,7 +48,7 @@ func (m *Manager) Vouched(ctx context.Context, person idp.Person, voucher string
 		if err != nil {
 			return false, err
 		}
-		entries := l.called(ref)
+		entries := l.withRef(ref)
 		if l.Generation != generation || slices.Equal(entries, checked) {
 			return false, nil
 		}

@@ -53,10 +53,12 @@ type Session struct {
 	Greeted   bool   // the person was told how the login came about
 	Confirmed bool   // another session of the person said that this one is theirs
 
-	Began, Seen     time.Time       // Began is when it went live. Seen is zero until the browser first shows the cookie
-	Browser, Latest browser.Browser // at Began, and at Seen
+	Began   time.Time       // of what it is now: pending, live, or a tombstone
+	Browser browser.Browser // at Began
+	Seen    time.Time       // zero until the browser first shows the cookie
+	Latest  browser.Browser // at Seen
 
-	Ended bool        // a tombstone: another device ended the session, so the browser can be told why
+	Ended bool        // of a tombstone: another device ended the session, so its browser can be told why
 	Lease store.Lease // of the refresh of Tokens
 }
 

@@ -16,9 +16,9 @@ type RefreshFunc func(ctx context.Context, old idp.Tokens, person idp.Person) (i
 var (
 	// ErrNoToken says that there is no access token without another login.
 	ErrNoToken = errors.New("session: no access token without another login")
-	// ErrEnded says that the provider has ended the login, and so the session
+	// ErrLoginEnded says that the provider has ended the login, and so the session
 	// has ended.
-	ErrEnded = errors.New("session: login ended by the provider")
+	ErrLoginEnded = errors.New("session: login ended by the provider")
 )
 
 const (
@@ -39,7 +39,7 @@ func (s Session) hasUsableToken(now time.Time) bool {
 
 // Token returns an access token of the session's person that does not expire
 // soon. If need be it is refreshed: once, for all who ask at the same time, in
-// every process. Errors other than [ErrNoToken] and [ErrEnded] leave the
+// every process. Errors other than [ErrNoToken] and [ErrLoginEnded] leave the
 // session as it is.
 func (m *Manager) Token(ctx context.Context, s Session) (access string, err error) {
 	if s.hasUsableToken(time.Now()) {
@@ -98,6 +98,7 @@ var errLate = errors.New("session: refresh answered too late")
 // be lost.
 func (m *Manager) refreshNow(ctx context.Context, id string, s Session) (access string, err error) {
 	tokens, err := m.refresh(ctx, s.Tokens, s.Person)
+	// No refresh can succeed any longer, or the new tokens are another person's.
 	refusal, refused := errors.AsType[*idp.Error](err)
 	ended := refused && refusal.Final() && refusal.Code == "invalid_grant" || errors.Is(err, idp.ErrInvalidToken)
 	_, updateErr := m.sessions.Update(ctx, id, func(now *Session) error {
@@ -123,7 +124,7 @@ func (m *Manager) refreshNow(ctx context.Context, id string, s Session) (access 
 		return "", errors.Join(err, updateErr)
 	case ended:
 		m.log.Warn("login ended by the provider", "ref", s.Ref, "person", s.Person, "err", err)
-		return "", ErrEnded
+		return "", ErrLoginEnded
 	}
 	return tokens.Access, err
 }

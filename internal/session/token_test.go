@@ -145,17 +145,17 @@ func TestTokenEnded(t *testing.T) {
 					switch {
 					case got.access != "":
 						t.Errorf("number %d: Token = %q, %v; want none", i, got.access, got.err)
-					case errors.Is(got.err, session.ErrEnded):
+					case errors.Is(got.err, session.ErrLoginEnded):
 						ended++
 					case !errors.Is(got.err, session.ErrNoToken):
-						t.Errorf("number %d: Token: %v, want %v or %v", i, got.err, session.ErrEnded, session.ErrNoToken)
+						t.Errorf("number %d: Token: %v, want %v or %v", i, got.err, session.ErrLoginEnded, session.ErrNoToken)
 					}
 					if took := got.at.Sub(begun); took != 3*time.Second {
 						t.Errorf("number %d was told after %v, want 3s", i, took)
 					}
 				}
 				if ended == 0 {
-					t.Errorf("nobody got %v", session.ErrEnded)
+					t.Errorf("nobody got %v", session.ErrLoginEnded)
 				}
 				b.laptop.wantNone(b.Manager, "after the provider has ended the login")
 				b.laptop.wantWasEnded(b.Manager, false, "by another device")

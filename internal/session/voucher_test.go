@@ -69,8 +69,8 @@ var afterApproval = []struct {
 		}
 		s := phone.load(b.Manager)
 		b.sleep(time.Hour)
-		if _, err := b.Token(b.t.Context(), s); !errors.Is(err, session.ErrEnded) {
-			b.t.Errorf("Token: %v, want %v", err, session.ErrEnded)
+		if _, err := b.Token(b.t.Context(), s); !errors.Is(err, session.ErrLoginEnded) {
+			b.t.Errorf("Token: %v, want %v", err, session.ErrLoginEnded)
 		}
 	}, false},
 }
