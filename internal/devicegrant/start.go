@@ -23,7 +23,7 @@ const (
 	liveWait = time.Minute
 )
 
-// maxCodes is how many user codes are tried when the provider gives out one
+// maxCodes is how many user codes are tried when the provider issues one
 // that another live attempt has.
 const maxCodes = 5
 
@@ -142,7 +142,7 @@ func (m *Manager) isProviderPage(uri string) (bool, error) {
 }
 
 // liveAttempts bounds the attempts that this process has started: a last resort
-// against running out of memory and of the provider's patience.
+// that protects its memory, and the provider.
 type liveAttempts struct {
 	most int
 
