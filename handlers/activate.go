@@ -19,7 +19,7 @@ const activatePath = "/activate"
 type approvePage struct {
 	frame
 	Problem          string
-	FallbackURL      string // the provider's own page, if the provider may not have the approval
+	FallbackURL      string // the provider's own page, if the approval may not have got through
 	State            devicegrant.State
 	UserCode         string
 	Fingerprint      string // which question this is
@@ -33,7 +33,7 @@ type approvePage struct {
 	Watch            string // the page's own address, for the script that looks for changes
 }
 
-// answeredPage shows the state of the attempt.
+// answeredPage tells what has become of the attempt.
 type answeredPage struct {
 	frame
 	Title, Text string
@@ -122,12 +122,12 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, sess session.Ses
 		})
 	}
 	if err == nil || errors.Is(err, devicegrant.ErrChanged) || errors.Is(err, devicegrant.ErrProviderPage) {
-		return seeOther(w, r, question) // the page shows its state
+		return seeOther(w, r, question) // the page tells what has become of it
 	}
 	return s.showQuestion(w, r, sess, code, a, err)
 }
 
-// showQuestion asks the person, or shows the state of the attempt.
+// showQuestion asks the person, or says what has become of the attempt.
 func (s *Server) showQuestion(w http.ResponseWriter, r *http.Request, sess session.Session, code string, a devicegrant.Attempt, err error) error {
 	page := approvePage{
 		frame:            frameOf(sess),

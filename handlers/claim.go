@@ -28,7 +28,7 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request, sess session.Ses
 	claimed, err := s.cfg.Grants.Claim(context.WithoutCancel(r.Context()), id, laptop)
 	switch {
 	case errors.Is(err, devicegrant.ErrNotApproved), errors.Is(err, devicegrant.ErrClaimed), errors.Is(err, devicegrant.ErrNone):
-		return seeOther(w, r, qrPath) // which shows its state
+		return seeOther(w, r, qrPath) // which says how it stands
 	case err != nil:
 		return err
 	}

@@ -40,15 +40,15 @@ type qrPage struct {
 	Number           bool   // the number must be typed
 	Problem          string // with what was typed
 	SecondsLeft      int    // until the attempt expires
-	TimeLeft, Lasts  string // of a code that nobody has opened: shown, and for screen readers
+	TimeLeft, Lasts  string // of a code that nobody has opened, to look at and to hear
 }
 
 // attempt returns the ID of the attempt that this browser started, "" if none.
 func (s *Server) attempt(r *http.Request) string { return s.qr.Read(r)["attempt"] }
 
 // laptop returns the browser that sent r, which wants to be logged in by a
-// phone. It is asked before anything is read or changed, so that a cookie is
-// useless outside the allowed networks.
+// phone. It is asked before anything is read or changed, so that a cookie that
+// was carried out of the allowed networks is useless there.
 func (s *Server) laptop(r *http.Request) (browser.Browser, error) {
 	b := s.browserOf(r)
 	addr, relayed := s.cfg.TrustedProxies.Addr(r)
@@ -215,7 +215,7 @@ func (s *Server) qrLoginConfirm(w http.ResponseWriter, r *http.Request, _ sessio
 		return err
 	}
 	number := strings.Join(strings.Fields(r.PostFormValue("number")), "")
-	if !fourDigits.MatchString(number) { // a typing mistake, which costs no try
+	if !fourDigits.MatchString(number) { // a slip, which costs no try
 		return s.showAttempt(w, r, a, "Enter the four digits that your phone shows.")
 	}
 	a, err = s.cfg.Grants.Confirm(r.Context(), id, number)

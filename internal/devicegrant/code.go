@@ -37,8 +37,8 @@ func Fold(userCode string) string {
 
 // find returns the ID of the attempt with that user code. User codes are short,
 // and each one that is guessed could be answered (RFC 8628, section 5.1), so
-// wrong ones are limited. A lookup is counted in advance and refunded when it
-// finds an attempt, so that requests at the same moment are counted as well.
+// wrong ones are limited. A lookup is paid for in advance and refunded when it
+// finds an attempt: many requests at once must not look for free.
 func (m *Manager) find(ctx context.Context, userCode string, phone browser.Browser, person idp.Person) (string, error) {
 	rule := limit.Rule{Name: "wrong codes", N: m.cfg.Limits.WrongCodes, Window: limitWindow}
 	guesser := person.Issuer + "\x00" + person.Subject

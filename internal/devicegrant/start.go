@@ -23,7 +23,7 @@ const (
 	liveWait = time.Minute
 )
 
-// maxCodes is how many user codes are tried when the provider issues one
+// maxCodes is how many user codes are tried when the provider gives out one
 // that another live attempt has.
 const maxCodes = 5
 
@@ -142,7 +142,7 @@ func (m *Manager) isProviderPage(uri string) (bool, error) {
 }
 
 // liveAttempts bounds the attempts that this process has started: a last resort
-// that protects its memory, and the provider.
+// against running out of memory and of the provider's patience.
 type liveAttempts struct {
 	most int
 
