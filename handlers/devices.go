@@ -19,7 +19,7 @@ type device struct {
 	Began        string // and how
 	Addr         string // of the login
 	Seen         string
-	Here         bool // it is this very browser
+	Here         bool // it is this browser
 	Pending      bool // a phone approved it, and it has not claimed its session yet
 	ByPhone, New bool // New: a phone logged it in, and nobody has confirmed it
 }

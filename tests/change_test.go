@@ -95,7 +95,7 @@ func TestMakeChangeRefuses(t *testing.T) {
 		t.Errorf("a form that does not parse: %v, want 422 and a sentence", p)
 	}
 	if strings.Contains(b.log.String(), "level=ERROR") {
-		t.Error("what people type is logged as an error")
+		t.Error("a wrong amount is logged as an error")
 	}
 }
 

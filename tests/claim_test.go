@@ -119,6 +119,6 @@ func TestLaptopChangesBeforeYes(t *testing.T) {
 	thief.wantNoLogin("after an approval of another laptop")
 	// A denial counts for any laptop.
 	if got := phone.answer(question, "no").state(); got != "denied" {
-		t.Errorf("the no leads to %q, want denied", got)
+		t.Errorf("the denial leads to %q, want denied", got)
 	}
 }

@@ -58,7 +58,7 @@ func TestNewDevice(t *testing.T) {
 		t.Errorf("ending the unknown device: %v, want which one", p)
 	}
 	other.wantPerson("")
-	phone.wantQuestions("after the no")
+	phone.wantQuestions("after the denial")
 	if p := phone.post("/devices/"+theirs+"/confirm", nil); !p.says("Already") {
 		t.Errorf("confirming an ended session: %v, want that it had ended already", p)
 	}

@@ -55,7 +55,7 @@ func TestNgrok(t *testing.T) {
 }
 
 // In Chromium, too. When ngrok shows its warning page again, an event stream
-// gets that page, which no script can prevent. The login ends all the same.
+// gets that page, which no script can prevent. The login completes all the same.
 func TestNgrokInChromium(t *testing.T) {
 	t.Parallel()
 	n := newNgrok(t)

@@ -178,7 +178,7 @@ func TestPeerDenied(t *testing.T) {
 			if p := laptop.get(qrPage); p.state() != "denied" || p.find("svg", "qr-code") != nil {
 				t.Errorf("the laptop's page is %q, want denied without a QR code", p.state())
 			}
-			laptop.wantNoLogin("after the no")
+			laptop.wantNoLogin("after the denial")
 		})
 	}
 }

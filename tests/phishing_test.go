@@ -36,7 +36,7 @@ func TestMailedCode(t *testing.T) {
 	if p := attacker.get(qrPage); p.state() != "number" || p.find("form", "confirm-number") == nil || p.find("svg", "qr-code") != nil {
 		t.Errorf("the attacker's page is %q, want number with its form and without a code", p.state())
 	}
-	attacker.wantNoLogin("after the victim's yes")
+	attacker.wantNoLogin("after the victim's approval")
 	attacker.wantState("number")
 	if got := polls.Load(); got != 0 {
 		t.Errorf("%d polls, want none before the number", got)
@@ -85,7 +85,7 @@ func TestLiveRelay(t *testing.T) {
 	}
 	p := victim.approve(link)
 	number := p.number()
-	attacker.wantNoLogin("after the victim's yes")
+	attacker.wantNoLogin("after the victim's approval")
 	if !p.says("asks for it") {
 		t.Errorf("the victim's page does not warn against telling the number: %v", p)
 	}
@@ -95,9 +95,9 @@ func TestLiveRelay(t *testing.T) {
 	close(over)
 	claiming.Wait()
 	if got := attacker.typeNumber(number).state(); got != "denied" {
-		t.Errorf("after the no the number leads to %q, want denied", got)
+		t.Errorf("after the denial the number leads to %q, want denied", got)
 	}
-	attacker.wantNoLogin("after the no")
+	attacker.wantNoLogin("after the denial")
 	if got := polls.Load(); got != 0 {
 		t.Errorf("%d polls, want none", got)
 	}

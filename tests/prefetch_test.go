@@ -96,6 +96,6 @@ func TestPrefetchWithNumber(t *testing.T) {
 		laptop.visit(v, "/account")
 	}
 	if !laptop.get("/account").has("by-phone") {
-		t.Error("a prefetch used up what is said once")
+		t.Error("a prefetch used up the one-time notice")
 	}
 }

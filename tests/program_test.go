@@ -1,5 +1,5 @@
-// Package tests tests the whole program through its front door: it builds the
-// program, starts it as processes, and visits it with browsers.
+// Package tests tests the whole program from outside: it builds the program,
+// runs it, and visits it with browsers.
 package tests
 
 import (

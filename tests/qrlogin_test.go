@@ -42,7 +42,7 @@ func TestQRLogin(t *testing.T) {
 		t.Errorf("the account shows no balance: %v", account)
 	}
 	if !account.has("by-phone") || laptop.get("/account").has("by-phone") {
-		t.Error("how the login came about must be said once, on the first page")
+		t.Error("the first page, and no other, must say that a phone logged it in")
 	}
 	if laptop.cookie() == before {
 		t.Error("session fixation: the laptop's cookie is the one from before the login")
@@ -87,7 +87,7 @@ func TestDeny(t *testing.T) {
 	question := phone.get(link)
 	states.want("opened")
 	if got := phone.answer(question, "no").state(); got != "denied" {
-		t.Errorf("after the no the phone's page is %q, want denied", got)
+		t.Errorf("after the denial the phone's page is %q, want denied", got)
 	}
 	states.want("denied")
 	states.wantEnd()

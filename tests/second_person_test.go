@@ -28,7 +28,7 @@ func TestShoulderSurfer(t *testing.T) {
 	number := phone.answer(mine, "yes").number()
 	for _, answer := range []string{"yes", "no"} {
 		if p := surfer.answer(theirs, answer); p.Status != http.StatusForbidden || p.has("number") {
-			t.Errorf("the surfer says %s after the victim's yes: %v, want 403", answer, p)
+			t.Errorf("the surfer answers %s after the victim's approval: %v, want 403", answer, p)
 		}
 	}
 	laptop.confirm(number, richard)
@@ -39,7 +39,7 @@ func TestShoulderSurfer(t *testing.T) {
 	laptop, phone, surfer, theirs, mine = victim()
 	surfer.answer(theirs, "yes").number()
 	if p := phone.answer(mine, "yes"); p.Status != http.StatusForbidden || !p.says("cancel") {
-		t.Errorf("the victim's yes after the surfer's: %v, want 403 and what to do", p)
+		t.Errorf("the victim's approval after the surfer's: %v, want 403 and what to do", p)
 	}
 	laptop.wantState("number")
 	laptop.wantNoLogin("without the surfer's number")
@@ -94,7 +94,7 @@ func TestSecondPerson(t *testing.T) {
 	}
 	form := url.Values{"user_code": {question.text("user-code")}, "attempt": {attemptOf(question)}, "answer": {"yes"}}
 	if p := second.post("/activate", form); p.Status != http.StatusForbidden {
-		t.Errorf("a second person's yes: %v, want 403", p)
+		t.Errorf("a second person's approval: %v, want 403", p)
 	}
 	first.answer(question, "yes")
 	laptop.claim(richard)

@@ -135,7 +135,7 @@ func (tour *tourist) number() {
 	laptop.click(`#new-code button`)
 	phone.at(awayAddr)
 	phone.open(tour.link())
-	tour.see(phone, "phone opened far away", `#far`)
+	tour.see(phone, "phone opened on a different network", `#far`)
 	phone.answer("yes")
 	tour.state(phone, "number")
 	tour.state(laptop, "number")

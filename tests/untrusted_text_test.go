@@ -65,7 +65,7 @@ func (p page) wantHarmless() {
 		}
 	}
 	if buttons > 1 {
-		p.t.Errorf("%s has %d buttons for yes", p.URL.Path, buttons)
+		p.t.Errorf("%s has %d buttons that approve", p.URL.Path, buttons)
 	}
 }
 

@@ -87,8 +87,8 @@ func switchLink(question page) string {
 }
 
 // Login CSRF: an attacker on the same network approves the victim's code with
-// his own account, so that the victim does business in it. The laptop says
-// whose account it is and how that came about.
+// his own account, so that the victim does business in it. The laptop shows
+// whose account it is, and that a phone logged it in.
 func TestLoginCSRF(t *testing.T) {
 	t.Parallel()
 	b := startBank(t)
@@ -97,7 +97,7 @@ func TestLoginCSRF(t *testing.T) {
 	account := laptop.claim(erlich)
 	said := account.find("", "by-phone")
 	if said == nil || !strings.Contains(textOf(said), "Log out") || !account.links("/logout") {
-		t.Fatalf("the account page does not say how the login came about: %v", account)
+		t.Fatalf("the account page does not say that a phone logged it in: %v", account)
 	}
 	laptop.logOut()
 	laptop.wantPerson("")

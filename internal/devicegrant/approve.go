@@ -9,7 +9,7 @@ import (
 	"changebank/internal/idp"
 )
 
-// approve passes an approval on to the provider and notes what became of it.
+// approve passes an approval on to the provider and notes the outcome.
 func (m *Manager) approve(ctx context.Context, id string, a Attempt, access string) (Attempt, error) {
 	err := m.cfg.Provider.ApproveDevice(ctx, a.UserCode, access)
 	refusal := refusalOf(err)

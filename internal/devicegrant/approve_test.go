@@ -89,7 +89,7 @@ func TestApproveRefusesTheClient(t *testing.T) {
 	})
 }
 
-// The approval may have got through although no answer came back. Taking the
+// The approval may have succeeded although no answer came back. Taking the
 // silence for a refusal would lose a login that the provider has approved.
 func TestApproveNotAnswered(t *testing.T) {
 	for name, answer := range map[string]error{

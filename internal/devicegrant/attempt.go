@@ -62,16 +62,16 @@ const (
 	ReasonUnfinished   Reason = "unfinished"    // with Expired: the person had approved in time
 )
 
-// Approval is what became of the call that passes an approval on to the
+// Approval is the outcome of the call that passes an approval on to the
 // provider.
 type Approval string
 
 const (
 	ApprovalSent      Approval = "sent"       // on its way, or lost in a crash
-	ApprovalSentAgain Approval = "sent again" // more than once: a refusal may mean that an earlier one got through
+	ApprovalSentAgain Approval = "sent again" // more than once: a refusal may mean that an earlier one succeeded
 	ApprovalConfirmed Approval = "confirmed"
-	ApprovalRefused   Approval = "refused" // FallbackURL is the only way on
-	ApprovalUnknown   Approval = "unknown" // the provider did not answer; it may have heard
+	ApprovalRefused   Approval = "refused" // the person can continue only at FallbackURL
+	ApprovalUnknown   Approval = "unknown" // the provider did not answer; it may have approved
 )
 
 // Answered reports whether the provider has answered, so that the person need

@@ -55,7 +55,7 @@ func TestNoAfterClaim(t *testing.T) {
 }
 
 // A person whose approval got no answer may deny instead. Even if the provider
-// did hear the approval, and tokens come, nobody is logged in.
+// did approve, and tokens come, nobody is logged in.
 func TestNoAfterUnansweredApproval(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.provider.approvals = script{{after: approveTime, err: context.DeadlineExceeded}}

@@ -70,7 +70,7 @@ func TestNoInsteadOfFallback(t *testing.T) {
 	})
 }
 
-// While it is unknown whether the provider heard the approval, the person can
+// While it is unknown whether the provider approved, the person can
 // approve again or use the provider's page.
 func TestFallbackWhileUnknown(t *testing.T) {
 	inBubble(t, func(w *world) {

@@ -140,7 +140,7 @@ func (m *Manager) updateFor(ctx context.Context, id string, phone browser.Browse
 		case r.ProviderPage:
 			return ErrProviderPage
 		case other && (r.State != Opened || m.cfg.ConfirmNumber == NumberNever):
-			return ErrOtherPerson // without a number, only one person can be the right one
+			return ErrOtherPerson // without a number, only the person who opened it first may answer
 		case other && time.Since(r.Started) >= m.cfg.CodeLifetime:
 			// Opening a code must not keep it alive for others: a phisher would
 			// open his own.

@@ -11,8 +11,8 @@ import (
 	"changebank/internal/idp"
 )
 
-// wantCloseTakes closes the Manager, and checks that it waits for what is under
-// way and for nothing else.
+// wantCloseTakes closes the Manager, and checks that it waits for requests in
+// flight and for nothing else.
 func (w *world) wantCloseTakes(want time.Duration) {
 	w.Helper()
 	start := time.Now()

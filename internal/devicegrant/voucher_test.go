@@ -103,8 +103,8 @@ func TestPhoneIsLoggedOut(t *testing.T) {
 	}
 }
 
-// After the claim the laptop's session is on its own: the person ends it in the
-// list of devices.
+// After the claim the laptop's session no longer depends on the phone's: the
+// person ends it in the list of devices.
 func TestPhoneIsLoggedOutAfterTheClaim(t *testing.T) {
 	inBubble(t, func(w *world) {
 		a := w.approved()

@@ -129,7 +129,8 @@ func TestForeignVoucher(t *testing.T) {
 	b.wantListed(richard, "after all that", phone)
 }
 
-// TestVoucherOfPending: a session that no browser has can vouch for nothing.
+// TestVoucherOfPending: the voucher of a pending session holds only once the
+// session is live.
 func TestVoucherOfPending(t *testing.T) {
 	b := newBank(t)
 	laptop := newBrowser(t)
