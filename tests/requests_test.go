@@ -26,11 +26,16 @@ func TestOtherHosts(t *testing.T) {
 	other := strings.Replace(own, "localhost", "127.0.0.1", 1)
 
 	p := ask("GET", "/activate?user_code=AB%20C", other)
-	if got, want := p.Header.Get("Location"), b.URL+"/activate?user_code=AB%20C"; p.Status != http.StatusFound || got != want {
+	if got, want := p.Header.Get("Location"), b.URL+"/activate?user_code=AB%20C&to_app_url=1"; p.Status != http.StatusFound || got != want {
 		t.Errorf("another host: %d to %q, want 302 to %q", p.Status, got, want)
 	}
 	if p.Header.Get("Set-Cookie") != "" {
 		t.Error("another host gets a cookie")
+	}
+	for range 2 {
+		if got, want := visitor.get("http://"+other+"/nosuch?a=b%20c").URL.String(), b.URL+"/nosuch?a=b%20c"; got != want {
+			t.Errorf("a browser from another host is at %s in the end, want %s", got, want)
+		}
 	}
 	if p := ask("POST", "/logout", other); p.Status != http.StatusMisdirectedRequest || !strings.Contains(p.Body, `href="`+b.URL) {
 		t.Errorf("a POST to another host: %v, want 421 and a link", p)
@@ -46,7 +51,7 @@ func TestOtherHosts(t *testing.T) {
 		"another forwarded host": {"X-Forwarded-Host", "evil.example"},
 		"another scheme":         {"X-Forwarded-Proto", "https"},
 	} {
-		if got := ask("GET", "/", own, header...).Header.Get("Location"); got != b.URL+"/" {
+		if got := ask("GET", "/", own, header...).Header.Get("Location"); got != b.URL+"/?to_app_url=1" {
 			t.Errorf("%s leads to %q, want APP_URL", name, got)
 		}
 	}
