@@ -99,9 +99,9 @@ func (s *Server) headers(next http.Handler) http.Handler {
 	})
 }
 
-// redirectMark ends the query of a redirect to AppURL. A request that comes
-// back with it, and still seems to be for elsewhere, would go round forever. A
-// cookie instead would also meet a person who types the other name twice.
+// redirectMark ends the query of a redirect to AppURL. If a request has it and
+// still seems to be for another host, redirects loop. With a cookie instead, a
+// person who types the other name twice would see the error.
 const redirectMark = "to_app_url=1"
 
 // canonicalHost sends a browser that came by another name to AppURL before it
