@@ -26,7 +26,8 @@ type errorPage struct {
 var (
 	errNotFound    = errors.New("no such page")
 	errWrongMethod = errors.New("method not allowed")
-	errWrongHost   = errors.New("a POST to another host than APP_URL's")
+	errWrongHost   = errors.New("not for APP_URL's host, and not redirected there")
+	errLoop        = errors.New("redirects to APP_URL loop")
 	errCrossOrigin = errors.New("a POST from another origin")
 
 	errNoFlow       = errors.New("no login with this state is in progress in this browser, or it was used before")
@@ -60,6 +61,7 @@ var errorPages = []struct {
 	{errNotFound, errorPage{status: 404, title: "Page not found", text: "Check the address, or start from the home page.", next: home}},
 	{errWrongMethod, errorPage{status: 405, title: "Method not allowed", text: "This address does not accept that request, so nothing was done. Start from the home page.", next: home}},
 	{errWrongHost, errorPage{status: 421, title: "Wrong address", text: "This page is at a different address. Go there and try again."}},
+	{errLoop, errorPage{status: 421, title: "Too many redirects", text: "The proxy in front of Changebank doesn't pass on the address that you asked for. Its administrator can find the reason in the log.", next: link{"/", "Try again"}}},
 	{errCrossOrigin, errorPage{status: 403, title: "Not allowed", text: "This request came from another site, so nothing was done. Open the page here and use its button.", next: home}},
 
 	{errNoFlow, errorPage{status: 400, title: "Login not completed", text: "It was started in another browser or too long ago, it was used already, or this browser doesn't accept cookies. Log in again.", next: logInAgain}},

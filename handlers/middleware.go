@@ -3,10 +3,14 @@ package handlers
 import (
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"changebank/internal/browser"
 )
@@ -64,7 +68,7 @@ func (s *Server) browserOf(r *http.Request) browser.Browser {
 	inside := err == nil && (addr.IsPrivate() || addr.IsLoopback())
 	if s.cfg.Public && (inside || b.Relayed) {
 		s.warnOnce.Do(func() {
-			s.log.Warn("a browser's address may be that of a proxy; if one stands in front, TRUSTED_PROXIES must name it, and it must send X-Forwarded-For", "addr", b.Addr)
+			s.log.Warn("a browser's address may be that of a proxy; if one stands in front, TRUSTED_PROXIES must name it, and it must send X-Forwarded-For or Forwarded", "addr", b.Addr)
 		})
 	}
 	return b
@@ -96,41 +100,95 @@ func (s *Server) headers(next http.Handler) http.Handler {
 	})
 }
 
+// redirectMark ends the query of a redirect to AppURL. If a request has it and
+// still seems to be for another host, redirects loop. With a cookie instead, a
+// person who types the other name twice would see the error.
+const redirectMark = "to_app_url=1"
+
 // canonicalHost sends a browser that came by another name to AppURL before it
 // gets a cookie: a cookie of 127.0.0.1 is not seen at localhost, and the
 // provider sends everyone to AppURL. AppURL is configured, never taken from a
-// request.
+// request. The mark of a redirect that went well is removed by another one.
 func (s *Server) canonicalHost(next http.Handler) http.Handler {
+	hourly := rate.Sometimes{Interval: time.Hour}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		here := s.isCanonicalHost(r)
 		health := r.URL.Path == "/healthz" || r.URL.Path == "/readyz"
-		if health || s.isCanonicalHost(r) {
+		get := r.Method == http.MethodGet || r.Method == http.MethodHead
+		query, marked := strings.CutSuffix(r.URL.RawQuery, redirectMark)
+		switch {
+		case !isOwnTarget(r, here), !here && !health && !get:
+			s.showError(w, r, withNext{errWrongHost, link{s.cfg.AppURL + "/", "Go there"}})
+		case health, here && !(get && marked):
 			next.ServeHTTP(w, r)
-			return
+		case here:
+			s.redirectToAppURL(w, r, strings.TrimSuffix(query, "&"))
+		case marked:
+			hourly.Do(func() { s.warnOfLoop(r) })
+			s.showError(w, r, errLoop)
+		default:
+			if s.mayBeProxied(r) {
+				query = strings.TrimPrefix(query+"&"+redirectMark, "&")
+			}
+			s.redirectToAppURL(w, r, query)
 		}
-		if r.Method == http.MethodGet || r.Method == http.MethodHead {
-			http.Redirect(w, r, s.cfg.AppURL+r.URL.RequestURI(), http.StatusFound)
-			return
-		}
-		s.showError(w, r, withNext{errWrongHost, link{s.cfg.AppURL + "/", "Go there"}})
 	})
 }
 
-// isCanonicalHost reports whether the browser asked for AppURL's host and
-// scheme.
-func (s *Server) isCanonicalHost(r *http.Request) bool {
-	host, scheme := r.Host, ""
-	if s.cfg.TrustedProxies.Trusts(r) {
-		if forwarded := r.Header.Get("X-Forwarded-Host"); forwarded != "" {
-			host = forwarded
-		}
-		scheme = r.Header.Get("X-Forwarded-Proto")
+// isOwnTarget reports whether the request line has a path of ours, and not the
+// URL of another host (RFC 9112, section 3.2). Only a path may follow AppURL in
+// a redirect: AppURL and "@evil.example" together are a URL at evil.example.
+func isOwnTarget(r *http.Request, here bool) bool {
+	if r.URL.Host != "" {
+		return here
 	}
+	return strings.HasPrefix(r.URL.EscapedPath(), "/")
+}
+
+// mayBeProxied reports whether a proxy may stand in front, so that a redirect
+// may loop: browsers come from elsewhere, or to another port than ours.
+func (s *Server) mayBeProxied(r *http.Request) bool {
+	addr, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	return s.cfg.Public || ok && !strings.HasSuffix(s.host, ":"+strconv.Itoa(addr.Port))
+}
+
+func (s *Server) redirectToAppURL(w http.ResponseWriter, r *http.Request, query string) {
+	to := s.cfg.AppURL + r.URL.EscapedPath()
+	if query != "" {
+		to += "?" + query
+	}
+	http.Redirect(w, r, to, http.StatusFound)
+}
+
+// isCanonicalHost reports whether the browser asked for AppURL's host and
+// scheme. A name with a dot at its end is another one for cookies.
+func (s *Server) isCanonicalHost(r *http.Request) bool {
+	host, scheme := s.cfg.TrustedProxies.Target(r)
+	return s.isAppHost(host) && (scheme == "" || scheme == s.scheme)
+}
+
+func (s *Server) isAppHost(host string) bool {
 	defaultPort := ":80"
 	if s.scheme == "https" {
 		defaultPort = ":443"
 	}
-	host = strings.TrimSuffix(strings.ToLower(host), defaultPort)
-	return host == s.host && (scheme == "" || scheme == s.scheme)
+	return strings.TrimSuffix(host, defaultPort) == s.host
+}
+
+// warnOfLoop logs why a browser that was sent to AppURL does not seem to have
+// arrived there.
+func (s *Server) warnOfLoop(r *http.Request) {
+	host, scheme := s.cfg.TrustedProxies.Target(r)
+	missing := "X-Forwarded-Proto"
+	switch {
+	case !s.cfg.TrustedProxies.Trusts(r):
+		missing = "the proxy's address in TRUSTED_PROXIES"
+	case !s.isAppHost(host):
+		missing = "X-Forwarded-Host"
+	}
+	short := func(text string) string { return strings.Trim(strconv.QuoteToASCII(text[:min(len(text), 100)]), `"`) }
+	s.log.Warn("redirects to APP_URL loop: the proxy in front does not say what the browser asked for, or says something else",
+		"host", short(host), "scheme", short(scheme), "app_url", s.cfg.AppURL, "missing_or_wrong", missing, "peer", r.RemoteAddr)
 }
 
 // sameOrigin refuses what another site made the browser post (CSRF).

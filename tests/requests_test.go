@@ -32,6 +32,11 @@ func TestOtherHosts(t *testing.T) {
 	if p.Header.Get("Set-Cookie") != "" {
 		t.Error("another host gets a cookie")
 	}
+	for range 2 {
+		if got, want := visitor.get("http://"+other+"/nosuch?a=b%20c").URL.String(), b.URL+"/nosuch?a=b%20c"; got != want {
+			t.Errorf("a browser from another host is at %s in the end, want %s", got, want)
+		}
+	}
 	if p := ask("POST", "/logout", other); p.Status != http.StatusMisdirectedRequest || !strings.Contains(p.Body, `href="`+b.URL) {
 		t.Errorf("a POST to another host: %v, want 421 and a link", p)
 	}
