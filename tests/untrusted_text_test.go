@@ -70,8 +70,9 @@ func TestUntrustedName(t *testing.T) {
 	}
 }
 
-// A long address is shown whole, in the header too, and scrolls no page
-// sideways. Who reads only its beginning may take it for another person's.
+// A long address wraps on every page, and scrolls none sideways. The header
+// does not cut it off: its beginning may look like another person's address,
+// and what marks it as unverified is at its end.
 func TestLongAddress(t *testing.T) {
 	t.Parallel()
 	chromium := startChromium(t)
@@ -83,6 +84,7 @@ func TestLongAddress(t *testing.T) {
 		setup := bytes.ReplaceAll(kickstart.JSON, []byte(richard), []byte(tt.address))
 		b := startWithKickstart(t, setup, testfusion.Options{})
 		laptop, phone := windows(t, chromium)
+		phone.expect("status of 404") // of the provider's icon
 		phone.open(b.URL + "/login")
 		phone.fill(`input[name="email"]`, tt.address)
 		phone.fill(`input[name="password"]`, b.password+"\r")
@@ -100,7 +102,6 @@ func TestLongAddress(t *testing.T) {
 				if evaluate[bool](phone, `(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth)(document.querySelector("#account-email"))`) {
 					t.Errorf("%s cuts %s off in the header of a window of %d", at, tt.want, width)
 				}
-				shoot(phone, at, len(tt.want), width)
 			}
 		}
 	}
