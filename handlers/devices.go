@@ -84,7 +84,7 @@ func lastSeen(sess session.Session) string {
 		text = ago(sess.Seen)
 	}
 	if name := sess.Latest.Name(); name != sess.Browser.Name() {
-		text += ", as " + name
+		text += ", by another browser: " + name
 	}
 	if addr := sess.Latest.Addr; addr != "" && addr != sess.Browser.Addr {
 		text += ", from " + addr

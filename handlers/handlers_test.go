@@ -82,8 +82,8 @@ func TestLastSeen(t *testing.T) {
 		{"now", now, browser.Browser{Agent: firefox, Addr: home}, "in the last few minutes"},
 		{"long ago", now.Add(-3 * time.Hour), browser.Browser{Agent: firefox, Addr: home}, "3 hours ago"},
 		{"from elsewhere", now.Add(-3 * time.Hour), browser.Browser{Agent: firefox, Addr: away}, "3 hours ago, from " + away},
-		{"by another", now, browser.Browser{Agent: curl, Addr: home}, "in the last few minutes, as curl"},
-		{"by another from elsewhere", now, browser.Browser{Agent: curl, Addr: away}, "in the last few minutes, as curl, from " + away},
+		{"by another", now, browser.Browser{Agent: curl, Addr: home}, "in the last few minutes, by another browser: An unknown browser"},
+		{"by another from elsewhere", now, browser.Browser{Agent: curl, Addr: away}, "in the last few minutes, by another browser: An unknown browser, from " + away},
 	} {
 		got := lastSeen(session.Session{Browser: browser.Browser{Agent: firefox, Addr: home}, Seen: tt.seen, Latest: tt.latest})
 		if got != tt.want {

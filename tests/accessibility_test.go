@@ -79,8 +79,8 @@ func TestAccessibility(t *testing.T) {
 // Two people log in with the keyboard alone, and see where the focus is.
 func TestKeyboard(t *testing.T) {
 	t.Parallel()
-	laptop, phone := windows(t, startChromium(t))
 	b := startBank(t)
+	laptop, phone := windows(t, startChromium(t))
 
 	phone.open(b.URL)
 	phone.tabTo(`main a[href="/login"]`)

@@ -76,8 +76,8 @@ func windows(t *testing.T, chromium context.Context) (laptop, phone *window) {
 // which richard is logged in.
 func windowPair(t *testing.T) (b *bank, laptop, phone *window) {
 	t.Helper()
-	laptop, phone = windows(t, startChromium(t))
 	b = startBank(t)
+	laptop, phone = windows(t, startChromium(t))
 	phone.logIn(b, richard)
 	return b, laptop, phone
 }

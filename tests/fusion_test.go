@@ -21,6 +21,11 @@ type fusionBank struct {
 
 func startWithFusion(t *testing.T, o testfusion.Options, settings ...string) *fusionBank {
 	t.Helper()
+	return startWithKickstart(t, kickstart.JSON, o, settings...)
+}
+
+func startWithKickstart(t *testing.T, setup []byte, o testfusion.Options, settings ...string) *fusionBank {
+	t.Helper()
 	app := newFront(t)
 	b := newBank(t, append([]string{
 		"APP_URL=" + app.URL,
@@ -29,7 +34,7 @@ func startWithFusion(t *testing.T, o testfusion.Options, settings ...string) *fu
 		"LOG_LEVEL=debug",
 	}, settings...))
 	b.app = app
-	fusion := testfusion.Start(t, kickstart.JSON, func(issuer string) map[string]string {
+	fusion := testfusion.Start(t, setup, func(issuer string) map[string]string {
 		return map[string]string{
 			"APP_URL": app.URL, "ISSUER": issuer, "CLIENT_ID": clientID, "CLIENT_SECRET": b.secret,
 			"USER_PASSWORD": "password", "ADMIN_PASSWORD": "password",

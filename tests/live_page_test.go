@@ -11,8 +11,8 @@ import (
 // tab's title for those who look at another tab.
 func TestAnnouncements(t *testing.T) {
 	t.Parallel()
-	laptop, _ := windows(t, startChromium(t))
 	b := startBank(t)
+	laptop, _ := windows(t, startChromium(t))
 	phone := b.browserOf(t, richard).as(iPhoneAgent)
 	announced := func() string {
 		return evaluate[string](laptop, `document.querySelector("#announce[role=status]").textContent`)
@@ -43,9 +43,9 @@ func TestAnnouncements(t *testing.T) {
 // The page says that its connection is lost, and catches up when it is back.
 func TestConnectionLost(t *testing.T) {
 	t.Parallel()
+	b := startProxied(t)
 	laptop, _ := windows(t, startChromium(t))
 	laptop.expect("Failed to load resource") // while the bank is stopped
-	b := startProxied(t)
 	phone := b.browserOf(t, richard)
 	link := laptop.showCode(b)
 
@@ -61,8 +61,8 @@ func TestConnectionLost(t *testing.T) {
 // returns to it, although its stream is silent.
 func TestPageWakes(t *testing.T) {
 	t.Parallel()
-	chromium := startChromium(t)
 	b := startBank(t)
+	chromium := startChromium(t)
 	phone := b.browserOf(t, richard)
 	for _, wake := range []string{
 		`Date.now = () => 1e15`,
@@ -82,8 +82,8 @@ func TestPageWakes(t *testing.T) {
 // A tab notices that another tab of its browser has logged in.
 func TestOtherTabLogsIn(t *testing.T) {
 	t.Parallel()
-	laptop, _ := windows(t, startChromium(t))
 	b := startBank(t)
+	laptop, _ := windows(t, startChromium(t))
 	laptop.showCode(b)
 	laptop.newTab().logIn(b, erlich)
 	laptop.await(`.balance`)
@@ -93,8 +93,8 @@ func TestOtherTabLogsIn(t *testing.T) {
 // its two buttons have the same size and look.
 func TestQuestionFits(t *testing.T) {
 	t.Parallel()
-	chromium := startChromium(t)
 	b := startBank(t)
+	chromium := startChromium(t)
 	phone := newWindow(t, chromium, "phone", 360, 640)
 	phone.as(iPhoneAgent)
 	phone.at(awayAddr)
@@ -117,9 +117,9 @@ func TestQuestionFits(t *testing.T) {
 // stops asking the server.
 func TestSecondPersonsPage(t *testing.T) {
 	t.Parallel()
+	b, laptop, first := pair(t)
 	_, second := windows(t, startChromium(t))
 	second.expect("status of 403")
-	b, laptop, first := pair(t)
 	link := laptop.code()
 	question := first.get(link)
 	second.logIn(b, erlich)

@@ -21,8 +21,8 @@ type tourist struct {
 // look.
 func tour(t *testing.T, look func(w *window, name string)) {
 	t.Helper()
-	chromium := startChromium(t)
 	b := startProxied(t, "CODE_LIFETIME=30s", "LIMIT_WRONG_NUMBERS=2", "LIMIT_CODES_PER_ADDRESS=15")
+	chromium := startChromium(t)
 	laptop, phone := windows(t, chromium)
 	forgotten := newWindow(t, chromium, "another laptop", 1280, 800)
 	for w, agent := range map[*window]string{laptop: windowsAgent, forgotten: windowsAgent, phone: iPhoneAgent} {

@@ -1,10 +1,14 @@
 package tests
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"testing"
 	"unicode"
+
+	"changebank/internal/testfusion"
+	"changebank/kickstart"
 )
 
 // forgedLine is what an attacker would like to have in the log.
@@ -47,7 +51,64 @@ func TestUntrustedText(t *testing.T) {
 	}
 }
 
-// wantHarmless checks that what a browser sent is only text on the page.
+// A browser that names itself in words of its own is shown without them.
+func TestUntrustedName(t *testing.T) {
+	t.Parallel()
+	_, laptop, phone := pair(t, "CONFIRM_NUMBER=never")
+	const lie = "Your own laptop, checked by us"
+	question := phone.get(laptop.as(lie).code())
+	if got := question.text("asking"); got != "An unknown browser" {
+		t.Errorf("the phone is told the browser %q", got)
+	}
+	phone.answer(question, "yes")
+	laptop.claim(richard)
+	laptop.as(lie + "/2.0 (Windows NT 10.0)").get("/account")
+	for _, p := range []page{question, phone.get("/account"), phone.get("/devices")} {
+		if strings.Contains(p.Body, "checked by us") {
+			t.Errorf("%s shows what the browser calls itself:\n%s", p.URL.Path, p.Body)
+		}
+	}
+}
+
+// A long address wraps on every page, and scrolls none sideways. The header
+// does not cut it off: its beginning may look like another person's address,
+// and what marks it as unverified is at its end.
+func TestLongAddress(t *testing.T) {
+	t.Parallel()
+	chromium := startChromium(t)
+	for _, tt := range []struct{ address, want string }{
+		{richard, richard},
+		{"bartholomew.featherstonehaugh@bank.example", "bartholomew.featherstonehaugh@bank.example"},
+		{strings.Repeat("W", 300) + "@example.com", strings.Repeat("W", 99) + "…"},
+	} {
+		setup := bytes.ReplaceAll(kickstart.JSON, []byte(richard), []byte(tt.address))
+		b := startWithKickstart(t, setup, testfusion.Options{})
+		laptop, phone := windows(t, chromium)
+		phone.expect("status of 404") // of the provider's icon
+		phone.open(b.URL + "/login")
+		phone.fill(`input[name="email"]`, tt.address)
+		phone.fill(`input[name="password"]`, b.password+"\r")
+		phone.awaitPerson(tt.want)
+		for _, at := range []string{b.URL + "/account", b.URL + "/devices", laptop.showCode(b.bank)} {
+			phone.open(at)
+			if got := phone.text(`main bdi`); got != tt.want {
+				t.Errorf("%s names %q, want %s", at, got, tt.want)
+			}
+			for _, width := range []int64{320, 360, 1024, 1280} {
+				phone.resize(width, 640, "light")
+				if got := evaluate[int64](phone, `document.documentElement.scrollWidth`); got > width {
+					t.Errorf("%s of %s is %d pixels wide in a window of %d", at, tt.want, got, width)
+				}
+				if evaluate[bool](phone, `(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth)(document.querySelector("#account-email"))`) {
+					t.Errorf("%s cuts %s off in the header of a window of %d", at, tt.want, width)
+				}
+			}
+		}
+	}
+}
+
+// wantHarmless checks that nothing a browser sent does more than say something
+// on the page.
 func (p page) wantHarmless() {
 	p.t.Helper()
 	for _, bad := range []string{

@@ -68,8 +68,8 @@ func walkThrough(t *testing.T, b *bank, laptop, phone *window) {
 // A whole login without JavaScript: the pages refresh, and lead to the account.
 func TestWithoutJavaScript(t *testing.T) {
 	t.Parallel()
-	laptop, phone := windows(t, startChromium(t))
 	b := startBank(t)
+	laptop, phone := windows(t, startChromium(t))
 	laptop.disableScript()
 	phone.disableScript()
 	phone.logIn(b, richard)

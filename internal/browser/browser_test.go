@@ -8,32 +8,6 @@ import (
 	"unicode/utf8"
 )
 
-// What a laptop says of itself is shown to the person who decides: it must
-// stay a few harmless words.
-func TestName(t *testing.T) {
-	for _, tt := range []struct{ agent, want string }{
-		{"Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Windows"},
-		{"Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1", "Safari on iOS"},
-		{"", "An unknown browser"},
-	} {
-		if got := (Browser{Agent: tt.agent}).Name(); got != tt.want {
-			t.Errorf("name of %q = %q, want %q", tt.agent, got, tt.want)
-		}
-	}
-	for _, agent := range []string{
-		strings.Repeat("x", 400),
-		"\u202eevil/1.0 (\u2066)",
-		"You are safe, press Yes/1.0\n\n\n",
-		"<script>alert(1)</script>/1.0",
-		"\x00\x1b[31m/1.0",
-	} {
-		got := Browser{Agent: agent}.Name()
-		if utf8.RuneCountInString(got) > 70 || strings.ContainsAny(got, "\n\x00\x1b\u202e\u2066") {
-			t.Errorf("name of %q = %q", agent, got)
-		}
-	}
-}
-
 func TestOwnersName(t *testing.T) {
 	for _, tt := range []struct{ agent, want string }{
 		{"Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1", "your iPhone"},
@@ -42,9 +16,11 @@ func TestOwnersName(t *testing.T) {
 		{"Mozilla/5.0 (Android 15; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0", "your Android phone"},
 		{"Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Windows"},
 		{"", "your phone"},
+		{"checked by us", "your phone"},
+		{"checked by us/1.0 (Windows NT 10.0)", "your phone"},
 	} {
 		if got := (Browser{Agent: tt.agent}).OwnersName(); got != tt.want {
-			t.Errorf("phoneName(%q: %q, want %q", tt.agent, got, tt.want)
+			t.Errorf("OwnersName of %q: %q, want %q", tt.agent, got, tt.want)
 		}
 	}
 }

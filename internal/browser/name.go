@@ -2,17 +2,53 @@ package browser
 
 import (
 	"net/http"
-	"strings"
-	"unicode"
 
 	"github.com/mileusna/useragent"
 )
 
-// Name names the browser and its system in a few words, as far as the
-// User-Agent header can be believed.
+// names are the browsers that are named on pages, and how. A header can hold
+// any words, even "Your own laptop, checked by us", so only these are shown.
+var names = map[string]string{
+	"Android browser":          "Android Browser",
+	"Huawei Browser":           "Huawei Browser",
+	"Miui Browser":             "Mi Browser",
+	"YaBrowser":                "Yandex Browser",
+	useragent.Chrome:           "Chrome",
+	useragent.Edge:             "Edge",
+	useragent.FacebookApp:      "Facebook",
+	useragent.Firefox:          "Firefox",
+	useragent.HeadlessChrome:   "Headless Chrome",
+	useragent.InstagramApp:     "Instagram",
+	useragent.InternetExplorer: "Internet Explorer",
+	useragent.Opera:            "Opera",
+	useragent.OperaMini:        "Opera Mini",
+	useragent.OperaTouch:       "Opera Touch",
+	useragent.Safari:           "Safari",
+	useragent.SamsungBrowser:   "Samsung Internet",
+	useragent.TiktokApp:        "TikTok",
+	useragent.Vivaldi:          "Vivaldi",
+}
+
+// systems are the operating systems that are named on pages, and how.
+var systems = map[string]string{
+	useragent.Android:  "Android",
+	useragent.ChromeOS: "ChromeOS",
+	useragent.FreeBSD:  "FreeBSD",
+	useragent.Harmony:  "HarmonyOS",
+	useragent.IOS:      "iOS",
+	useragent.Linux:    "Linux",
+	useragent.MacOS:    "macOS",
+	useragent.Windows:  "Windows",
+}
+
+// Name names the browser and its system in well-known words, as far as the
+// User-Agent header can be believed. No other words of the header are in it.
 func (b Browser) Name() string {
 	ua := useragent.Parse(b.Agent)
-	name, system := plain(ua.Name), plain(ua.OS)
+	name, system := names[ua.Name], systems[ua.OS]
+	if system == "iOS" && ua.Tablet {
+		system = "iPadOS"
+	}
 	switch {
 	case name == "" && system == "":
 		return "An unknown browser"
@@ -28,8 +64,6 @@ func (b Browser) Name() string {
 func (b Browser) OwnersName() string {
 	ua := useragent.Parse(b.Agent)
 	switch {
-	case b.Agent == "":
-		return "your phone"
 	case ua.OS == useragent.IOS && ua.Tablet:
 		return "your iPad"
 	case ua.OS == useragent.IOS:
@@ -38,6 +72,8 @@ func (b Browser) OwnersName() string {
 		return "your Android tablet"
 	case ua.OS == useragent.Android:
 		return "your Android phone"
+	case names[ua.Name] == "":
+		return "your phone"
 	}
 	return b.Name()
 }
@@ -48,18 +84,4 @@ func IsPhone(r *http.Request) bool {
 		return hint == "?1"
 	}
 	return useragent.Parse(r.UserAgent()).Mobile
-}
-
-// plain makes a word from a header short and printable.
-func plain(word string) string {
-	word = strings.Map(func(c rune) rune {
-		if !unicode.IsPrint(c) || unicode.Is(unicode.Bidi_Control, c) {
-			return -1
-		}
-		return c
-	}, word)
-	if runes := []rune(word); len(runes) > 30 {
-		word = string(runes[:30]) + "…"
-	}
-	return strings.TrimSpace(word)
 }

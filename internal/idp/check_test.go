@@ -2,6 +2,7 @@ package idp_test
 
 import (
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -73,4 +74,13 @@ func (p *provider) wantRequests(t *testing.T, want int) {
 	if len(paths) != want {
 		t.Errorf("requests to %q, want %d", paths, want)
 	}
+}
+
+// wantUnavailable checks that err says that the provider failed for now.
+func wantUnavailable(t *testing.T, err error) {
+	t.Helper()
+	if errors.Is(err, idp.ErrInvalidToken) {
+		t.Errorf("error %v, want one that may pass", err)
+	}
+	wantRefusal(t, err, http.StatusServiceUnavailable, "")
 }

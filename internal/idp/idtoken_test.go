@@ -44,14 +44,14 @@ func jwks(kid string, key *rsa.PrivateKey) string {
 
 // richard is the person in a good ID token.
 func (p *provider) richard() idp.Person {
-	return idp.Person{Issuer: p.url, Subject: "richard", Email: "richard@example.com", Name: "Richard"}
+	return idp.Person{Issuer: p.url, Subject: "richard", Email: "richard@example.com", Name: "Richard", EmailVerified: true}
 }
 
 // claims are those of a good ID token, with some changed; nil removes one.
 func (p *provider) claims(changed map[string]any) map[string]any {
 	now, richard := time.Now(), p.richard()
 	all := map[string]any{
-		"iss": p.url, "sub": richard.Subject, "aud": clientID, "email": richard.Email, "name": richard.Name,
+		"iss": p.url, "sub": richard.Subject, "aud": clientID, "email": richard.Email, "email_verified": true, "name": richard.Name,
 		"iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
 	}
 	maps.Copy(all, changed)

@@ -28,6 +28,7 @@ func TestVerify(t *testing.T) {
 		{"a nonce that was not sent, in the device grant", map[string]any{"nonce": "x"}, ""},
 		{"audience in a list", map[string]any{"aud": []string{clientID}}, ""},
 		{"several audiences, azp ours", map[string]any{"aud": []string{clientID, "other"}, "azp": clientID}, ""},
+		{"several audiences, no azp", map[string]any{"aud": []string{"other", clientID}}, ""},
 		{"azp", map[string]any{"azp": clientID}, ""},
 		{"at_hash", map[string]any{"at_hash": atHash("access")}, ""},
 		// Two clocks never agree exactly.
@@ -72,7 +73,8 @@ func TestVerifyFails(t *testing.T) {
 		{"wrong audience", map[string]any{"aud": "another"}, "", signer{}, "audience"},
 		{"no audience", map[string]any{"aud": nil}, "", signer{}, "audience"},
 		{"our ID is a prefix of the audience", map[string]any{"aud": clientID + "2"}, "", signer{}, "audience"},
-		{"several audiences, no azp", map[string]any{"aud": []string{clientID, "other"}}, "", signer{}, "another client"},
+		{"several audiences, none ours", map[string]any{"aud": []string{"other", "another"}}, "", signer{}, "audience"},
+		{"azp ours, audience of another", map[string]any{"aud": "other", "azp": clientID}, "", signer{}, "audience"},
 		{"several audiences, azp of another", map[string]any{"aud": []string{clientID, "other"}, "azp": "other"}, "", signer{}, "another client"},
 		{"azp of another", map[string]any{"azp": "other"}, "", signer{}, "another client"},
 		{"wrong issuer", map[string]any{"iss": "https://evil.example"}, "", signer{}, "different provider"},
@@ -82,7 +84,7 @@ func TestVerifyFails(t *testing.T) {
 		{"issued in the future", map[string]any{"iat": now.Add(2 * time.Minute).Unix()}, "", signer{}, "future"},
 		{"no time of issue", map[string]any{"iat": nil}, "", signer{}, "no time of issue"},
 		{"not valid yet", map[string]any{"nbf": now.Add(time.Hour).Unix()}, "", signer{}, "nbf"},
-		{"an email of another type", map[string]any{"email": []int{1}}, "", signer{}, "cannot unmarshal"},
+		{"azp of another type", map[string]any{"azp": []string{clientID}}, "", signer{}, "cannot unmarshal"},
 		{"wrong at_hash", map[string]any{"at_hash": atHash("another")}, "", signer{}, "access token hash"},
 		{"empty subject", map[string]any{"sub": ""}, "", signer{}, "subject"},
 		{"no subject", map[string]any{"sub": nil}, "", signer{}, "subject"},
@@ -166,12 +168,12 @@ func TestVerifyWithoutIDToken(t *testing.T) {
 		requests int
 	}{
 		{"code flow", nonce, respond(200, `{"sub":"richard"}`), "", wantFinal, 0},
-		{"device grant", "", respond(200, `{"sub":"richard","name":"Richard","email":"richard@example.com"}`), "richard", nil, 1},
+		{"device grant", "", respond(200, `{"sub":"richard","name":"Richard","email":"richard@example.com","email_verified":true}`), "richard", nil, 1},
 		{"no subject", "", respond(200, `{"email":"richard@example.com"}`), "", wantFinal, 1},
 		{"empty subject", "", respond(200, `{"sub":""}`), "", wantFinal, 1},
 		{"refused", "", respond(401, `{"error":"invalid_token"}`), "", wantShortLine, 1},
 		{"garbage", "", respond(200, `garbage`), "", wantFault, 1},
-		{"unavailable", "", respond(503, `{}`), "", wantFault, 1},
+		{"unavailable", "", respond(503, `{}`), "", wantUnavailable, 1},
 		{"a page", "", respondAs(502, "text/html", longPage), "", wantShortLine, 1},
 		{"connection cut", "", cut, "", wantFault, -1},
 	}

@@ -32,10 +32,10 @@ const provider = new Provider(issuer, {
   clientAuthMethods: options.clientAuth ? [options.clientAuth] : ['client_secret_basic', 'client_secret_post', 'none'],
   clockTolerance: 0,
   // By default the email address and the name are at the userinfo endpoint only.
-  claims: { openid: ['sub'], email: ['email'], profile: ['name'] },
+  claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name'] },
   findAccount: (_, sub) => ({
     accountId: sub,
-    claims: () => ({ sub, email: `${sub}@example.com`, name: sub }),
+    claims: () => ({ sub, email: `${sub}@example.com`, email_verified: true, name: sub }),
   }),
   cookies: { keys: [crypto.randomUUID()] },
   features: { deviceFlow: { enabled: true }, revocation: { enabled: true } },
