@@ -108,9 +108,9 @@ func TestFusionLogout(t *testing.T) {
 	laptop.logInWith(phone)
 	wantTokens := func(when string, want int) {
 		t.Helper()
-		if got := b.fusion.RefreshTokens(); got != want {
-			t.Errorf("%d refresh tokens %s, want %d", got, when, want)
-		}
+		phone.await(fmt.Sprintf("%d refresh tokens %s", want, when), func() string {
+			return fmt.Sprintf("%d refresh tokens %s", b.fusion.RefreshTokens(), when)
+		})
 	}
 	wantTokens("after two logins", 2)
 
