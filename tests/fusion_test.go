@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -112,9 +113,9 @@ func TestFusionLogout(t *testing.T) {
 	laptop.logInWith(phone)
 	wantTokens := func(when string, want int) {
 		t.Helper()
-		if got := b.fusion.RefreshTokens(); got != want {
-			t.Errorf("%d refresh tokens %s, want %d", got, when, want)
-		}
+		phone.await(fmt.Sprintf("%d refresh tokens %s", want, when), func() string {
+			return fmt.Sprintf("%d refresh tokens %s", b.fusion.RefreshTokens(), when)
+		})
 	}
 	wantTokens("after two logins", 2)
 
@@ -231,9 +232,7 @@ func TestFusionLateLogout(t *testing.T) {
 	visitor := b.browserOf(t, richard)
 	time.Sleep(1500 * time.Millisecond) // until the token has expired at FusionAuth
 	visitor.logOut()
-	if got := b.fusion.RefreshTokens(); got != 0 {
-		t.Errorf("%d refresh tokens after the logout, want 0", got)
-	}
+	visitor.await("0 refresh tokens", func() string { return fmt.Sprintf("%d refresh tokens", b.fusion.RefreshTokens()) })
 }
 
 // FusionAuth's discovery document may list two scopes although it has all.

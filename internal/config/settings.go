@@ -31,7 +31,7 @@ var ownPrefixes = []string{"APP_SECRET_", "CODE_LIFE", "CONFIRM_", "LIMIT_", "QR
 var dockerPrefixes = []string{"COMPOSE_", "DOCKER_"}
 
 // collect fills p.values from the lines of the file at path and from environ,
-// which takes precedence. It reports misspelt names, which would otherwise be
+// which takes precedence. It reports misspelled names, which would otherwise be
 // settings that silently do not apply.
 func (p *parser) collect(environ []string, path string, file []line) {
 	p.values = make(map[string]string)

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A misspelt setting would silently not apply: CONFIRM_NUMBERS=always would
+// A misspelled setting would silently not apply: CONFIRM_NUMBERS=always would
 // leave the default.
 func TestUnknownSettingInFile(t *testing.T) {
 	for text, want := range map[string]string{

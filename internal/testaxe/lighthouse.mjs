@@ -1,5 +1,5 @@
-// Prints Lighthouse's scores for the main pages in both sizes (npm run
-// lighthouse). It starts the program on free ports with a data folder of its own
+// Prints Lighthouse's scores for the main pages, on a phone and on a laptop (npm
+// run lighthouse). It starts the program on free ports with a data folder of its own
 // and fails unless accessibility and best practices are perfect.
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
