@@ -48,7 +48,7 @@ func TestScreenshots(t *testing.T) {
 	laptop.resize(1280, 800, "light")
 
 	phone.open(link)
-	keep(phone, "phone", `#approve`)
+	keep(phone, "phone", `#approve button:not([aria-disabled])`)
 	phone.answer("yes")
 	keep(phone, "phone-number", `#number`)
 	keep(laptop, "laptop-number", `#confirm-number`)
