@@ -143,7 +143,8 @@ func (f flows) useOnce(ctx context.Context, id, addr string) error {
 	if err := f.limiter.AllowAddr(ctx, loginsPerAddress, addr); err != nil {
 		return err
 	}
-	err := f.used.CreateAs(ctx, id, mark{time.Now().Add(flowLifetime)})
+	// The cookie's age is counted in whole seconds, so it may open a little longer.
+	err := f.used.CreateAs(ctx, id, mark{time.Now().Add(flowLifetime + time.Minute)})
 	if errors.Is(err, store.ErrExists) {
 		return errNoFlow
 	}

@@ -106,6 +106,25 @@ func TestFlowIsUsedOnce(t *testing.T) {
 	})
 }
 
+// No moment is left between the end of the mark and that of the cookie.
+func TestFlowIsUsedOnceToItsEnd(t *testing.T) {
+	withFlows(t, func(f *flowTest) {
+		state := f.start("/account")
+		stolen := maps.Clone(f.jar)
+		if _, err := f.finish(state); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(flowLifetime - time.Second)
+		for range 50 {
+			f.jar = maps.Clone(stolen)
+			if _, err := f.finish(state); !errors.Is(err, errNoFlow) {
+				t.Fatalf("the same cookie once more: %v, want %v", err, errNoFlow)
+			}
+			time.Sleep(time.Second / 10)
+		}
+	})
+}
+
 func TestFlowNeedsItsBrowser(t *testing.T) {
 	withFlows(t, func(f *flowTest) {
 		state := f.start("/account")
