@@ -47,7 +47,7 @@ func IsPhone(r *http.Request) bool {
 	if hint := r.Header.Get("Sec-CH-UA-Mobile"); hint != "" {
 		return hint == "?1"
 	}
-	return useragent.Parse(r.UserAgent()).Mobile
+	return useragent.Parse(agentOf(r)).Mobile
 }
 
 // plain makes a word from a header short and printable.
