@@ -84,7 +84,10 @@ func (f flows) begin(w http.ResponseWriter, r *http.Request, state string, flow 
 		started string
 	}
 	var others []inProgress
-	for _, name := range f.cookie.Suffixes(r) {
+	names := f.cookie.Suffixes(r)
+	// No browser of ours has many more than it may. To open the two thousand
+	// that fit into a request would take a while, and anyone can send them.
+	for _, name := range names[:min(len(names), 2*maxFlows)] {
 		values := f.cookie.Named(name).Read(r)
 		if values == nil {
 			f.cookie.Named(name).Clear(w)

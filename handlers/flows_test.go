@@ -187,6 +187,19 @@ func TestFlowsAreFewAndShort(t *testing.T) {
 	})
 }
 
+// A request with cookies that were made up costs no more than another.
+func TestForgedFlowsAreCheap(t *testing.T) {
+	withFlows(t, func(f *flowTest) {
+		for i := range 1500 {
+			f.jar[fmt.Sprintf("__Host-changebank-login-%08d", i)] = "x"
+		}
+		f.start(defaultPath)
+		if gone := 1501 - len(f.jar); gone > 100 {
+			t.Errorf("%d cookies were read and deleted", gone)
+		}
+	})
+}
+
 // The return path comes from us: a state that was put together by somebody else
 // leads to the account.
 func TestStateIsSealed(t *testing.T) {
