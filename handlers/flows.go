@@ -84,7 +84,10 @@ func (f flows) begin(w http.ResponseWriter, r *http.Request, state string, flow 
 		started string
 	}
 	var others []inProgress
-	for _, name := range f.cookie.Suffixes(r) {
+	names := f.cookie.Suffixes(r)
+	// No browser of ours has many more than it may. To open the two thousand
+	// that fit into a request would take a while, and anyone can send them.
+	for _, name := range names[:min(len(names), 2*maxFlows)] {
 		values := f.cookie.Named(name).Read(r)
 		if values == nil {
 			f.cookie.Named(name).Clear(w)
@@ -142,7 +145,8 @@ func (f flows) useOnce(ctx context.Context, id, addr string) error {
 	if err := f.limiter.AllowAddr(ctx, loginsPerAddress, addr); err != nil {
 		return err
 	}
-	err := f.used.CreateAs(ctx, id, mark{time.Now().Add(flowLifetime)})
+	// The cookie's age is counted in whole seconds, so it may open a little longer.
+	err := f.used.CreateAs(ctx, id, mark{time.Now().Add(flowLifetime + time.Minute)})
 	if errors.Is(err, store.ErrExists) {
 		return errNoFlow
 	}

@@ -106,6 +106,25 @@ func TestFlowIsUsedOnce(t *testing.T) {
 	})
 }
 
+// No moment is left between the end of the mark and that of the cookie.
+func TestFlowIsUsedOnceToItsEnd(t *testing.T) {
+	withFlows(t, func(f *flowTest) {
+		state := f.start("/account")
+		stolen := maps.Clone(f.jar)
+		if _, err := f.finish(state); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(flowLifetime - time.Second)
+		for range 50 {
+			f.jar = maps.Clone(stolen)
+			if _, err := f.finish(state); !errors.Is(err, errNoFlow) {
+				t.Fatalf("the same cookie once more: %v, want %v", err, errNoFlow)
+			}
+			time.Sleep(time.Second / 10)
+		}
+	})
+}
+
 func TestFlowNeedsItsBrowser(t *testing.T) {
 	withFlows(t, func(f *flowTest) {
 		state := f.start("/account")
@@ -164,6 +183,19 @@ func TestFlowsAreFewAndShort(t *testing.T) {
 			if gone := i < 2; gone != errors.Is(err, errNoFlow) {
 				t.Errorf("login %d of %d: %v; the oldest are to go", i+1, len(states), err)
 			}
+		}
+	})
+}
+
+// A request with cookies that were made up costs no more than another.
+func TestForgedFlowsAreCheap(t *testing.T) {
+	withFlows(t, func(f *flowTest) {
+		for i := range 1500 {
+			f.jar[fmt.Sprintf("__Host-changebank-login-%08d", i)] = "x"
+		}
+		f.start(defaultPath)
+		if gone := 1501 - len(f.jar); gone > 100 {
+			t.Errorf("%d cookies were read and deleted", gone)
 		}
 	})
 }

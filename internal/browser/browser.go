@@ -26,16 +26,19 @@ type Browser struct {
 
 // Of returns the browser that sent r.
 func (p Proxies) Of(r *http.Request) Browser {
-	agent := r.UserAgent()
-	if len(agent) > maxAgent {
-		agent = agent[:maxAgent]
-	}
 	addr, relayed := p.Addr(r)
-	b := Browser{Agent: strings.ToValidUTF8(agent, ""), Relayed: relayed}
+	b := Browser{Agent: agentOf(r), Relayed: relayed}
 	if addr.IsValid() {
 		b.Addr = addr.String()
 	}
 	return b
+}
+
+// agentOf returns the User-Agent header, cut short: to parse a long one takes
+// time that grows with the square of its length.
+func agentOf(r *http.Request) string {
+	agent := r.UserAgent()
+	return strings.ToValidUTF8(agent[:min(len(agent), maxAgent)], "")
 }
 
 // LogValue implements [slog.LogValuer].

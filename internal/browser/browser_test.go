@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 )
 
@@ -54,5 +55,20 @@ func TestAgentIsBounded(t *testing.T) {
 	r.Header.Set("User-Agent", strings.Repeat("é", 10_000))
 	if b := Proxies(nil).Of(r); len(b.Agent) > maxAgent || !utf8.ValidString(b.Agent) {
 		t.Errorf("%d bytes are kept of a long User-Agent, valid: %v", len(b.Agent), utf8.ValidString(b.Agent))
+	}
+}
+
+// A header that a visitor made as long as a request allows costs no more than
+// any other.
+func TestLongAgentIsCheap(t *testing.T) {
+	agent := "http://a" + strings.Repeat(" ;", 30_000)
+	r := &http.Request{Header: http.Header{"User-Agent": {agent}}}
+	began := time.Now()
+	for range 20 {
+		IsPhone(r)
+		Proxies(nil).Of(r).Name()
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("20 requests took %v", took)
 	}
 }

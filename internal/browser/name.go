@@ -83,5 +83,5 @@ func IsPhone(r *http.Request) bool {
 	if hint := r.Header.Get("Sec-CH-UA-Mobile"); hint != "" {
 		return hint == "?1"
 	}
-	return useragent.Parse(r.UserAgent()).Mobile
+	return useragent.Parse(agentOf(r)).Mobile
 }

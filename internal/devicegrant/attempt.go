@@ -177,13 +177,17 @@ func (r *record) overdue() bool { return !r.State.Ended() && !time.Now().Before(
 
 // expire ends the attempt if it is overdue.
 func (r *record) expire() {
-	if !r.overdue() {
-		return
+	if r.overdue() {
+		_ = r.timeOut() // allowed from every state that is not an end
 	}
+}
+
+// timeOut ends the attempt because its time is over, here or at the provider.
+func (r *record) timeOut() error {
 	if r.State.Answered() {
 		r.Reason = ReasonUnfinished
 	}
-	_ = r.to(Expired) // allowed from every state that is not an end
+	return r.to(Expired)
 }
 
 // pollable reports whether the token endpoint may be asked: with our page after

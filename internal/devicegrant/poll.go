@@ -39,7 +39,7 @@ func (r *record) noTokens(cause error) error {
 		r.Due = r.Due.Add(r.pace() - before)
 		r.rest()
 	case idp.CodeExpired:
-		return r.to(Expired)
+		return r.timeOut()
 	case idp.CodeDenied:
 		if r.ProviderPage {
 			return r.to(Denied)

@@ -57,7 +57,7 @@ func TestProviderEndsTheAttempt(t *testing.T) {
 		state  State
 		reason Reason
 	}{
-		{"expired_token", &idp.Error{Status: 400, Code: idp.CodeExpired}, Expired, ""},
+		{"expired_token", &idp.Error{Status: 400, Code: idp.CodeExpired}, Expired, ReasonUnfinished},
 		{"access_denied", &idp.Error{Status: 400, Code: idp.CodeDenied}, Failed, ReasonRefused},
 		{"invalid_grant", spent, Failed, ReasonCodeGone},
 		{"FusionAuth's unknown code", &idp.Error{Status: 400, Code: "invalid_request", Reason: "invalid_device_code"}, Failed, ReasonCodeGone},

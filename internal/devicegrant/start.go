@@ -36,6 +36,9 @@ func (m *Manager) Start(ctx context.Context, laptop browser.Browser) (Attempt, e
 	for tries := 0; errors.Is(err, store.ErrExists) && tries < maxCodes; tries++ {
 		a, err = m.start(ctx, ref, laptop)
 	}
+	if errors.Is(err, store.ErrExists) {
+		err = fmt.Errorf("%w: every user code is taken: %w", ErrNoCode, err)
+	}
 	if err != nil {
 		m.live.remove(ref)
 	}

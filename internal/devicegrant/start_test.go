@@ -152,8 +152,8 @@ func TestUserCodesThatAreAllTaken(t *testing.T) {
 		w.provider.change = func(c *idp.DeviceCode) { c.User = "AAAA-BBBB" }
 		first := w.start()
 		a, err := w.m.Start(w.Context(), laptop)
-		if !errors.Is(err, store.ErrExists) || a != (Attempt{}) {
-			w.Errorf("Start: %+v, %v, want %v", a, err, store.ErrExists)
+		if !errors.Is(err, ErrNoCode) || a != (Attempt{}) {
+			w.Errorf("Start: %+v, %v, want %v", a, err, ErrNoCode)
 		}
 		if n := w.provider.started - 1; n < 2 || n > 10 {
 			w.Errorf("%d codes asked for, want a few", n)
