@@ -66,8 +66,8 @@ func TestAgo(t *testing.T) {
 	}
 }
 
-// What is known of a device's last visit: a cookie that was stolen shows by
-// another browser, at another address, than those of the login.
+// A stolen cookie shows in the last visit of a device: another browser, at
+// another address than the login's.
 func TestLastSeen(t *testing.T) {
 	const firefox, curl = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "curl/8.1\u202e"
 	home, away := "192.0.2.1", "203.0.113.7"

@@ -93,8 +93,8 @@ func TestDotEnvNotUnderstood(t *testing.T) {
 	}
 }
 
-// What looks like the name of a setting may be a secret in base64, with its
-// padding for the equals sign.
+// A secret in base64 can look like the name of a setting, because it may end in
+// an equals sign.
 func TestSecretInPlaceOfName(t *testing.T) {
 	for _, text := range []string{"SECRETofTheClient==\n", "CLIENT_SECRET SECRETofTheClient==\n"} {
 		_, err := loadFile(t, nil, text)

@@ -141,7 +141,7 @@ func TestSingleSignOn(t *testing.T) {
 	})
 }
 
-// What the application sends when a session must prove a new login.
+// The application sends these parameters when a session must prove a new login.
 func TestReauthentication(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := startInBubble(t)

@@ -48,8 +48,8 @@ func TestDiscovery(t *testing.T) {
 	}
 }
 
-// What the application has no use for is refused, where it can be at the
-// application's callback.
+// Requests that the application never makes are refused, at its callback where
+// that is possible.
 func TestAuthorizeRefuses(t *testing.T) {
 	w := start(t)
 	for name, value := range map[string]string{

@@ -182,7 +182,7 @@ func TestWhenANumberIsAsked(t *testing.T) {
 	}
 }
 
-// What counts is where both are at the approval, not at the question.
+// The networks are compared at the approval, not only at the question.
 func TestNumberAfterANetworkChange(t *testing.T) {
 	for name, change := range map[string]func(w *world, a Attempt) (phone browser.Browser){
 		"of the phone": func(*world, Attempt) browser.Browser { return phone },

@@ -30,8 +30,8 @@ func TestFileSurvivesRestart(t *testing.T) {
 	wantValue(t, f, "deleted", nil)
 }
 
-// What Swap has reported is in the file, not in the memory of a process that
-// may be killed. The copy is what the next process would find.
+// A change that Swap has reported is in the file, not only in the memory of a
+// process that may be killed. The copy is what the next process would find.
 func TestFileSurvivesKill(t *testing.T) {
 	path := newPath(t)
 	f := openFile(t, path)

@@ -61,7 +61,7 @@ func TestClientAuthentication(t *testing.T) {
 	w.post("/oauth2/device/approve", form()).is(t, 401, "invalid_client", "client_authentication_missing")
 }
 
-// What no correct client does is reported, each time.
+// Requests that no correct client makes are reported, each time.
 func TestViolations(t *testing.T) {
 	w := start(t, Options{})
 	form := func() url.Values { return url.Values{"grant_type": {deviceGrant}, "device_code": {"x"}} }
