@@ -1,10 +1,13 @@
 package handlers
 
 import (
+	"bufio"
 	"html/template"
 	"image"
 	"image/color"
+	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -44,6 +47,23 @@ func TestOwnPath(t *testing.T) {
 	} {
 		if got := ownPath(tt.path); got != tt.want {
 			t.Errorf("ownPath(%q) = %q, want %q", tt.path, got, tt.want)
+		}
+	}
+}
+
+// Whatever the request line, a browser at the wrong address is sent to ours.
+func TestRedirectToOurHost(t *testing.T) {
+	s := &Server{cfg: Config{AppURL: "https://bank.example"}, host: "bank.example", scheme: "https"}
+	for _, line := range []string{"http:@evil.example/", "http:.evil.example/", "//evil.example/", "http://evil.example/@x", "/"} {
+		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader("GET " + line + " HTTP/1.1\r\nHost: other.example\r\n\r\n")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := httptest.NewRecorder()
+		s.canonicalHost(nil).ServeHTTP(w, r)
+		to, err := url.Parse(w.Header().Get("Location"))
+		if err != nil || to.Host != "bank.example" || to.User != nil {
+			t.Errorf("GET %s leads to %q", line, w.Header().Get("Location"))
 		}
 	}
 }

@@ -108,6 +108,7 @@ func (s *Server) canonicalHost(next http.Handler) http.Handler {
 			return
 		}
 		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			r.URL.Opaque = "" // of a request line like "GET http:@evil.example", which would name the host
 			http.Redirect(w, r, s.cfg.AppURL+r.URL.RequestURI(), http.StatusFound)
 			return
 		}
