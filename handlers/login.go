@@ -119,14 +119,16 @@ func (s *Server) logoutQuestion(w http.ResponseWriter, _ *http.Request, sess ses
 // logout ends the session here, then at the provider, which sends the browser
 // back to the home page.
 func (s *Server) logout(w http.ResponseWriter, r *http.Request, _ session.Session) error {
+	// The attempt first: if the store fails, the person is still logged in and can
+	// try again, and does not stay logged in at the provider.
+	if err := s.cfg.Grants.Cancel(r.Context(), s.attemptID(r)); err != nil {
+		return err
+	}
 	sess, err := s.cfg.Sessions.Logout(w, r)
 	if err != nil {
 		return err
 	}
 	s.qr.Clear(w)
-	if err := s.cfg.Grants.Cancel(r.Context(), s.attemptID(r)); err != nil {
-		return err
-	}
 	if !sess.LoggedIn() {
 		return seeOther(w, r, "/")
 	}

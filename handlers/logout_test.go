@@ -1,0 +1,85 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"changebank/internal/browser"
+	"changebank/internal/cookies"
+	"changebank/internal/devicegrant"
+	"changebank/internal/idp"
+	"changebank/internal/session"
+	"changebank/internal/store"
+)
+
+// attemptsAway is a store that cannot change attempts.
+type attemptsAway struct{ store.Backend }
+
+func (b attemptsAway) Get(ctx context.Context, key string) ([]byte, error) {
+	if strings.HasPrefix(key, "attempts:") {
+		return nil, errors.New("the store is away")
+	}
+	return b.Backend.Get(ctx, key)
+}
+
+// A logout that fails half way can be repeated, and then ends the login at the
+// provider, too.
+func TestLogoutWhileTheStoreFails(t *testing.T) {
+	file, err := store.OpenFile(filepath.Join(t.TempDir(), "store"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	kept, err := store.New(t.Context(), attemptsAway{file}, [][]byte{[]byte("0123456789abcdef")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	jar, err := cookies.New("https://bank.example", kept.DeriveKeys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	provider := httptest.NewServer(http.NotFoundHandler())
+	defer provider.Close()
+	client := idp.New(idp.Config{Issuer: provider.URL, ClientID: "bank", Log: log})
+	defer client.Close()
+	sessions := session.New(session.Config{Store: kept, Cookies: jar, Browser: browser.Proxies(nil).Of, Revoke: func(idp.Tokens) {}, Log: log})
+	grants := devicegrant.New(devicegrant.Config{Provider: client, Sessions: sessions, Store: kept, Log: log})
+	defer grants.Close()
+	s, err := New(Config{AppURL: "https://bank.example", Provider: client, Sessions: sessions, Grants: grants, Cookies: jar, Store: kept, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	laptop := &flowTest{t, s.flows, make(map[string]string)}
+	laptop.exchange(func(w http.ResponseWriter, r *http.Request) {
+		person := idp.Person{Issuer: provider.URL, Subject: "richard"}
+		if err := sessions.LogIn(w, r, person, idp.Tokens{Access: "x", Expires: time.Now().Add(time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	laptop.exchange(func(w http.ResponseWriter, r *http.Request) {
+		if err := s.qr.Write(w, r, cookies.Values{"attempt": "x"}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	laptop.exchange(func(w http.ResponseWriter, r *http.Request) {
+		r.Method, r.Host, r.URL.Path = http.MethodPost, "bank.example", "/logout"
+		s.ServeHTTP(w, r)
+		if got := w.(*httptest.ResponseRecorder).Code; got != http.StatusInternalServerError {
+			t.Errorf("the logout: %d, want 500", got)
+		}
+	})
+	laptop.exchange(func(_ http.ResponseWriter, r *http.Request) {
+		if sess, err := sessions.Load(r); err != nil || !sess.LoggedIn() {
+			t.Errorf("the session is gone (%v), so nobody can repeat the logout at the provider", err)
+		}
+	})
+}
