@@ -101,6 +101,12 @@ func openWindow(t *testing.T, ctx context.Context, cancel context.CancelFunc, na
 	t.Helper()
 	w := &window{t: t, name: name, ctx: ctx, width: width, height: height}
 	w.resize(width, height, "light")
+	// Each person looks at their own screen: one window of this Chromium must not
+	// take the focus from another.
+	w.call("keep the focus", func(ctx context.Context) error {
+		_, err := chromedp.Call(ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
+		return err
+	})
 	var reading sync.WaitGroup
 	messages := chromedp.Console(ctx)
 	reading.Go(func() {

@@ -70,6 +70,14 @@ func TestDoubleClickInBrowser(t *testing.T) {
 	if !phone.has(`#approve button[aria-disabled]`) {
 		t.Error("the buttons are not marked as disabled in the first moment")
 	}
+	enabled := `#approve button[value="yes"]:not([aria-disabled])`
+	phone.await(enabled)
+	phone.run(`dispatchEvent(new Event("blur")); document.querySelector('#approve button[value="yes"]').click()`)
+	laptop.awaitState("opened")
+	if phone.has(enabled) {
+		t.Error("the buttons work while the page is behind another window")
+	}
+	phone.run(`dispatchEvent(new Event("focus"))`)
 	phone.answer("yes")
 	laptop.awaitPerson(richard)
 }

@@ -30,7 +30,7 @@ func TestPeerDefaults(t *testing.T) {
 // While a person takes their time, the provider is never polled too soon.
 func TestPeerPace(t *testing.T) {
 	t.Parallel()
-	b, laptop, states, link := showing(t, testpeer.Options{Interval: 2})
+	b, laptop, states, link := showing(t, testpeer.Options{Interval: 4})
 	phone := b.browser(t)
 	question := phone.atPeer(link)
 	for _, p := range b.awaitPolls(3) {
