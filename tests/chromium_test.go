@@ -3,6 +3,7 @@ package tests
 import (
 	"bytes"
 	"context"
+	"image"
 	"image/png"
 	"os"
 	"path/filepath"
@@ -246,15 +247,33 @@ func (w *window) look() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	picture, err := png.Decode(bytes.NewReader(shot))
+	screen, err := png.Decode(bytes.NewReader(shot))
 	if err != nil {
 		return "", err
 	}
+	read, err := readQR(screen, nil)
+	if err == nil {
+		return read, nil
+	}
+	// Some codes are not found among everything else on the screen. A person
+	// holds the phone closer then.
+	box := evaluate[[]float64](w, `(box => box ? [box.left, box.top, box.right, box.bottom] : [])(document.querySelector("#qr-code")?.getBoundingClientRect())`)
+	closer, ok := screen.(interface {
+		SubImage(image.Rectangle) image.Image
+	})
+	if !ok || len(box) != 4 {
+		return "", err // the page has changed
+	}
+	code := closer.SubImage(image.Rect(int(box[0]), int(box[1]), int(box[2]), int(box[3])))
+	return readQR(code, map[gozxing.DecodeHintType]any{gozxing.DecodeHintType_PURE_BARCODE: true})
+}
+
+func readQR(picture image.Image, hints map[gozxing.DecodeHintType]any) (string, error) {
 	bitmap, err := gozxing.NewBinaryBitmapFromImage(picture)
 	if err != nil {
 		return "", err
 	}
-	read, err := qrcode.NewQRCodeReader().Decode(bitmap, nil)
+	read, err := qrcode.NewQRCodeReader().Decode(bitmap, hints)
 	if err != nil {
 		return "", err
 	}
