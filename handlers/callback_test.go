@@ -4,32 +4,17 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"testing"
 
 	"changebank/internal/browser"
-	"changebank/internal/cookies"
 	"changebank/internal/idp"
 	"changebank/internal/session"
-	"changebank/internal/store"
 )
 
 // After a restart the provider may not be found yet. The page that comes back
 // from it tries again until it is, so the login must not be used up before.
 func TestCallbackBeforeProviderIsFound(t *testing.T) {
-	file, err := store.OpenFile(filepath.Join(t.TempDir(), "store"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	kept, err := store.New(t.Context(), file, [][]byte{[]byte("0123456789abcdef")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	jar, err := cookies.New("https://bank.example", kept.DeriveKeys)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kept, jar := newStore(t, "https://bank.example", nil)
 	provider := httptest.NewServer(http.NotFoundHandler())
 	defer provider.Close()
 	client := idp.New(idp.Config{Issuer: provider.URL, ClientID: "bank", Log: slog.New(slog.DiscardHandler)})

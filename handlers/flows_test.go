@@ -6,16 +6,13 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"changebank/internal/cookies"
 	"changebank/internal/idp"
 	"changebank/internal/limit"
-	"changebank/internal/store"
 )
 
 // flowTest is a browser with its cookies, and the flows of an application.
@@ -29,19 +26,7 @@ type flowTest struct {
 func withFlows(t *testing.T, test func(f *flowTest)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		file, err := store.OpenFile(filepath.Join(t.TempDir(), "store"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer file.Close()
-		kept, err := store.New(t.Context(), file, [][]byte{[]byte("0123456789abcdef")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		jar, err := cookies.New("https://bank.example", kept.DeriveKeys)
-		if err != nil {
-			t.Fatal(err)
-		}
+		kept, jar := newStore(t, "https://bank.example", nil)
 		test(&flowTest{t, newFlows(jar, kept), make(map[string]string)})
 	})
 }

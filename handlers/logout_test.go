@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -32,19 +31,7 @@ func (b attemptsAway) Get(ctx context.Context, key string) ([]byte, error) {
 // A logout that fails half way can be repeated, and then ends the login at the
 // provider, too.
 func TestLogoutWhileTheStoreFails(t *testing.T) {
-	file, err := store.OpenFile(filepath.Join(t.TempDir(), "store"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	kept, err := store.New(t.Context(), attemptsAway{file}, [][]byte{[]byte("0123456789abcdef")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	jar, err := cookies.New("https://bank.example", kept.DeriveKeys)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kept, jar := newStore(t, "https://bank.example", func(b store.Backend) store.Backend { return attemptsAway{b} })
 	log := slog.New(slog.DiscardHandler)
 	provider := httptest.NewServer(http.NotFoundHandler())
 	defer provider.Close()

@@ -8,14 +8,11 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"changebank/internal/browser"
-	"changebank/internal/cookies"
 	"changebank/internal/session"
-	"changebank/internal/store"
 )
 
 // hostTest is the check of the host, for an application at appURL that trusts
@@ -29,19 +26,7 @@ type hostTest struct {
 
 func newHostTest(t *testing.T, appURL string) *hostTest {
 	t.Helper()
-	file, err := store.OpenFile(filepath.Join(t.TempDir(), "store"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = file.Close() })
-	kept, err := store.New(t.Context(), file, [][]byte{[]byte("0123456789abcdef")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	jar, err := cookies.New(appURL, kept.DeriveKeys)
-	if err != nil {
-		t.Fatal(err)
-	}
+	kept, jar := newStore(t, appURL, nil)
 	pages, err := parsePages()
 	if err != nil {
 		t.Fatal(err)
