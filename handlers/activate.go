@@ -162,10 +162,6 @@ func (s *Server) showQuestion(w http.ResponseWriter, r *http.Request, sess sessi
 		AppURL:           s.cfg.AppURL,
 		Watch:            activateWith(code),
 	}
-	var sealErr error
-	if page.Shown, sealErr = s.shownAt(r, sess, page.Fingerprint); sealErr != nil {
-		return sealErr
-	}
 	status := http.StatusOK
 	switch {
 	case errors.Is(err, errTooSoon):
@@ -190,6 +186,9 @@ func (s *Server) showQuestion(w http.ResponseWriter, r *http.Request, sess sessi
 	approved := a.State == devicegrant.Number || a.State == devicegrant.Yes
 	switch {
 	case a.State == devicegrant.Opened, approved && !a.Approval.Answered():
+		if page.Shown, err = s.shownAt(r, sess, page.Fingerprint); err != nil {
+			return err
+		}
 		return s.renderStatus(w, status, "approve", page)
 	case a.State == devicegrant.Number:
 		if page.Number, err = s.cfg.Grants.NumberFor(r.Context(), a.ID, sess.Person); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"net/netip"
 	"regexp"
 	"strings"
 	"time"
@@ -68,8 +69,8 @@ func (s *Server) attempt(r *http.Request, laptop browser.Browser) (devicegrant.A
 // there.
 func (s *Server) laptop(r *http.Request) (browser.Browser, error) {
 	b := s.browserOf(r)
-	addr, relayed := s.cfg.TrustedProxies.Addr(r)
-	if len(s.cfg.QRAllowFrom) > 0 && (relayed || !browser.Contain(s.cfg.QRAllowFrom, addr)) {
+	addr, _ := netip.ParseAddr(b.Addr) // an unknown one is in no network
+	if len(s.cfg.QRAllowFrom) > 0 && (b.Relayed || !browser.Contain(s.cfg.QRAllowFrom, addr)) {
 		s.log.Warn("qr login", "step", "refused", "rule", "QR_ALLOW_FROM", "laptop", b)
 		return b, errNotFromHere
 	}

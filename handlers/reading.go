@@ -21,8 +21,7 @@ const readingTime = time.Second
 // shownAt returns the sealed time at which this session was first shown the
 // question: the one in the form that was sent, or the present.
 func (s *Server) shownAt(r *http.Request, sess session.Session, question string) (string, error) {
-	sent := r.PostFormValue("shown")
-	if shown := s.shown.Open(sent); shown["session"] == sess.Ref && shown["question"] == question {
+	if sent := r.PostFormValue("shown"); s.openShown(sent, sess, question) != nil {
 		return sent, nil
 	}
 	return s.shown.Seal(cookies.Values{
@@ -35,7 +34,17 @@ func (s *Server) shownAt(r *http.Request, sess session.Session, question string)
 // tooSoon reports whether the question that was answered was not on the screen
 // for readingTime, as far as the form proves.
 func (s *Server) tooSoon(r *http.Request, sess session.Session, question string) bool {
-	shown := s.shown.Open(r.PostFormValue("shown"))
+	shown := s.openShown(r.PostFormValue("shown"), sess, question)
 	at, err := strconv.ParseInt(shown["at"], 10, 64)
-	return err != nil || shown["session"] != sess.Ref || shown["question"] != question || time.Since(time.UnixMilli(at)) < readingTime
+	return err != nil || time.Since(time.UnixMilli(at)) < readingTime
+}
+
+// openShown opens what shownAt has sealed, nil if that was for another session
+// or another question.
+func (s *Server) openShown(sealed string, sess session.Session, question string) cookies.Values {
+	shown := s.shown.Open(sealed)
+	if shown["session"] != sess.Ref || shown["question"] != question {
+		return nil
+	}
+	return shown
 }
