@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/netip"
 	"regexp"
-	"strings"
 	"time"
 
 	"changebank/internal/browser"
@@ -228,7 +227,7 @@ func (s *Server) qrLoginConfirm(w http.ResponseWriter, r *http.Request, _ sessio
 	if a.ID == "" {
 		return seeOther(w, r, qrPath)
 	}
-	number := strings.Join(strings.Fields(r.PostFormValue("number")), "")
+	number := devicegrant.Fold(r.PostFormValue("number"))
 	if !fourDigits.MatchString(number) { // a slip, which costs no try
 		return s.showAttempt(w, r, a, "Enter the four digits that your phone shows.")
 	}

@@ -42,6 +42,7 @@ type Server struct {
 	log     *slog.Logger
 	pages   map[string]*template.Template
 	qr      *cookies.Kind // the ID of the attempt that this browser started
+	opened  *cookies.Kind // the Ref of the attempt that this browser opened last
 	probe   *cookies.Kind // holds nothing; it shows that the browser keeps cookies
 	shown   *cookies.Kind // seals when a question was shown
 	flows   flows         // logins in progress at the provider
@@ -69,6 +70,7 @@ func New(cfg Config) (*Server, error) {
 		log:     cfg.Log,
 		pages:   pages,
 		qr:      cfg.Cookies.Kind("qr", qrLifetime),
+		opened:  cfg.Cookies.Kind("opened", qrLifetime),
 		probe:   cfg.Cookies.Kind("probe", probeLifetime),
 		shown:   cfg.Cookies.Kind("shown", qrLifetime),
 		flows:   newFlows(cfg.Cookies, cfg.Store),

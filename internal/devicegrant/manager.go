@@ -61,7 +61,7 @@ type Sessions interface {
 type Limits struct {
 	CodesPerAddress int // new codes in ten minutes, from one IPv4 address or IPv6 /64
 	Live            int // attempts of this process that have not ended
-	WrongCodes      int // unknown user codes, by one person in ten minutes
+	WrongCodes      int // different unknown user codes, by one person in ten minutes
 	WrongNumbers    int // for one attempt
 }
 
@@ -92,6 +92,7 @@ type Manager struct {
 	log      *slog.Logger
 	attempts *store.Table[record]
 	codes    *store.Table[codeRecord] // by folded user code
+	tried    *store.Table[triedCode]  // by person and folded user code
 	limiter  *limit.Limiter
 	live     *liveAttempts
 
@@ -113,6 +114,7 @@ func New(cfg Config) *Manager {
 		log:      cfg.Log,
 		attempts: store.NewTable[record](cfg.Store, "attempts"),
 		codes:    store.NewTable[codeRecord](cfg.Store, "user codes"),
+		tried:    store.NewTable[triedCode](cfg.Store, "tried codes"),
 		limiter:  limit.New(cfg.Store),
 		live:     &liveAttempts{most: cfg.Limits.Live, until: make(map[string]time.Time)},
 		ctx:      ctx,
