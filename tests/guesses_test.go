@@ -239,10 +239,7 @@ func TestNumberAsItIsTyped(t *testing.T) {
 	} {
 		laptop := b.browser(t).at(awayAddr)
 		number := phone.approve(laptop.code()).number()
-		if p := laptop.typeNumber(typed(number)); p.has("problem") {
-			t.Errorf("%s: %q is answered with %v", name, typed(number), p)
-			continue
-		}
-		laptop.claim(richard)
+		t.Logf("%s: %q", name, typed(number))
+		laptop.confirm(typed(number), richard)
 	}
 }
