@@ -190,7 +190,7 @@ func TestWords(t *testing.T) {
 // Every page, with hostile data in every place, lets none of it through as
 // markup.
 func TestPagesEscape(t *testing.T) {
-	pages, err := parsePages()
+	pages, err := parsePages("https://bank.example")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,12 +207,16 @@ func TestPagesEscape(t *testing.T) {
 			frame
 			People []string
 			Ended  bool
-		}{f, []string{evil}, true},
+			Phone  bool
+		}{f, []string{evil}, true, true},
 		"account": struct {
 			frame
-			ByPhone bool
-			New     []device
-		}{f, true, []device{evilDevice}},
+			ByPhone        bool
+			MustLogInAgain bool
+			New            []device
+		}{f, true, true, []device{evilDevice}},
+		"end-others": othersPage{f, evil, []device{evilDevice}},
+		"ended":      endedPage{f, evil, evil, evil},
 		"devices":    devicesPage{f, []device{evilDevice}, []device{evilDevice}, true},
 		"logout":     f,
 		"this-phone": f,

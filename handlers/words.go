@@ -3,6 +3,8 @@ package handlers
 import (
 	"cmp"
 	"strings"
+	"time"
+	"unicode"
 
 	"changebank/internal/devicegrant"
 )
@@ -26,7 +28,7 @@ type screens struct{ laptop, phone words }
 
 var texts = map[situation]screens{
 	{devicegrant.Waiting, ""}: {
-		laptop: words{"Scan the code with your phone", "Waiting for your phone", "Scan the code with the camera of a phone where you're already logged in, and approve there. This page updates automatically."},
+		laptop: words{"Scan the code with your phone", "Waiting for your phone", "Scan the code with your phone's camera, log in there if it asks you to, and approve. This page updates automatically."},
 	},
 	{devicegrant.Opened, ""}: {
 		laptop: words{"Approve on your phone", "Opened on {phone}", "Approve there, after checking that it shows the code below."},
@@ -139,5 +141,42 @@ func laptopNote(a devicegrant.Attempt) string {
 	if a.Approval == devicegrant.ApprovalRefused && a.FallbackURL != "" {
 		return "The login service asks once more, on a page of its own on your phone. Approve there too."
 	}
+	if expiring(a) {
+		return "This expires in less than a minute. You can show a new code then."
+	}
 	return ""
+}
+
+// expiring reports whether the person at the laptop should hear that its code
+// is about to expire. While the phone asks, they are not hurried.
+func expiring(a devicegrant.Attempt) bool {
+	return (a.State == devicegrant.Waiting || a.State == devicegrant.Number) && time.Until(a.Expires) < time.Minute
+}
+
+// spelled spaces out a code or a number for screen readers, which would read it
+// as a word, or as "one thousand and twenty-three". A comma makes them pause.
+func spelled(code string) string {
+	group := 3
+	if len(code)%4 == 0 {
+		group = 4
+	}
+	var text strings.Builder
+	n := 0 // in this group
+	for _, r := range code {
+		if !unicode.IsLetter(r) && !unicode.IsDigit(r) {
+			n = group // a group ends where the code itself has a dash
+			continue
+		}
+		switch {
+		case text.Len() == 0:
+		case n >= group:
+			text.WriteString(", ")
+			n = 0
+		default:
+			text.WriteByte(' ')
+		}
+		text.WriteRune(r)
+		n++
+	}
+	return text.String()
 }
