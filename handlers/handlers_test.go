@@ -244,3 +244,20 @@ func TestPagesEscape(t *testing.T) {
 		t.Errorf("the page %s is not tested here", name)
 	}
 }
+
+func TestSpelled(t *testing.T) {
+	for code, want := range map[string]string{
+		"1023":      "1 0 2 3",
+		"AB12CD":    "A B 1, 2 C D",
+		"WDJBMJHT":  "W D J B, M J H T",
+		"WDJB-MJHT": "W D J B, M J H T",
+		"wd-jb--":   "w d, j b",
+		"WDJBM-":    "W D J, B M",
+		"ABCDEFG":   "A B C, D E F, G",
+		"":          "",
+	} {
+		if got := spelled(code); got != want {
+			t.Errorf("spelled(%q) = %q, want %q", code, got, want)
+		}
+	}
+}

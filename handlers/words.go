@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -28,7 +29,7 @@ type screens struct{ laptop, phone words }
 
 var texts = map[situation]screens{
 	{devicegrant.Waiting, ""}: {
-		laptop: words{"Scan the code with your phone", "Waiting for your phone", "Scan the code with your phone's camera, log in there if it asks you to, and approve. This page updates automatically."},
+		laptop: words{"Scan the code with your phone", "Waiting for your phone", "Scan the code with your phone's camera. Log in on the phone if it asks you to, then approve. This page updates automatically."},
 	},
 	{devicegrant.Opened, ""}: {
 		laptop: words{"Approve on your phone", "Opened on {phone}", "Approve there, after checking that it shows the code below."},
@@ -142,7 +143,7 @@ func laptopNote(a devicegrant.Attempt) string {
 		return "The login service asks once more, on a page of its own on your phone. Approve there too."
 	}
 	if expiring(a) {
-		return "This expires in less than a minute. You can show a new code then."
+		return "Expires in less than a minute. You can show a new code then."
 	}
 	return ""
 }
@@ -154,29 +155,22 @@ func expiring(a devicegrant.Attempt) bool {
 }
 
 // spelled spaces out a code or a number for screen readers, which would read it
-// as a word, or as "one thousand and twenty-three". A comma makes them pause.
+// as a word, or as "one thousand and twenty-three". A comma makes them pause:
+// where the code has a dash, or else after each three or four characters.
 func spelled(code string) string {
-	group := 3
-	if len(code)%4 == 0 {
-		group = 4
-	}
-	var text strings.Builder
-	n := 0 // in this group
-	for _, r := range code {
-		if !unicode.IsLetter(r) && !unicode.IsDigit(r) {
-			n = group // a group ends where the code itself has a dash
-			continue
+	groups := strings.FieldsFunc(code, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	if len(groups) == 1 {
+		all, size := []rune(groups[0]), 3
+		if len(all)%4 == 0 {
+			size = 4
 		}
-		switch {
-		case text.Len() == 0:
-		case n >= group:
-			text.WriteString(", ")
-			n = 0
-		default:
-			text.WriteByte(' ')
+		groups = nil
+		for group := range slices.Chunk(all, size) {
+			groups = append(groups, string(group))
 		}
-		text.WriteRune(r)
-		n++
 	}
-	return text.String()
+	for i, group := range groups {
+		groups[i] = strings.Join(strings.Split(group, ""), " ")
+	}
+	return strings.Join(groups, ", ")
 }
