@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/net/html"
+
+	"changebank/internal/testfusion"
 )
 
 // device is a card on the page of devices.
@@ -253,5 +255,22 @@ func TestManyDevices(t *testing.T) {
 	all.Wait()
 	if left.Load() > 0 || len(phone.devices()) != 1 {
 		t.Errorf("%d of 16 are still logged in, and %d devices listed, want 0 and 1", left.Load(), len(phone.devices()))
+	}
+}
+
+// After a device was logged out, the person learns at which login service to
+// change the password. At the demo provider nobody can.
+func TestAdviceNamesLoginService(t *testing.T) {
+	t.Parallel()
+	b, laptop, phone := fusionPair(t, testfusion.Behavior{})
+	laptop.logInWith(phone)
+	host := strings.TrimPrefix(b.fusion.URL, "http://")
+	if got := phone.endDevice(laptop.ref()).text("advice"); !strings.Contains(got, host) || !strings.Contains(got, "password") {
+		t.Errorf("the advice is %q, want where to change the password: %s", got, host)
+	}
+	_, laptop, phone = pair(t)
+	laptop.logInWith(phone)
+	if got := phone.endDevice(laptop.ref()).text("advice"); strings.Contains(got, "password") {
+		t.Errorf("the advice at the demo is %q, which has no way to change a password", got)
 	}
 }
