@@ -83,7 +83,7 @@ func (s *Server) headers(next http.Handler) http.Handler {
 		// form-action also covers the redirects that follow a POST: logging out
 		// and approving may lead to the provider.
 		formAction := strings.Join(append([]string{"'self'"}, s.cfg.Provider.Origins()...), " ")
-		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "+
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; manifest-src 'self'; "+
 			"form-action "+formAction+"; frame-ancestors 'none'; base-uri 'none'")
 		// Not no-referrer: over plain http browsers then send "Origin: null"
 		// with our own forms.

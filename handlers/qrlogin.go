@@ -77,7 +77,11 @@ func (s *Server) laptop(r *http.Request) (browser.Browser, error) {
 }
 
 // qrLogin shows this browser's code: the one it has, or a new one. A code that
-// has ended stays on the page as ended until the person asks for another.
+// has ended stays on the page as ended until the person asks for another: with
+// the page's button, or by coming from a link on another page. Those links have
+// the query new=1, which a reload, a refresh and a redirect to the page do not
+// have. It never replaces a code that can still be used, so another site gains
+// nothing by leading a browser to it.
 func (s *Server) qrLogin(w http.ResponseWriter, r *http.Request, sess session.Session) error {
 	if sess.LoggedIn() {
 		return seeOther(w, r, "/account")
@@ -90,10 +94,12 @@ func (s *Server) qrLogin(w http.ResponseWriter, r *http.Request, sess session.Se
 	if err != nil {
 		return err
 	}
-	if a.ID != "" {
-		return s.showAttempt(w, r, a, "")
-	}
+	asksForNew := r.URL.Query().Get("new") == "1"
 	switch {
+	case a.ID != "" && !asksForNew:
+		return s.showAttempt(w, r, a, "")
+	case a.ID != "" && !a.State.Ended():
+		return seeOther(w, r, qrPath) // without the query: a refresh must not ask again
 	case r.Header.Get("X-Requested-With") == "qrlogin.js":
 		// The script of a tab whose attempt is gone starts no code: usually,
 		// another tab has logged in. An app's own browser on Android sends the

@@ -106,10 +106,12 @@ func (s *Server) showError(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-func parsePages() (map[string]*template.Template, error) {
+// parsePages parses every page with the layout. appURL is for addresses that
+// other sites read, which must be absolute.
+func parsePages(appURL string) (map[string]*template.Template, error) {
 	layout, err := template.New("layout.html").
-		Funcs(template.FuncMap{"asset": static.Path}).
-		ParseFS(templates.Files, "layout.html", "drawings.html", "new-devices.html")
+		Funcs(template.FuncMap{"asset": static.Path, "appURL": func() string { return appURL }, "spelled": spelled}).
+		ParseFS(templates.Files, "layout.html", "drawings.html", "code.html", "new-devices.html")
 	if err != nil {
 		return nil, err
 	}

@@ -59,7 +59,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	pages, err := parsePages()
+	pages, err := parsePages(cfg.AppURL)
 	if err != nil {
 		return nil, err
 	}
@@ -120,9 +120,11 @@ func (s *Server) routes() http.Handler {
 	page("GET /devices", members(s.devices))
 	page("POST /devices/{ref}/end", members(s.endDevice))
 	page("POST /devices/{ref}/confirm", members(s.confirmDevice))
-	page("POST /devices/others/end", members(s.endOtherDevices)) // no ref is in lower case
+	page("GET /devices/others/end", members(s.othersQuestion)) // no ref is in lower case
+	page("POST /devices/others/end", members(s.endOtherDevices))
 
 	plain("GET /static/{name}", s.static)
+	plain("GET /favicon.ico", s.favicon)
 	plain("GET /healthz", s.healthz)
 	plain("GET /readyz", s.readyz)
 	plain("GET /", s.notFound)

@@ -33,8 +33,16 @@
     arm();
     document.title = fresh.title;
     // Screen readers announce changes only in an element that stays.
-    document.getElementById("announce").textContent = now.innerText;
+    document.getElementById("announce").textContent = spoken(now);
     if (focused) now.querySelector("a, button")?.focus();
+  }
+
+  // spoken is what a screen reader announces of a page: not its buttons, and a
+  // number digit by digit.
+  function spoken(page) {
+    const copy = page.cloneNode(true);
+    for (const silent of copy.querySelectorAll("form, .buttons, [aria-hidden]")) silent.remove();
+    return copy.textContent.replace(/\s+/g, " ").trim();
   }
 
   // The buttons work once the page has been in front for a moment: the second
