@@ -169,7 +169,7 @@ func text(w http.ResponseWriter, status int, body string) error {
 // back.
 func (s *Server) leave(w http.ResponseWriter, f frame, title, to string) error {
 	return s.render(w, "notice", notice{
-		frame: f, Title: title, Text: "This continues at the login service. If nothing happens, use the button.",
+		frame: f, Title: title, Text: "You continue at the login service. If nothing happens, choose Continue.",
 		Next: link{to, "Continue"}, Onward: true,
 	})
 }
