@@ -69,7 +69,7 @@ func (s *Server) activate(w http.ResponseWriter, r *http.Request, sess session.S
 		})
 	}
 	if !mayAnswer(sess) {
-		return seeOther(w, r, loginTo(activateWith(code)))
+		return s.loginFirst(w, sess, activateWith(code))
 	}
 	if code == "" {
 		return s.render(w, "activate", activatePage{frameOf(sess), s.host, "", ""})
@@ -132,7 +132,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, sess session.Ses
 	code, said := r.PostFormValue("user_code"), r.PostFormValue("answer")
 	question := activateWith(code)
 	if !mayAnswer(sess) {
-		return seeOther(w, r, loginTo(question))
+		return s.loginFirst(w, sess, question)
 	}
 	answer := devicegrant.Answer{
 		Visit:       s.visit(r, sess, code),
@@ -151,7 +151,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, sess session.Ses
 		}
 		answer.Access, answer.Voucher, err = s.credentials(r.Context(), sess, question)
 		if errors.Is(err, session.ErrNoToken) || errors.Is(err, session.ErrOver) {
-			return seeOther(w, r, loginTo(question))
+			return s.loginFirst(w, sess, question)
 		}
 		if err != nil {
 			return err
@@ -174,6 +174,11 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, sess session.Ses
 		return seeOther(w, r, question) // the page tells what has become of it
 	}
 	return s.showQuestion(w, r, sess, code, a, err)
+}
+
+// loginFirst has the person log in, and then leads to the question.
+func (s *Server) loginFirst(w http.ResponseWriter, sess session.Session, question string) error {
+	return s.leave(w, frameOf(sess), "Log in first", loginTo(question))
 }
 
 // credentials returns what the session's approval needs: an access token for the

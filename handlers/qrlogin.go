@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"html/template"
@@ -50,11 +51,18 @@ func (s *Server) attemptID(r *http.Request) string { return s.qr.Read(r)["attemp
 // is none. laptop is this browser; coming from elsewhere than before may end the
 // attempt ([devicegrant.Manager.CheckLaptop]).
 func (s *Server) attempt(r *http.Request, laptop browser.Browser) (devicegrant.Attempt, error) {
+	return s.attemptBy(r, laptop, s.cfg.Grants.CheckLaptop)
+}
+
+type laptopCheck func(ctx context.Context, id string, laptop browser.Browser) (devicegrant.Attempt, error)
+
+// attemptBy is attempt with another check than CheckLaptop.
+func (s *Server) attemptBy(r *http.Request, laptop browser.Browser, check laptopCheck) (devicegrant.Attempt, error) {
 	id := s.attemptID(r)
 	if id == "" {
 		return devicegrant.Attempt{}, nil
 	}
-	a, err := s.cfg.Grants.CheckLaptop(r.Context(), id, laptop)
+	a, err := check(r.Context(), id, laptop)
 	if errors.Is(err, devicegrant.ErrNone) {
 		return devicegrant.Attempt{}, nil
 	}

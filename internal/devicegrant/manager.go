@@ -135,6 +135,12 @@ func (m *Manager) Close() {
 // Refresh returns the attempt as it is now, or [ErrNone]. It ends the attempt
 // if its time is over, and otherwise makes sure that it has a poller here.
 func (m *Manager) Refresh(ctx context.Context, id string) (Attempt, error) {
+	return m.refresh(ctx, id, true)
+}
+
+// refresh is Refresh for a page that someone looks at, or for one that nobody
+// sees.
+func (m *Manager) refresh(ctx context.Context, id string, looking bool) (Attempt, error) {
 	r, err := m.get(ctx, id)
 	if err != nil {
 		return Attempt{}, err
@@ -142,7 +148,7 @@ func (m *Manager) Refresh(ctx context.Context, id string) (Attempt, error) {
 	if r.overdue() {
 		return m.update(ctx, id, unchanged) // which expires it
 	}
-	if r.pollable() || r.State == Approved {
+	if r.State == Approved || r.pollable() && (looking || !r.mustBeWatched()) {
 		m.startPoller(id)
 	}
 	return r.seen(id), nil
