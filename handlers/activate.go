@@ -69,7 +69,7 @@ func (s *Server) activate(w http.ResponseWriter, r *http.Request, sess session.S
 		})
 	}
 	if !mayAnswer(sess) {
-		return s.loginFirst(w, sess, activateWith(code))
+		return s.loginFirst(w, r, sess, activateWith(code))
 	}
 	if code == "" {
 		return s.render(w, "activate", activatePage{frameOf(sess), s.host, "", ""})
@@ -99,16 +99,16 @@ func (s *Server) visit(r *http.Request, sess session.Session, code string) devic
 }
 
 // mayBeLinked reports whether another site may have sent the browser here. None
-// has if the code was scanned or typed. Without Sec-Fetch-Site, as over plain
-// http, only the Referer of our own form proves that.
+// has if the code was scanned, or typed into our own form.
 func (s *Server) mayBeLinked(r *http.Request) bool {
-	switch r.Header.Get("Sec-Fetch-Site") {
-	case "same-origin", "none":
-		return false
-	case "":
-		return !strings.HasPrefix(r.Referer(), s.cfg.AppURL+"/")
-	}
-	return true
+	return r.Header.Get("Sec-Fetch-Site") != "none" && !s.fromOwnPage(r)
+}
+
+// fromOwnPage reports whether a page of ours sent the browser here. Over plain
+// http there is no Sec-Fetch-Site, and only the Referer can prove it.
+func (s *Server) fromOwnPage(r *http.Request) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	return site == "same-origin" || site == "" && strings.HasPrefix(r.Referer(), s.cfg.AppURL+"/")
 }
 
 // noteOpened has the browser remember that it opened the attempt, so that its
@@ -132,7 +132,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, sess session.Ses
 	code, said := r.PostFormValue("user_code"), r.PostFormValue("answer")
 	question := activateWith(code)
 	if !mayAnswer(sess) {
-		return s.loginFirst(w, sess, question)
+		return s.loginFirst(w, r, sess, question)
 	}
 	answer := devicegrant.Answer{
 		Visit:       s.visit(r, sess, code),
@@ -151,7 +151,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, sess session.Ses
 		}
 		answer.Access, answer.Voucher, err = s.credentials(r.Context(), sess, question)
 		if errors.Is(err, session.ErrNoToken) || errors.Is(err, session.ErrOver) {
-			return s.loginFirst(w, sess, question)
+			return s.loginFirst(w, r, sess, question)
 		}
 		if err != nil {
 			return err
@@ -176,8 +176,12 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, sess session.Ses
 	return s.showQuestion(w, r, sess, code, a, err)
 }
 
-// loginFirst has the person log in, and then leads to the question.
-func (s *Server) loginFirst(w http.ResponseWriter, sess session.Session, question string) error {
+// loginFirst has the person log in, and then leads to the question. A scan is
+// redirected; a form, and the redirect that answers one, must [Server.leave].
+func (s *Server) loginFirst(w http.ResponseWriter, r *http.Request, sess session.Session, question string) error {
+	if r.Method == http.MethodGet && !s.fromOwnPage(r) {
+		return seeOther(w, r, loginTo(question))
+	}
 	return s.leave(w, frameOf(sess), "Log in first", loginTo(question))
 }
 

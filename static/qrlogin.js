@@ -11,6 +11,7 @@ addEventListener("DOMContentLoaded", () => {
   const page = "/logged-out-qr-login";
   const lost = "Connection lost. Trying again.";
   const retry = 3000; // milliseconds, as everything here
+  const reconnecting = 2500; // how long a stream may take for it unnoticed, as when a replica stops
   const firstEvent = 5000; // how long a stream may take to begin
   const silence = 40000; // between two events of a stream; the server sends one every 15 s
   const tooLate = 40000; // for an answer; the server takes up to 25 s
@@ -31,6 +32,7 @@ addEventListener("DOMContentLoaded", () => {
   let stream; // an EventSource
   let asking; // an AbortController of the question on its way
   let expected; // until when the stream must send something
+  let broken; // since when the stream is, while it reconnects
   let deadline; // of the login; in this computer's clock, which may be wrong: only differences count
   let ticked = Date.now();
   let drawing = false;
@@ -108,9 +110,11 @@ addEventListener("DOMContentLoaded", () => {
 
   function listen() {
     expected = Date.now() + firstEvent;
+    broken = undefined;
     stream = new EventSource(events());
     stream.addEventListener("state", (event) => {
       expected = Date.now() + silence;
+      broken = undefined;
       told(JSON.parse(event.data));
     });
     stream.addEventListener("alive", () => { expected = Date.now() + silence; });
@@ -123,8 +127,8 @@ addEventListener("DOMContentLoaded", () => {
         later();
         return;
       }
-      expected = Math.min(expected, Date.now() + firstEvent);
-      note(lost);
+      broken ??= Date.now();
+      expected = Math.min(expected, broken + firstEvent);
     };
   }
 
@@ -183,6 +187,7 @@ addEventListener("DOMContentLoaded", () => {
     if (place) place.textContent = Math.floor(left / 60) + ":" + String(left % 60).padStart(2, "0");
     if (left === 0) redraw();
     else if (slept) wake();
+    else if (stream && broken && now > broken + reconnecting) note(lost);
     else if (stream && now > expected) {
       streams = false;
       follow();
