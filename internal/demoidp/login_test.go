@@ -235,7 +235,7 @@ func TestCookie(t *testing.T) {
 	})
 }
 
-// Anonymous visitors cost no disk.
+// On this machine only, anonymous visitors cost no disk.
 func TestAnonymousVisitors(t *testing.T) {
 	w := start(t)
 	before := w.file.writes.Load()
