@@ -120,7 +120,14 @@ func TestAllowedNetworks(t *testing.T) {
 		t.Errorf("a new code from outside: %v, want 403", p)
 	}
 	b.wantRefused(t, "QR_ALLOW_FROM", 2)
-	inside.confirm(phone.approve(inside.code()).number(), richard)
+	number := phone.approve(inside.code()).number()
+	inside.at(awayAddr) // and so outside
+	for what, p := range map[string]page{"the number": inside.typeNumber(number), "the claim": inside.get("/reload")} {
+		if p.Status != http.StatusForbidden {
+			t.Errorf("%s from outside: %v, want 403", what, p)
+		}
+	}
+	inside.at(homeAddr).confirm(number, richard) // a refusal changes nothing
 	b.browser(t).at("2001:db8::7").code()
 	// An address that is not listed is refused, a proxy's own included.
 	if p := b.browser(t).get(qrPage); p.Status != http.StatusForbidden {

@@ -32,6 +32,9 @@ func TestQRLogin(t *testing.T) {
 	if !question.says(richard) {
 		t.Errorf("the question does not say whose account it is: %v", question)
 	}
+	if !question.says("just now") && !question.says("seconds ago") {
+		t.Errorf("the question does not say since when: %v", question)
+	}
 	laptop.wantState("opened")
 	if p := phone.answer(question, "yes"); p.Status != http.StatusOK || p.find("form", "approve") != nil {
 		t.Errorf("after the approval the phone shows %v", p)
