@@ -143,7 +143,11 @@ func TestEndOtherDevices(t *testing.T) {
 	desk, stranger := b.browserOf(t, richard), b.browserOf(t, erlich)
 	laptop.logInWith(phone)
 	old := laptop.cookies()
-	if p := phone.press(phone.get("/devices"), "/devices/others/end"); !p.says("2 other devices") {
+	all := phone.get("/devices")
+	if !all.has("end-others") {
+		t.Error("there is no button to end others")
+	}
+	if p := phone.press(all, "/devices/others/end"); !p.says("2 other devices") {
 		t.Errorf("ending all others: %v, want how many", p)
 	}
 	desk.wantPerson("")

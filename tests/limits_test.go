@@ -28,11 +28,7 @@ func (p page) wantLimit(what string, least, most int) {
 // wantRefused checks how many lines of the log name the rule.
 func (b *bank) wantRefused(t *testing.T, rule string, want int) {
 	t.Helper()
-	quoted := rule
-	if strings.Contains(rule, " ") {
-		quoted = strconv.Quote(rule)
-	}
-	if got := strings.Count(b.log.String(), `level=WARN msg="qr login" step=refused rule=`+quoted+" "); got != want {
+	if got := strings.Count(b.log.String(), `level=WARN msg="qr login" step=refused rule=`+logged(rule)+" "); got != want {
 		t.Errorf("the log names the rule %q %d times, want %d", rule, got, want)
 	}
 }

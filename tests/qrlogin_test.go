@@ -221,7 +221,7 @@ func TestCookiesOff(t *testing.T) {
 	if p := crawler.get(qrPage); p.Status != http.StatusBadRequest || !strings.Contains(p.text("error"), "cookies") {
 		t.Errorf("without cookies: %v, want 400 and a sentence about cookies", p)
 	}
-	if strings.Contains(b.log.String(), "step=started") {
-		t.Error("a browser without cookies started a code")
-	}
+	b.wantSteps(t, "started", 0)
+	b.browser(t).code()
+	b.wantSteps(t, "started", 1) // as the log has it
 }

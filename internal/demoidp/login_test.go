@@ -246,4 +246,8 @@ func TestAnonymousVisitors(t *testing.T) {
 	if got := w.file.writes.Load() - before; got != 0 {
 		t.Errorf("%d writes by a visitor who never logged in, want none", got)
 	}
+	w.logIn(richard)
+	if w.file.writes.Load() == before {
+		t.Error("a login wrote nothing, so this test shows nothing")
+	}
 }
