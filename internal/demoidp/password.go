@@ -19,8 +19,8 @@ import (
 
 // Wrong passwords are counted where others can reach the demo provider. An
 // address gets few tries at an account, so a guesser uses up its own. The limit
-// for the account, from all addresses together, is much higher: strangers could
-// otherwise lock its owner out, and it ends in minutes.
+// for the account, from all addresses together, is much higher, so that it takes
+// strangers at many addresses to keep its owner out, and only while they go on.
 const (
 	guessesFromAddress = 10
 	guessesForAccount  = 100
