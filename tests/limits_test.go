@@ -125,6 +125,10 @@ func TestAllowedNetworks(t *testing.T) {
 	}
 	inside.at(homeAddr).confirm(number, richard) // a refusal changes nothing
 	b.browser(t).at("2001:db8::7").code()
+	// A listed address behind which others are is refused: an unlisted proxy's.
+	if p := b.browser(t).at(awayAddr + ", " + homeAddr).get(qrPage); p.Status != http.StatusForbidden {
+		t.Errorf("the QR page from %s by way of %s: %v, want 403", awayAddr, homeAddr, p)
+	}
 	// An address that is not listed is refused, a proxy's own included.
 	if p := b.browser(t).get(qrPage); p.Status != http.StatusForbidden {
 		t.Errorf("the QR page from a proxy's address: %v, want 403", p)
