@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -59,7 +58,8 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 	case flags.NArg() > 0:
 		return fmt.Errorf("unknown argument %q; did you mean -%[1]s? The flags are -lan, -ngrok and -version", flags.Arg(0))
 	case *version:
-		return printVersion(stderr)
+		_, err := fmt.Fprintln(stderr, "changebank", greeting.Version())
+		return err
 	case *ngrok && *lan:
 		return errors.New("use either -ngrok or -lan, not both")
 	case *ngrok:
@@ -80,7 +80,7 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 	// now the addresses with port 0 are known.
 	listeners, err := serve.Listen(ctx, cfg.Listen, cfg.Port, "PORT")
 	var demoListeners serve.Listeners
-	if cfg.Demo {
+	if cfg.Demo && !errors.Is(err, serve.ErrAddress) { // which would be the same
 		var demoErr error
 		demoListeners, demoErr = serve.Listen(ctx, cfg.Listen, cfg.DemoPort, "DEMO_PORT")
 		err = errors.Join(err, demoErr)
@@ -135,6 +135,7 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 	defer provider.Close()
 
 	// Browsers that are logged in.
+	networks := browser.Networks{Proxies: cfg.TrustedProxies, Shared: cfg.SharedNetworks}
 	jar, err := cookies.New(cfg.AppURL, bank.DeriveKeys)
 	if err != nil {
 		return err
@@ -142,7 +143,7 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 	sessions := session.New(session.Config{
 		Store:   bank,
 		Cookies: jar,
-		Browser: browser.Proxies(cfg.TrustedProxies).Of,
+		Browser: networks.Of,
 		Refresh: provider.Refresh,
 		Revoke:  provider.Revoke,
 		Log:     log,
@@ -164,17 +165,17 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 
 	// The pages.
 	pages, err := handlers.New(handlers.Config{
-		AppURL:         cfg.AppURL,
-		Provider:       provider,
-		Sessions:       sessions,
-		Grants:         grants,
-		Cookies:        jar,
-		Store:          bank,
-		People:         people,
-		TrustedProxies: cfg.TrustedProxies,
-		QRAllowFrom:    cfg.QRAllowFrom,
-		Public:         !cfg.Local(),
-		Log:            log,
+		AppURL:      cfg.AppURL,
+		Provider:    provider,
+		Sessions:    sessions,
+		Grants:      grants,
+		Cookies:     jar,
+		Store:       bank,
+		People:      people,
+		Networks:    networks,
+		QRAllowFrom: cfg.QRAllowFrom,
+		Public:      !cfg.Local(),
+		Log:         log,
 	})
 	if err != nil {
 		return err
@@ -190,10 +191,4 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 		log.Info("stopping", "cause", context.Cause(ctx))
 		return nil
 	}
-}
-
-func printVersion(w io.Writer) error {
-	info, _ := debug.ReadBuildInfo() // there is always one in a module
-	_, err := fmt.Fprintln(w, "changebank", info.Main.Version)
-	return err
 }

@@ -233,6 +233,9 @@ func TestPagesEscape(t *testing.T) {
 		if err := s.render(w, name, data); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+		if !strings.Contains(w.Body.String(), "script&gt;alert") {
+			t.Errorf("%s does not show the data", name)
+		}
 		for _, bad := range []string{"<script>alert", `href="javascript:`} {
 			if strings.Contains(w.Body.String(), bad) {
 				t.Errorf("%s lets %q through", name, bad)

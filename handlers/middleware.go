@@ -13,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"changebank/internal/browser"
+	"changebank/internal/idp"
 )
 
 const maxBody = 64 << 10 // bytes of a form
@@ -63,7 +64,7 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // nobody configured: all browsers then seem to have its address. It never counts
 // as near, and they share one rate limit.
 func (s *Server) browserOf(r *http.Request) browser.Browser {
-	b := s.cfg.TrustedProxies.Of(r)
+	b := s.cfg.Networks.Of(r)
 	addr, err := netip.ParseAddr(b.Addr)
 	inside := err == nil && (addr.IsPrivate() || addr.IsLoopback())
 	if s.cfg.Public && (inside || b.Relayed) {
@@ -72,6 +73,16 @@ func (s *Server) browserOf(r *http.Request) browser.Browser {
 		})
 	}
 	return b
+}
+
+// watchForCrowd warns of an address that very many browsers share: most likely
+// strangers, or everyone behind a proxy that sends no header. Two strangers there
+// would count as near. The warning comes once for each address and day.
+func (s *Server) watchForCrowd(r *http.Request, person idp.Person) {
+	if b := s.cfg.Networks.Of(r); s.crowds.Add(b, person.Issuer+" "+person.Subject) {
+		s.log.Warn("very many browsers come from one address; if it is a proxy's, TRUSTED_PROXIES must name it, and if strangers share it, SHARED_NETWORKS must",
+			"addr", b.Addr, "browsers", browser.CrowdSize)
+	}
 }
 
 // headers tells the browser what our pages may do: nothing from elsewhere,
@@ -160,7 +171,7 @@ func (s *Server) redirectToAppURL(w http.ResponseWriter, r *http.Request, query 
 // isCanonicalHost reports whether the browser asked for AppURL's host and
 // scheme. A name with a dot at its end is another one for cookies.
 func (s *Server) isCanonicalHost(r *http.Request) bool {
-	host, scheme := s.cfg.TrustedProxies.Target(r)
+	host, scheme := s.cfg.Networks.Target(r)
 	return s.isAppHost(host) && (scheme == "" || scheme == s.scheme)
 }
 
@@ -175,10 +186,10 @@ func (s *Server) isAppHost(host string) bool {
 // warnOfLoop logs why a browser that was sent to AppURL does not seem to have
 // arrived there.
 func (s *Server) warnOfLoop(r *http.Request) {
-	host, scheme := s.cfg.TrustedProxies.Target(r)
+	host, scheme := s.cfg.Networks.Target(r)
 	missing := "X-Forwarded-Proto"
 	switch {
-	case !s.cfg.TrustedProxies.Trusts(r):
+	case !s.cfg.Networks.Trusts(r):
 		missing = "the proxy's address in TRUSTED_PROXIES"
 	case !s.isAppHost(host):
 		missing = "X-Forwarded-Host"

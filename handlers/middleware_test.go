@@ -38,10 +38,10 @@ func newHostTest(t *testing.T, appURL string) *hostTest {
 	var log bytes.Buffer
 	s := &Server{
 		cfg: Config{
-			Public:         true,
-			AppURL:         appURL,
-			TrustedProxies: browser.Proxies{netip.MustParsePrefix("10.0.0.0/8")},
-			Sessions:       session.New(session.Config{Store: kept, Cookies: jar}),
+			Public:   true,
+			AppURL:   appURL,
+			Networks: browser.Networks{Proxies: browser.Proxies{netip.MustParsePrefix("10.0.0.0/8")}},
+			Sessions: session.New(session.Config{Store: kept, Cookies: jar}),
 		},
 		host: app.Host, scheme: app.Scheme, pages: pages, log: slog.New(slog.NewTextHandler(&log, nil)),
 	}

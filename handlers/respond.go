@@ -65,6 +65,9 @@ func (s *Server) withSession(p sessionPage) pageFunc {
 		if err != nil {
 			return err
 		}
+		if sess.LoggedIn() {
+			s.watchForCrowd(r, sess.Person)
+		}
 		return p(w, r, sess)
 	}
 }

@@ -21,17 +21,17 @@ import (
 
 // Config is what the [Server] needs.
 type Config struct {
-	AppURL         string // as browsers see us: scheme, host, and port unless it is the scheme's default
-	Provider       *idp.Client
-	Sessions       *session.Manager
-	Grants         *devicegrant.Manager
-	Cookies        *cookies.Jar
-	Store          *store.Store // for marks and counters of logins
-	People         []string     // who can log in at the demo provider; none with a real one
-	TrustedProxies browser.Proxies
-	QRAllowFrom    []netip.Prefix // who may use the QR login; none: everyone
-	Public         bool           // browsers come from elsewhere, so none has a private address
-	Log            *slog.Logger
+	AppURL      string // as browsers see us: scheme, host, and port unless it is the scheme's default
+	Provider    *idp.Client
+	Sessions    *session.Manager
+	Grants      *devicegrant.Manager
+	Cookies     *cookies.Jar
+	Store       *store.Store // for marks and counters of logins
+	People      []string     // who can log in at the demo provider; none with a real one
+	Networks    browser.Networks
+	QRAllowFrom []netip.Prefix // who may use the QR login; none: everyone
+	Public      bool           // browsers come from elsewhere, so none has a private address
+	Log         *slog.Logger
 }
 
 // Server answers the requests. Make one with [New].
@@ -51,6 +51,7 @@ type Server struct {
 	streams streamCount
 
 	warnOnce sync.Once // about a proxy that is not trusted
+	crowds   browser.Crowds
 }
 
 // New returns a Server. A page that does not parse is an error.

@@ -123,8 +123,31 @@ func TestComposeServices(t *testing.T) {
 	if got := services["fusionauth"].DependsOn["db"].Condition; got != types.ServiceConditionHealthy {
 		t.Errorf("FusionAuth starts when its database is %q, want healthy", got)
 	}
-	if got := mustCompose(t, map[string]string{"LISTEN": "192.0.2.1"}).Services["fusionauth"].Ports[0].HostIP; got != "192.0.2.1" {
-		t.Errorf("with LISTEN=192.0.2.1 FusionAuth is published on %q", got)
+	for _, addr := range []string{"192.0.2.1", "2001:db8::1"} {
+		services := mustCompose(t, map[string]string{"LISTEN": addr}).Services
+		for _, name := range []string{"fusionauth", "app"} {
+			if got := services[name].Ports[0].HostIP; got != addr {
+				t.Errorf("with LISTEN=%s %s is published on %q", addr, name, got)
+			}
+		}
+	}
+}
+
+// Compose reads the same .env as the program, so it must understand every line
+// of .env.example.
+func TestComposeEnvExample(t *testing.T) {
+	t.Parallel()
+	lines := envExample(t)
+	maps.DeleteFunc(lines, func(_, value string) bool { return value == "" })
+	services := mustCompose(t, lines).Services
+	for name, port := range map[string]string{"fusionauth": "9011", "app": lines["PORT"]} {
+		got := services[name].Ports[0]
+		if addr, err := netip.ParseAddr(got.HostIP); err != nil || addr.String() != lines["LISTEN"] || got.Published != port {
+			t.Errorf("%s is published on %q, port %s; want %s, port %s", name, got.HostIP, got.Published, lines["LISTEN"], port)
+		}
+	}
+	if _, err := config.Load(environ(environment(services["app"])), "no .env", config.Options{}); err != nil {
+		t.Errorf("the container's settings: %v", err)
 	}
 }
 
@@ -226,19 +249,20 @@ func TestComposeBankIsReached(t *testing.T) {
 	t.Parallel()
 	project := mustCompose(t, map[string]string{"PORT": "8080", "LISTEN": "192.0.2.1", "DATA_DIR": "/elsewhere"})
 	app := project.Services["app"]
-	given := environment(app)
+	given := imageEnv(t)
+	maps.Copy(given, environment(app))
 	cfg, err := config.Load(environ(given), "no .env", config.Options{})
 	if err != nil {
 		t.Fatalf("the container's settings: %v", err)
 	}
-	if port := app.Ports[0]; len(app.Ports) != 1 || port.HostIP != "127.0.0.1" || port.Published != "8080" || port.Target != uint32(cfg.Port) {
-		t.Errorf("the bank's ports are %+v, want 127.0.0.1:8080 to lead to %d", app.Ports, cfg.Port)
+	if port := app.Ports[0]; len(app.Ports) != 1 || port.HostIP != "192.0.2.1" || port.Published != "8080" || port.Target != uint32(cfg.Port) {
+		t.Errorf("the bank's ports are %+v, want 192.0.2.1:8080 to lead to %d", app.Ports, cfg.Port)
 	}
 	if !slices.Equal(cfg.Listen, []string{"0.0.0.0"}) {
 		t.Errorf("the bank listens on %q in its container, where its gateway cannot reach it", cfg.Listen)
 	}
-	if len(app.Volumes) != 1 || !strings.Contains(topFile(t, "Dockerfile"), "\nENV DATA_DIR="+app.Volumes[0].Target+"\n") || given["DATA_DIR"] != "" {
-		t.Errorf("the bank's volumes are %+v and its DATA_DIR is %q, want the image's", app.Volumes, given["DATA_DIR"])
+	if len(app.Volumes) != 1 || cfg.DataDir != app.Volumes[0].Target || cfg.DataDir != imageEnv(t)["DATA_DIR"] {
+		t.Errorf("the bank's volumes are %+v and its DATA_DIR is %q, want the image's", app.Volumes, cfg.DataDir)
 	}
 
 	// For the bank localhost:9011 is FusionAuth, as it is for browsers.
@@ -275,5 +299,11 @@ func TestComposeProxies(t *testing.T) {
 	}
 	if want := []netip.Prefix{netip.PrefixFrom(gateway, gateway.BitLen())}; !slices.Equal(cfg.TrustedProxies, want) {
 		t.Errorf("the bank trusts %v, want only its gateway %s", cfg.TrustedProxies, gateway)
+	}
+
+	// Where others can connect, they may come from the gateway, too.
+	lan := environment(mustCompose(t, map[string]string{"LISTEN": "192.0.2.1"}).Services["app"])
+	if got := lan["TRUSTED_PROXIES"]; got != "192.0.2.1" {
+		t.Errorf("published for others, the bank trusts %q, want this machine's own address", got)
 	}
 }

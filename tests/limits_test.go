@@ -26,11 +26,7 @@ func (p page) wantLimit(what string, least, most int) {
 // wantRefused checks how many lines of the log name the rule.
 func (b *bank) wantRefused(t *testing.T, rule string, want int) {
 	t.Helper()
-	quoted := rule
-	if strings.Contains(rule, " ") {
-		quoted = strconv.Quote(rule)
-	}
-	if got := strings.Count(b.log.String(), `level=WARN msg="qr login" step=refused rule=`+quoted+" "); got != want {
+	if got := strings.Count(b.log.String(), `level=WARN msg="qr login" step=refused rule=`+logged(rule)+" "); got != want {
 		t.Errorf("the log names the rule %q %d times, want %d", rule, got, want)
 	}
 }
@@ -85,8 +81,19 @@ func TestAllowedNetworks(t *testing.T) {
 		t.Errorf("a new code from outside: %v, want 403", p)
 	}
 	b.wantRefused(t, "QR_ALLOW_FROM", 2)
-	inside.confirm(phone.approve(inside.code()).number(), richard)
+	number := phone.approve(inside.code()).number()
+	inside.at(awayAddr) // and so outside
+	for what, p := range map[string]page{"the number": inside.typeNumber(number), "the claim": inside.get("/reload")} {
+		if p.Status != http.StatusForbidden {
+			t.Errorf("%s from outside: %v, want 403", what, p)
+		}
+	}
+	inside.at(homeAddr).confirm(number, richard) // a refusal changes nothing
 	b.browser(t).at("2001:db8::7").code()
+	// A listed address behind which others are is refused: an unlisted proxy's.
+	if p := b.browser(t).at(awayAddr + ", " + homeAddr).get(qrPage); p.Status != http.StatusForbidden {
+		t.Errorf("the QR page from %s by way of %s: %v, want 403", awayAddr, homeAddr, p)
+	}
 	// An address that is not listed is refused, a proxy's own included.
 	if p := b.browser(t).get(qrPage); p.Status != http.StatusForbidden {
 		t.Errorf("the QR page from a proxy's address: %v, want 403", p)

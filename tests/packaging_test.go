@@ -3,6 +3,9 @@ package tests
 import (
 	"bytes"
 	"maps"
+	"net"
+	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"changebank/internal/config"
+	"changebank/internal/testneed"
 )
 
 func TestDockerfile(t *testing.T) {
@@ -35,6 +39,48 @@ func TestDockerfile(t *testing.T) {
 		if name := strings.Trim(line, "/"); !slices.Contains(ignored, name) && !slices.Contains(ignored, "**/"+name) {
 			t.Errorf(".dockerignore lacks %s", name)
 		}
+	}
+}
+
+// imageEnv returns the settings of the image.
+func imageEnv(t *testing.T) map[string]string {
+	t.Helper()
+	env := make(map[string]string)
+	for _, setting := range groups(`(?m)^ENV (\S+)$`, topFile(t, "Dockerfile")) {
+		name, value, _ := strings.Cut(setting, "=")
+		env[name] = value
+	}
+	return env
+}
+
+// The image listens where its container is reached, so others can reach a demo
+// provider in it. It runs one only if that is asked for, and says what to set.
+func TestImageSettings(t *testing.T) {
+	t.Parallel()
+	listen := "LISTEN=" + imageEnv(t)["LISTEN"]
+	wantRefusal(t, []string{listen}, "ISSUER is needed", "set ISSUER, CLIENT_ID and CLIENT_SECRET", "DEMO=public")
+	wantRefusal(t, []string{listen, "DEMO=public", "USER_PASSWORD=short"}, "USER_PASSWORD is shorter than 12 characters")
+
+	b := startBank(t, listen, "DEMO=public")
+	if b.password == "password" {
+		t.Error("the demo provider's password is the public one")
+	}
+	elsewhere, err := net.Listen("tcp", "127.0.0.2:0") // an address that is not in the default of LISTEN
+	if err != nil {
+		testneed.Missing(t, "127.0.0.2 is not an address of this machine, so the image's LISTEN is not tested there.")
+	}
+	_ = elsewhere.Close()
+	if p := b.browser(t).get("http://127.0.0.2:" + portOf(t, b.URL) + "/healthz"); p.Status != http.StatusOK {
+		t.Errorf("at another address of the machine: %v, want an answer", p)
+	}
+}
+
+// The license names its owner and year.
+func TestLicense(t *testing.T) {
+	t.Parallel()
+	license := topFile(t, "LICENSE")
+	if got := groups(`(?m)^ +Copyright (.+)$`, license); len(got) != 1 || !regexp.MustCompile(`^20\d\d [A-Z][a-zA-Z ]+$`).MatchString(got[0]) {
+		t.Errorf("the copyright lines are %q, want one with a year and an owner", got)
 	}
 }
 

@@ -41,11 +41,16 @@ func TestMailedCode(t *testing.T) {
 	if got := polls.Load(); got != 0 {
 		t.Errorf("%d polls, want none before the number", got)
 	}
+	seen := attacker.seen.String()
+	attacker.confirm(number, richard) // as if the victim had read it aloud
+	if got := polls.Load(); got != 1 {
+		t.Errorf("%d polls after the number, want one", got)
+	}
 	b.stop()
 	if !hasNumber(victim.seen.String(), number) {
 		t.Fatal("what the victim saw was not kept")
 	}
-	if hasNumber(attacker.seen.String(), number) {
+	if hasNumber(seen, number) {
 		t.Error("the attacker's browser received the number")
 	}
 	if hasNumber(b.log.String(), number) {

@@ -32,6 +32,9 @@ func TestQRLogin(t *testing.T) {
 	if !question.says(richard) {
 		t.Errorf("the question does not say whose account it is: %v", question)
 	}
+	if !question.says("just now") && !question.says("seconds ago") {
+		t.Errorf("the question does not say since when: %v", question)
+	}
 	laptop.wantState("opened")
 	if p := phone.answer(question, "yes"); p.Status != http.StatusOK || p.find("form", "approve") != nil {
 		t.Errorf("after the approval the phone shows %v", p)
@@ -222,7 +225,7 @@ func TestCookiesOff(t *testing.T) {
 	if p := crawler.get(qrPage); p.Status != http.StatusBadRequest || !strings.Contains(p.text("error"), "cookies") {
 		t.Errorf("without cookies: %v, want 400 and a sentence about cookies", p)
 	}
-	if strings.Contains(b.log.String(), "step=started") {
-		t.Error("a browser without cookies started a code")
-	}
+	b.wantSteps(t, "started", 0)
+	b.browser(t).code()
+	b.wantSteps(t, "started", 1) // as the log has it
 }

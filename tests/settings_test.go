@@ -56,9 +56,9 @@ func TestSettingsDocumented(t *testing.T) {
 	}
 }
 
-// A copy of .env.example changes nothing, and the defaults in it are right.
-func TestEnvExample(t *testing.T) {
-	t.Parallel()
+// envExample returns the lines of .env.example, uncommented.
+func envExample(t *testing.T) map[string]string {
+	t.Helper()
 	lines := make(map[string]string)
 	for line := range strings.Lines(topFile(t, ".env.example")) {
 		line = strings.TrimSpace(line)
@@ -69,6 +69,13 @@ func TestEnvExample(t *testing.T) {
 			lines[name] = value
 		}
 	}
+	return lines
+}
+
+// A copy of .env.example changes nothing, and the defaults in it are right.
+func TestEnvExample(t *testing.T) {
+	t.Parallel()
+	lines := envExample(t)
 	load := func(env map[string]string) *config.Config {
 		c, err := config.Load(environ(env), "no .env", config.Options{})
 		if err != nil {
@@ -76,7 +83,8 @@ func TestEnvExample(t *testing.T) {
 		}
 		return c
 	}
-	for _, example := range []string{"ISSUER", "QR_ALLOW_FROM"} {
+	for _, example := range []string{"ISSUER", "LISTEN", "SHARED_NETWORKS", "QR_ALLOW_FROM"} {
+		load(map[string]string{example: lines[example], "DEMO": "public", "CLIENT_ID": "bank", "CLIENT_SECRET": "secret"})
 		delete(lines, example)
 	}
 	if got, want := load(lines), load(nil); !reflect.DeepEqual(got, want) {

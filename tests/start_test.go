@@ -5,7 +5,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,6 +26,16 @@ func wantRefusal(t *testing.T, settings []string, want ...string) {
 	}
 }
 
+// portOf returns the port in a URL.
+func portOf(t *testing.T, rawURL string) string {
+	t.Helper()
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Port()
+}
+
 func TestTakenPorts(t *testing.T) {
 	t.Parallel()
 	taken := func() string {
@@ -37,6 +49,36 @@ func TestTakenPorts(t *testing.T) {
 	port, demoPort := taken(), taken()
 	wantRefusal(t, []string{"PORT=" + port, "DEMO_PORT=" + demoPort},
 		"port "+port+" is taken", "set PORT", "port "+demoPort+" is taken", "set DEMO_PORT")
+}
+
+// A second process says that the first one has its ports, not some other
+// program.
+func TestStartedTwice(t *testing.T) {
+	t.Parallel()
+	b := startBank(t)
+	port, demoPort := portOf(t, b.URL), portOf(t, b.DemoURL)
+	for _, settings := range [][]string{nil, {"LISTEN=0.0.0.0", "DEMO=public"}} {
+		wantRefusal(t, append(settings, "PORT="+port, "DEMO_PORT="+demoPort),
+			"Changebank is already running at http://localhost:"+port+"; stop it, or set PORT to",
+			"Changebank is already running at http://localhost:"+demoPort+"; stop it, or set DEMO_PORT to")
+	}
+}
+
+// An address that this machine does not have is one fault, not one for each
+// port.
+func TestMissingAddress(t *testing.T) {
+	t.Parallel()
+	got := refusal(t, "LISTEN=192.0.2.1", "DEMO=public")
+	if n := strings.Count(got, "does not have every address in LISTEN"); n != 1 {
+		t.Errorf("LISTEN is mentioned %d times, want once:\n%s", n, got)
+	}
+}
+
+// Every address of both families is one listener.
+func TestListenEverywhere(t *testing.T) {
+	t.Parallel()
+	b := startBank(t, "LISTEN=127.0.0.1, 0.0.0.0, ::", "DEMO=public")
+	b.browserOf(t, richard).wantPerson(richard)
 }
 
 func TestInvalidSettings(t *testing.T) {
@@ -61,7 +103,8 @@ func TestUnknownArguments(t *testing.T) {
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	p := startProcess(t, []string{"-version"}, []string{"PORT=0"})
-	if code, got := p.exit(t), p.log.String(); code != 0 || !strings.HasPrefix(got, "changebank ") {
+	code, got := p.exit(t), p.log.String()
+	if code != 0 || !strings.HasPrefix(got, "changebank ") || !strings.HasSuffix(got, ", built with "+runtime.Version()+"\n") {
 		t.Errorf("-version: exit code %d and %q", code, got)
 	}
 }
@@ -163,7 +206,8 @@ func TestStopEndsStreams(t *testing.T) {
 		t.Errorf("stopping took %v with a stream open", took)
 	}
 	states.wantEnd()
-	if strings.Contains(b.log.String(), "cut off") {
-		t.Error("requests were cut off")
+	// A warning would follow if requests had been cut off.
+	if _, after, ok := strings.Cut(b.log.String(), "msg=stopping"); !ok || strings.Count(after, "\n") != 1 {
+		t.Errorf("after \"stopping\" the log has %q, want nothing but the end of the line", after)
 	}
 }

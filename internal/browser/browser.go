@@ -6,6 +6,7 @@ package browser
 import (
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 )
 
@@ -22,6 +23,7 @@ type Browser struct {
 	// accounts for: an untrusted proxy, or a header that anyone can send. Many
 	// browsers may share such an address.
 	Relayed bool
+	Shared  bool // the operator says that many strangers share Addr
 }
 
 // Of returns the browser that sent r.
@@ -31,6 +33,20 @@ func (p Proxies) Of(r *http.Request) Browser {
 	if addr.IsValid() {
 		b.Addr = addr.String()
 	}
+	return b
+}
+
+// Networks are the networks that the operator says something about.
+type Networks struct {
+	Proxies
+	Shared []netip.Prefix // exits that many strangers share: a VPN's, a privacy relay's
+}
+
+// Of returns the browser that sent r.
+func (n Networks) Of(r *http.Request) Browser {
+	b := n.Proxies.Of(r)
+	addr, _ := netip.ParseAddr(b.Addr) // an unknown one is in no network
+	b.Shared = Contain(n.Shared, addr)
 	return b
 }
 

@@ -21,9 +21,9 @@ var shared = []netip.Prefix{
 // is local (on this machine or in a private network), also both on this
 // machine, or in the same private /24. Anything else is unknown, which is not
 // the same: behind a proxy that nobody configured, the whole world has one
-// private address.
+// private address, and an attacker can rent an exit of his victim's VPN.
 func Near(a, b Browser, local bool) bool {
-	return !a.Relayed && !b.Relayed && sameNetwork(a.Addr, b.Addr, local)
+	return !a.Relayed && !b.Relayed && !a.Shared && !b.Shared && sameNetwork(a.Addr, b.Addr, local)
 }
 
 func sameNetwork(a, b string, local bool) bool {

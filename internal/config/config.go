@@ -41,6 +41,7 @@ type Config struct {
 	QRAllowFrom    []netip.Prefix // none: anywhere
 	Limits         Limits
 	TrustedProxies []netip.Prefix
+	SharedNetworks []netip.Prefix // exits that many strangers share
 
 	LogFormat string // text or json
 	LogLevel  slog.Level
@@ -61,8 +62,12 @@ type Limits struct {
 }
 
 // KnownPassword is the default password of the demo provider's users, where
-// nobody else can reach it. It is public, so elsewhere it is refused.
+// nobody else can reach it. It is public, and too short for anywhere else.
 const KnownPassword = "password"
+
+// MinPassword is how many characters a password of the demo provider has at
+// least, where others can reach it.
+const MinPassword = 12
 
 // Options are the command line's: at most one is set.
 type Options struct {

@@ -134,6 +134,7 @@ var everySetting = settings{
 	"DATA_DIR":        "/data",
 	"CODE_LIFETIME":   "2m30s",
 	"TRUSTED_PROXIES": "10.1.2.3/8, 192.0.2.1, 2001:db8::/32",
+	"SHARED_NETWORKS": "203.0.113.7, ::ffff:203.0.113.8",
 	"CONFIRM_NUMBER":  "always",
 	"QR_ALLOW_FROM":   "198.51.100.0/24",
 
@@ -174,6 +175,8 @@ func TestEverySetting(t *testing.T) {
 		TrustedProxies: []netip.Prefix{
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32"),
 		},
+		SharedNetworks: []netip.Prefix{netip.MustParsePrefix("203.0.113.7/32"), netip.MustParsePrefix("203.0.113.8/32")},
+
 		LogFormat: "json",
 		LogLevel:  slog.LevelDebug,
 	}

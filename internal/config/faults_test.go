@@ -38,6 +38,7 @@ var faults = []struct {
 	{"lifetime below zero", settings{"CODE_LIFETIME": "-5m"}, []string{"CODE_LIFETIME"}},
 	{"proxies", settings{"TRUSTED_PROXIES": "10.0.0.0/40"}, []string{"TRUSTED_PROXIES", "10.0.0.0/40"}},
 	{"proxies by name", settings{"TRUSTED_PROXIES": "127.0.0.1, proxy, other"}, []string{`TRUSTED_PROXIES has "proxy" and "other"`}},
+	{"shared networks by name", settings{"SHARED_NETWORKS": "203.0.113.7, vpn"}, []string{`SHARED_NETWORKS has "vpn"`}},
 	{"log format", settings{"LOG_FORMAT": "xml"}, []string{"LOG_FORMAT", "text or json"}},
 	{"log level", settings{"LOG_LEVEL": "loud"}, []string{"LOG_LEVEL", `"loud"`}},
 	{"APP_URL with a path", settings{"APP_URL": "http://localhost/bank"}, []string{"APP_URL", "/bank"}},

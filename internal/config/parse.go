@@ -66,6 +66,7 @@ func (p *parser) parse(fixedPorts bool) *Config {
 		LogLevel:      p.level("LOG_LEVEL"),
 
 		TrustedProxies: p.prefixes("TRUSTED_PROXIES", "127.0.0.0/8, ::1/128"),
+		SharedNetworks: p.prefixes("SHARED_NETWORKS", ""),
 		QRAllowFrom:    p.prefixes("QR_ALLOW_FROM", ""),
 		Limits: Limits{
 			CodesPerAddress: p.count("LIMIT_CODES_PER_ADDRESS", 60),
@@ -129,6 +130,7 @@ func (p *parser) addresses(name, missing string) []string {
 func (p *parser) prefixes(name, missing string) []netip.Prefix {
 	return list(p, name, missing, "addresses or networks, like 10.0.0.0/8", func(text string) (netip.Prefix, error) {
 		if addr, err := netip.ParseAddr(text); err == nil {
+			addr = addr.Unmap() // as those of browsers
 			return addr.Prefix(addr.BitLen())
 		}
 		prefix, err := netip.ParsePrefix(text)

@@ -3,7 +3,9 @@ package config
 import (
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
+	"unicode/utf8"
 )
 
 // direct reads the URLs that browsers use, where no flag finds them.
@@ -36,16 +38,23 @@ func (p *parser) checkProvider(c *Config) {
 }
 
 func (p *parser) checkDemo(c *Config) {
-	if c.AppURL != "" && !c.Local() && p.values["DEMO"] != "public" && !c.Ngrok {
+	listen := slices.IndexFunc(c.Listen, func(host string) bool { return !isLoopback(host) })
+	switch asked := p.values["DEMO"] == "public" || c.Ngrok || c.LAN; {
+	case asked:
+	case c.AppURL != "" && !c.Local():
 		p.fault("APP_URL", "is %s, which others can reach, and without ISSUER anyone there can try to log in at the demo provider; "+
 			"set ISSUER to your provider, or DEMO=public if that is what you want", c.AppURL)
+	case listen >= 0:
+		p.fault("ISSUER", "is needed to listen on %s (LISTEN), where others can connect: without it, anyone there can try to log in at the demo provider; "+
+			"set ISSUER, CLIENT_ID and CLIENT_SECRET for your provider, or DEMO=public if that is what you want", c.Listen[listen])
 	}
 	if c.Port == c.DemoPort && c.Port != 0 {
 		p.fault("PORT", "and DEMO_PORT are both %d; they must differ", c.Port)
 	}
 	for _, name := range []string{"USER_PASSWORD", "ADMIN_PASSWORD"} {
-		if p.values[name] == KnownPassword && c.AppURL != "" && c.DemoURL != "" && c.Exposed() {
-			p.fault(name, "is %q, which is public, and others can reach the demo provider; choose another, or leave it out and one is made", KnownPassword)
+		length := utf8.RuneCountInString(p.values[name])
+		if length > 0 && length < MinPassword && c.AppURL != "" && c.DemoURL != "" && c.Exposed() {
+			p.fault(name, "is shorter than %d characters, and others can reach the demo provider, where anyone can guess; choose a longer one, or leave it out and one is made", MinPassword)
 		}
 	}
 	if c.ClientAuth == "none" {

@@ -139,7 +139,11 @@ var reachFaults = []struct {
 	{"bad NGROK_API", both, settings{"NGROK_API": "4040"}, []string{"NGROK_API"}},
 	{"the known password", both, settings{"USER_PASSWORD": "password"}, []string{"USER_PASSWORD", "leave it out"}},
 	{"the known password of the administrator", oneLAN, settings{"ADMIN_PASSWORD": "password"}, []string{"ADMIN_PASSWORD", "leave it out"}},
-	{"the known password without a flag", config.Options{}, settings{"USER_PASSWORD": "password", "LISTEN": "0.0.0.0"}, []string{"USER_PASSWORD", "leave it out"}},
+	{"the known password without a flag", config.Options{}, settings{"USER_PASSWORD": "password", "LISTEN": "0.0.0.0", "DEMO": "public"}, []string{"USER_PASSWORD", "leave it out"}},
+	{"a password of one character", both, settings{"USER_PASSWORD": "a"}, []string{"USER_PASSWORD is shorter than 12 characters", "leave it out"}},
+	{"a password of 11 characters", oneLAN, settings{"ADMIN_PASSWORD": "é-eleven-ch"}, []string{"ADMIN_PASSWORD is shorter than 12 characters"}},
+	{"a short password at a public name", config.Options{}, settings{"APP_URL": "https://bank.example.com", "DEMO": "public", "USER_PASSWORD": "a"}, []string{"USER_PASSWORD is shorter"}},
+	{"a short password behind a proxy", config.Options{}, settings{"APP_URL": "http://192.168.1.20", "USER_PASSWORD": "a"}, []string{"USER_PASSWORD is shorter"}},
 
 	{"no LAN", noLAN, nil, []string{"-lan", "no private IPv4 address", "LISTEN=192.168.1.20 go run . -lan"}},
 	{"several LANs", twoLANs, nil, []string{"10.0.0.5 (eth0), 192.168.1.20 (wlan0)", "LISTEN=192.168.1.20 go run . -lan"}},

@@ -150,9 +150,9 @@ func TestExposed(t *testing.T) {
 		{nil, false},
 		{settings{"LISTEN": "127.0.0.1"}, false},
 		{settings{"APP_URL": "http://bank.localhost:5000"}, false},
-		{settings{"LISTEN": "0.0.0.0"}, true},
-		{settings{"LISTEN": "::"}, true},
-		{settings{"LISTEN": "127.0.0.1, 192.168.1.20"}, true},
+		{settings{"LISTEN": "0.0.0.0", "DEMO": "public"}, true},
+		{settings{"LISTEN": "::", "DEMO": "public"}, true},
+		{settings{"LISTEN": "127.0.0.1, 192.168.1.20", "DEMO": "public"}, true},
 		{settings{"APP_URL": "https://bank.example.com", "DEMO": "public"}, true},
 		// A proxy must stand in front of servers that listen on loopback only.
 		{settings{"APP_URL": "http://192.168.1.20"}, true},

@@ -17,7 +17,9 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
+	"changebank/internal/browser"
 	"changebank/internal/config"
+	"changebank/internal/limit"
 	"changebank/internal/store"
 	"changebank/kickstart"
 )
@@ -30,6 +32,9 @@ type Provider struct {
 	op      *op.Provider
 	appURL  string
 	secure  bool // browsers use https
+	exposed bool // others can reach it, and guess
+	limiter *limit.Limiter
+	proxies browser.Proxies
 	log     *slog.Logger
 	mux     *http.ServeMux
 }
@@ -51,6 +56,11 @@ func New(ctx context.Context, cfg *config.Config, s *store.Store, log *slog.Logg
 	if err != nil {
 		return nil, "", fmt.Errorf("demoidp: kickstart: %w", err)
 	}
+	if cfg.Exposed() {
+		if err := checkLength(set.people); err != nil {
+			return nil, "", fmt.Errorf("demoidp: kickstart: %w", err)
+		}
+	}
 	storage, err := newStorage(ctx, s, set)
 	if err != nil {
 		return nil, "", fmt.Errorf("demoidp: %w", err)
@@ -65,6 +75,9 @@ func New(ctx context.Context, cfg *config.Config, s *store.Store, log *slog.Logg
 		op:      provider,
 		appURL:  cfg.AppURL,
 		secure:  strings.HasPrefix(set.issuer, "https:"),
+		exposed: cfg.Exposed(),
+		limiter: limit.New(s),
+		proxies: cfg.TrustedProxies,
 		log:     log,
 		mux:     http.NewServeMux(),
 	}

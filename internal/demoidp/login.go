@@ -2,7 +2,6 @@ package demoidp
 
 import (
 	"context"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -14,6 +13,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
+	"changebank/internal/limit"
 	"changebank/internal/store"
 )
 
@@ -86,7 +86,7 @@ func (p *Provider) showLogin(w http.ResponseWriter, r *http.Request) {
 	case err == nil && a.satisfiedBy(session):
 		p.finish(w, r, a, session)
 	case err == nil || errors.Is(err, store.ErrNotFound):
-		p.askPassword(w, a, "", "")
+		p.askPassword(w, http.StatusOK, a, "", "")
 	default:
 		p.fail(w, err)
 	}
@@ -105,16 +105,23 @@ func (p *Provider) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	email := strings.TrimSpace(r.PostForm.Get("email"))
-	password := []byte(r.PostForm.Get("password"))
-	i := slices.IndexFunc(p.people, func(who person) bool {
-		return strings.EqualFold(who.Email, email) && subtle.ConstantTimeCompare([]byte(who.Password), password) == 1
-	})
-	if i < 0 {
-		p.log.Info("demo provider: wrong email address or password")
-		p.askPassword(w, a, email, "The email address or password is wrong.")
+	addr := p.proxies.Of(r).Addr
+	who, err := p.checkPassword(r.Context(), email, r.PostForm.Get("password"), addr)
+	if tooMany, ok := errors.AsType[*limit.TooManyError](err); ok {
+		p.log.Warn("demo provider: password refused", "rule", tooMany.Rule, "addr", addr, "wait", tooMany.Wait.Round(time.Second))
+		p.refuseGuess(w, a, email, tooMany.Wait)
 		return
 	}
-	session := ssoSession{p.people[i].ID, time.Now(), time.Now().Add(ssoLife)}
+	switch {
+	case errors.Is(err, errWrongPassword):
+		p.log.Info("demo provider: wrong email address or password", "addr", addr)
+		p.askPassword(w, http.StatusOK, a, email, "The email address or password is wrong.")
+		return
+	case err != nil:
+		p.fail(w, err)
+		return
+	}
+	session := ssoSession{who.ID, time.Now(), time.Now().Add(ssoLife)}
 	id, err := p.storage.sso.Create(r.Context(), session)
 	if err == nil {
 		err = p.endSession(r) // of the login before

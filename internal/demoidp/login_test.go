@@ -235,7 +235,7 @@ func TestCookie(t *testing.T) {
 	})
 }
 
-// Anonymous visitors cost no disk.
+// On this machine only, anonymous visitors cost no disk.
 func TestAnonymousVisitors(t *testing.T) {
 	w := start(t)
 	before := w.file.writes.Load()
@@ -245,5 +245,9 @@ func TestAnonymousVisitors(t *testing.T) {
 	}
 	if got := w.file.writes.Load() - before; got != 0 {
 		t.Errorf("%d writes by a visitor who never logged in, want none", got)
+	}
+	w.logIn(richard)
+	if w.file.writes.Load() == before {
+		t.Error("a login wrote nothing, so this test shows nothing")
 	}
 }

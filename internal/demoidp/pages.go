@@ -38,8 +38,8 @@ func (p *Provider) render(w http.ResponseWriter, status int, page *template.Temp
 	_, _ = body.WriteTo(w) // fails only if the browser is gone
 }
 
-func (p *Provider) askPassword(w http.ResponseWriter, a *authRequest, email, problem string) {
-	p.render(w, http.StatusOK, loginTemplate, loginPage{"Log in", p.appURL, p.app.Name, a.ID, email, problem, p.People()})
+func (p *Provider) askPassword(w http.ResponseWriter, status int, a *authRequest, email, problem string) {
+	p.render(w, status, loginTemplate, loginPage{"Log in", p.appURL, p.app.Name, a.ID, email, problem, p.People()})
 }
 
 func (p *Provider) message(w http.ResponseWriter, status int, title, text string) {

@@ -28,9 +28,9 @@ const (
 	clientID = "e9fdb985-9173-4e01-9d73-ac2d60d1dc8e"
 	// secret has characters that a wrong encoding loses.
 	secret   = "s+e/c=r:e%t 1"
-	password = "pass word+%"
+	password = "pass word+%12"
 	verifier = "a-verifier-of-forty-three-characters-or-more"
-	appURL   = "http://app.example:5000"
+	appURL   = "http://localhost:5000"
 	callback = appURL + "/callback"
 
 	richard, richardID = "richard@example.com", "6c9d1a52-61a5-4d0a-9a55-1f6f1f0b5a02"
@@ -109,6 +109,7 @@ func (w *world) open() {
 		}
 	}
 	idp, _, err := New(w.t.Context(), &config.Config{
+		Demo:    true,
 		DemoURL: w.issuer, AppURL: appURL, ClientID: clientID, ClientSecret: secret, UserPassword: password, AdminPassword: "another",
 	}, w.store, slog.New(slog.NewTextHandler(w.t.Output(), nil)))
 	if err != nil {

@@ -210,7 +210,7 @@ const maxShown = 4
 // and the latest one beyond those; then near no longer holds.
 func (r *record) moveLaptop(laptop browser.Browser) {
 	r.Laptop = laptop
-	shown := browser.Browser{Addr: laptop.Addr, Relayed: laptop.Relayed}
+	shown := browser.Browser{Addr: laptop.Addr, Relayed: laptop.Relayed, Shared: laptop.Shared}
 	if !slices.Contains(r.Shown, shown) {
 		r.Shown = append(r.Shown[:min(len(r.Shown), maxShown)], shown)
 	}

@@ -135,8 +135,9 @@ func TestWhenANumberIsAsked(t *testing.T) {
 			}
 		}
 	}
-	relayed := laptop
+	relayed, shared := laptop, laptop
 	relayed.Relayed = true
+	shared.Shared = true
 	for _, tt := range []struct {
 		name    string
 		confirm string
@@ -155,6 +156,7 @@ func TestWhenANumberIsAsked(t *testing.T) {
 		{"laptop has come to the phone's network", NumberAuto, browser.Browser{Addr: elsewhere.Addr}, moves(elsewhere), true, Number},
 		{"laptop was away in between", NumberAuto, nearPhone, moves(elsewhere, laptop), true, Number},
 		{"laptop was relayed in between", NumberAuto, nearPhone, moves(relayed, laptop), true, Number},
+		{"laptop was at a shared exit in between", NumberAuto, nearPhone, moves(shared, laptop), true, Number},
 		{"another browser at the same address", NumberAuto, nearPhone, moves(otherAgent), false, Yes},
 		{"always", NumberAlways, nearPhone, nil, false, Number},
 		{"never", NumberNever, phone, nil, true, Yes},

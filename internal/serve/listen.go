@@ -5,10 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
+
+// ErrAddress says that the machine does not have an address in LISTEN, which is
+// so for every port.
+var ErrAddress = errors.New("this machine does not have every address in LISTEN; remove LISTEN, or name addresses that it has")
 
 // Listeners are one port on several addresses.
 type Listeners []net.Listener
@@ -16,14 +24,24 @@ type Listeners []net.Listener
 // Listen binds a port on every host. Port 0 is any port that is free on all of
 // them. An IPv6 host is left out on a machine without that address, as without
 // IPv6, unless none is left. The error says what to do about setting, which
-// holds the port.
+// holds the port, or is [ErrAddress].
 func Listen(ctx context.Context, hosts []string, port int, setting string) (Listeners, error) {
+	if i := slices.IndexFunc(hosts, isUnspecified); i >= 0 {
+		hosts = hosts[i : i+1] // it includes every other address, of IPv6 as well
+	}
 	for tries := 1; ; tries++ {
 		l, err := bind(ctx, hosts, port)
 		if port != 0 || tries == 10 || !errors.Is(err, syscall.EADDRINUSE) {
-			return l, explain(err, setting, port)
+			return l, explain(ctx, err, setting, port)
 		}
 	}
+}
+
+// isUnspecified reports whether a host is 0.0.0.0 or ::, for which [net.Listen]
+// listens on every address of both families.
+func isUnspecified(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsUnspecified()
 }
 
 func bind(ctx context.Context, hosts []string, port int) (Listeners, error) {
@@ -49,19 +67,52 @@ func bind(ctx context.Context, hosts []string, port int) (Listeners, error) {
 }
 
 // explain says what to do about a port that cannot be bound.
-func explain(err error, setting string, port int) error {
+func explain(ctx context.Context, err error, setting string, port int) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("this machine does not have every address in LISTEN; remove LISTEN, or name addresses that it has: %w", err)
+		return fmt.Errorf("%w: %w", ErrAddress, err)
 	case !errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("cannot listen; check LISTEN and %s: %w", setting, err)
-	case port == 5000:
+	}
+	if at := running(ctx, err); at != "" {
+		return fmt.Errorf("%s is already running at %s; stop it, or set %s to another port", programName, at, setting)
+	}
+	if port == 5000 {
 		return fmt.Errorf("port 5000 is taken by another program; stop it, or set %s to another port "+
 			"(on a Mac it may be the AirPlay Receiver, which can be turned off in the system settings)", setting)
 	}
 	return fmt.Errorf("port %d is taken by another program; stop it, or set %s to another port", port, setting)
+}
+
+// running returns the URL at which this program answers already, where err says
+// that an address is in use, or "" if another program has it.
+func running(ctx context.Context, err error) string {
+	failed, ok := errors.AsType[*net.OpError](err)
+	if !ok || failed.Addr == nil {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodHead, "http://"+failed.Addr.String()+"/healthz", nil)
+	if err != nil {
+		return ""
+	}
+	// Not through a proxy, and not to wherever another program redirects.
+	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
+	if err != nil {
+		return ""
+	}
+	resp.Body.Close()
+	if resp.Header.Get("Server") != programName {
+		return ""
+	}
+	addr, err := netip.ParseAddrPort(failed.Addr.String())
+	if err == nil && (addr.Addr().IsLoopback() || addr.Addr().IsUnspecified()) {
+		return "http://localhost:" + strconv.Itoa(int(addr.Port()))
+	}
+	return "http://" + failed.Addr.String()
 }
 
 // Port returns the port, or 0 of no listeners.

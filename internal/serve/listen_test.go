@@ -1,6 +1,12 @@
 package serve
 
 import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -24,6 +30,12 @@ func TestListen(t *testing.T) {
 	}
 	withoutIPv6.Close()
 
+	everywhere, err := Listen(t.Context(), []string{"127.0.0.1", "0.0.0.0", "::"}, 0, "PORT")
+	if err != nil || len(everywhere) != 1 {
+		t.Errorf("0.0.0.0 beside others: %d listeners and %v, want one for all", len(everywhere), err)
+	}
+	everywhere.Close()
+
 	for name, tt := range map[string]struct {
 		hosts []string
 		port  int
@@ -45,5 +57,36 @@ func TestListen(t *testing.T) {
 				t.Errorf("%s: %v, want %q in it", name, err, want)
 			}
 		}
+	}
+}
+
+// Only this program's own answer counts: not one of another program, and not
+// where that redirects.
+func TestAlreadyRunning(t *testing.T) {
+	serving := func(h http.Handler) Listeners {
+		l, err := Listen(t.Context(), []string{"127.0.0.1"}, 0, "PORT")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(Start(h, l, nil, make(chan error, 1), slog.New(slog.DiscardHandler)))
+		return l
+	}
+	ours := serving(http.NotFoundHandler())
+	other := httptest.NewServer(http.RedirectHandler("http://"+ours[0].Addr().String(), http.StatusFound))
+	defer other.Close()
+	_, text, _ := net.SplitHostPort(other.Listener.Addr().String())
+	otherPort, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for port, want := range map[int]string{
+		ours.Port(): fmt.Sprintf("Changebank is already running at http://localhost:%d; stop it, or set PORT", ours.Port()),
+		otherPort:   fmt.Sprintf("port %d is taken by another program; stop it, or set PORT", otherPort),
+	} {
+		l, err := Listen(t.Context(), []string{"127.0.0.1"}, port, "PORT")
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+		l.Close()
 	}
 }

@@ -13,12 +13,19 @@ import (
 // stopTimeout is how long running requests may take once the server stops.
 const stopTimeout = 10 * time.Second
 
+// programName is in the Server header of every answer, so that a second process
+// that finds its port taken can tell that this program has it.
+const programName = "Changebank"
+
 // Start serves h on all listeners. The returned function stops that: it calls
 // onStop unless that is nil, and waits for running requests. If serving fails
 // earlier, the cause is sent to failed unless that is full.
 func Start(h http.Handler, on Listeners, onStop func(), failed chan<- error, log *slog.Logger) (stop func()) {
 	server := &http.Server{
-		Handler:           h,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Server", programName)
+			h.ServeHTTP(w, r)
+		}),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      30 * time.Second,
