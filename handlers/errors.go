@@ -111,6 +111,12 @@ func lookUp(err error) errorPage {
 			next:   home, retry: tooMany.Wait,
 		}
 	}
+	if e, ok := errors.AsType[*idp.URLError](err); ok {
+		return errorPage{
+			status: http.StatusBadGateway, title: "Phone login unavailable",
+			text: "The login service gave an unsafe address, so no code is shown: " + e.Error() + ". Its administrator must correct that.", next: logInHere,
+		}
+	}
 	refusal, ok := errors.AsType[*idp.Error](err)
 	switch {
 	case ok && refusal.OfClient():

@@ -103,7 +103,11 @@ func laptopWords(a devicegrant.Attempt) words {
 		w = texts[situation{a.State, ""}].laptop
 	}
 	if a.State == devicegrant.Waiting && a.ProviderPage {
-		w.Text = "Scan the code with your phone's camera, log in on the page that opens, and check that it shows the code below. This page updates automatically."
+		there := "check that it shows the code below"
+		if a.URIComplete == a.URI {
+			there = "type the code below there"
+		}
+		w.Text = "Scan the code with your phone's camera, log in on the page that opens, and " + there + ". This page updates automatically."
 	}
 	w.Title = strings.ReplaceAll(w.Title, "{phone}", a.Phone.OwnersName())
 	w.Tab = cmp.Or(w.Tab, w.Title)

@@ -94,7 +94,7 @@ type Attempt struct {
 	ProviderDown bool // the last poll failed or had no usable answer
 
 	UserCode         string // exactly as the provider issued it
-	URI, URIComplete string // where the phone goes, without and with the code (RFC 8628, section 3.2)
+	URI, URIComplete string // where the phone goes, without and with the code (RFC 8628, section 3.2); the same where the person types it
 	ProviderPage     bool   // the provider's own page asks the person, and we learn only the outcome
 
 	Laptop           browser.Browser // until the approval: as last seen; then: as shown to the person

@@ -1,6 +1,7 @@
 package idp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,7 @@ type document struct {
 	JWKS        string   `json:"jwks_uri"`
 	Algorithms  []string `json:"id_token_signing_alg_values_supported"`
 	Scopes      []string `json:"scopes_supported"`
+	UserInfo    string   `json:"userinfo_endpoint"`
 	EndSession  string   `json:"end_session_endpoint"`
 	Revocation  string   `json:"revocation_endpoint"`
 	AuthMethods []string `json:"token_endpoint_auth_methods_supported"`
@@ -64,7 +66,7 @@ func (c *Client) discover(ctx context.Context) (*provider, error) {
 		return nil, fmt.Errorf("idp: discover: %w", err)
 	}
 	endpoint := found.Endpoint()
-	if err := doc.check(endpoint); err != nil {
+	if err := c.check(doc, endpoint); err != nil {
 		return nil, fmt.Errorf("idp: discover: %s %w", c.cfg.Issuer, err)
 	}
 	p := &provider{
@@ -72,7 +74,7 @@ func (c *Client) discover(ctx context.Context) (*provider, error) {
 		oauth: oauth2.Config{
 			ClientID:    c.cfg.ClientID,
 			Endpoint:    endpoint,
-			RedirectURL: c.cfg.RedirectURL,
+			RedirectURL: c.cfg.redirectURL(),
 			Scopes:      supported(scopes, doc.Scopes),
 		},
 		auth: c.authMethod(doc.AuthMethods),
@@ -97,21 +99,34 @@ func (c *Client) discover(ctx context.Context) (*provider, error) {
 	return p, nil
 }
 
-// check returns what makes logins impossible with this provider.
-func (d document) check(endpoint oauth2.Endpoint) error {
+// check returns what makes logins impossible with this provider, or unsafe.
+func (c *Client) check(d document, endpoint oauth2.Endpoint) error {
 	var missing []string
-	for _, field := range []struct{ name, url string }{
-		{"authorization_endpoint", endpoint.AuthURL},
-		{"token_endpoint", endpoint.TokenURL},
-		{"device_authorization_endpoint", endpoint.DeviceAuthURL},
-		{"jwks_uri", d.JWKS},
+	var unsafe error
+	for _, field := range []struct {
+		name, url string
+		required  bool
+	}{
+		{"authorization_endpoint", endpoint.AuthURL, true},
+		{"token_endpoint", endpoint.TokenURL, true},
+		{"device_authorization_endpoint", endpoint.DeviceAuthURL, true},
+		{"jwks_uri", d.JWKS, true},
+		{"userinfo_endpoint", d.UserInfo, false},
+		{"revocation_endpoint", d.Revocation, false},
+		{"end_session_endpoint", d.EndSession, false},
 	} {
-		if field.url == "" {
+		switch {
+		case field.url != "":
+			unsafe = cmp.Or(unsafe, c.checkEndpoint(field.name, field.url))
+		case field.required:
 			missing = append(missing, field.name)
 		}
 	}
 	if len(missing) > 0 {
 		return fmt.Errorf("has no %s in its discovery document", strings.Join(missing, " and no "))
+	}
+	if unsafe != nil {
+		return fmt.Errorf("has a discovery document that can't be used: %w", unsafe)
 	}
 	if len(d.Algorithms) > 0 && len(asymmetric(d.Algorithms)) == 0 {
 		return fmt.Errorf("signs with %.100q only, which anyone who knows the client secret could do: configure it to sign with RS256", d.Algorithms)

@@ -38,10 +38,15 @@ type Config struct {
 	ClientID     string
 	ClientSecret string
 	Auth         AuthMethod
-	RedirectURL  string // where the provider sends the browser after a login
-	LogoutURL    string // and after a logout
+	AppURL       string // ours, without a slash at its end
 	Log          *slog.Logger
 }
+
+// Where the provider sends browsers: after a login, after a logout, and with a
+// user code if its verification URI is our page.
+func (c Config) redirectURL() string     { return c.AppURL + "/callback" }
+func (c Config) logoutURL() string       { return c.AppURL + "/" }
+func (c Config) verificationURI() string { return c.AppURL + "/activate" }
 
 const (
 	requestTimeout = 10 * time.Second // for one request to the provider

@@ -72,7 +72,7 @@ func (c *Client) Exchange(ctx context.Context, flow Flow, query url.Values) (Tok
 	tokens, err := c.token(ctx, p, url.Values{
 		"grant_type":    {"authorization_code"},
 		"code":          {query.Get("code")},
-		"redirect_uri":  {c.cfg.RedirectURL},
+		"redirect_uri":  {c.cfg.redirectURL()},
 		"code_verifier": {flow.Verifier},
 	})
 	if err == nil && tokens.ID == "" {
@@ -98,7 +98,7 @@ func (c *Client) LogoutURL(idToken string) string {
 	}
 	query := u.Query()
 	query.Set("client_id", c.cfg.ClientID)
-	query.Set("post_logout_redirect_uri", c.cfg.LogoutURL)
+	query.Set("post_logout_redirect_uri", c.cfg.logoutURL())
 	if idToken != "" {
 		query.Set("id_token_hint", idToken)
 	}

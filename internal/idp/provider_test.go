@@ -17,9 +17,10 @@ import (
 
 const (
 	clientID    = "the-bank"
-	redirectURL = "https://bank.example/callback"
-	logoutURL   = "https://bank.example/"
-	verifyURI   = "https://bank.example/activate"
+	appURL      = "https://bank.example"
+	redirectURL = appURL + "/callback"
+	logoutURL   = appURL + "/"
+	verifyURI   = appURL + "/activate"
 
 	discoveryPath = "/.well-known/openid-configuration"
 )
@@ -163,8 +164,7 @@ func (p *provider) newClient(t *testing.T, change ...func(*idp.Config)) *idp.Cli
 		ClientID:     clientID,
 		ClientSecret: "secret",
 		Auth:         idp.AuthAuto,
-		RedirectURL:  redirectURL,
-		LogoutURL:    logoutURL,
+		AppURL:       appURL,
 		Log:          slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	for _, c := range change {

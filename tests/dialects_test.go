@@ -1,0 +1,103 @@
+package tests
+
+import (
+	"encoding/json"
+	"encoding/pem"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// secureProvider is a provider over https that has nothing but a discovery
+// document. It returns the settings with which the program trusts it.
+func secureProvider(t *testing.T, change map[string]any) (settings []string) {
+	t.Helper()
+	var document map[string]any
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(document)
+	}))
+	t.Cleanup(srv.Close)
+	document = map[string]any{
+		"issuer":                        srv.URL,
+		"authorization_endpoint":        srv.URL + "/authorize",
+		"token_endpoint":                srv.URL + "/token",
+		"device_authorization_endpoint": srv.URL + "/device",
+		"jwks_uri":                      srv.URL + "/keys",
+	}
+	maps.Copy(document, change)
+	trusted := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(trusted, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return []string{"ISSUER=" + srv.URL, "CLIENT_ID=bank", "SSL_CERT_FILE=" + trusted}
+}
+
+// An https provider with one http endpoint would get the client secret and the
+// tokens in the clear. Nobody logs in, and the log has the name and the value.
+func TestUnsafeEndpoint(t *testing.T) {
+	t.Parallel()
+	const unsafe = "http://login.example/token"
+	b := startBank(t, secureProvider(t, map[string]any{"token_endpoint": unsafe})...)
+	if line := b.log.await(t, `(identity provider not found yet.*)`); !strings.Contains(line, "token_endpoint is ") ||
+		!strings.Contains(line, unsafe) || !strings.Contains(line, "not https") {
+		t.Errorf("the log says %s, want the name and the value", line)
+	}
+	if p := b.browser(t).get("/login"); p.Status != http.StatusServiceUnavailable {
+		t.Errorf("/login: %v, want 503", p)
+	}
+}
+
+// A script in place of a page's address, or an address without a host, is not
+// shown as a QR code. The page names it, for the provider's administrator.
+func TestUnsafeVerificationPage(t *testing.T) {
+	t.Parallel()
+	b := startProxied(t)
+	laptop := b.browser(t)
+	for field, value := range map[string]string{
+		"verification_uri":          "javascript:alert(1)",
+		"verification_uri_complete": "https://login.example@evil.example/device",
+	} {
+		b.demo.changes(func(answer map[string]any) {
+			if answer["device_code"] != nil {
+				answer["verification_uri"] = b.DemoURL + "/device"
+				answer[field] = value
+			}
+		})
+		p := laptop.get(qrPage)
+		if p.Status != http.StatusBadGateway || !p.links("/login") || !p.says(field) || !p.says(value) {
+			t.Errorf("with %s %s the QR page is %v, want 502 and both: %s", field, value, p, p.text("main"))
+		}
+		if p.find("svg", "qr-code") != nil || p.has("user-code") {
+			t.Errorf("with %s %s a code is shown", field, value)
+		}
+	}
+}
+
+// Google calls the verification URI a URL, and its page, GitHub's and Microsoft's
+// ask for the code. The QR code leads to the page as it is, and the laptop says to
+// type the code there.
+func TestTypeTheCodeThere(t *testing.T) {
+	t.Parallel()
+	b := startProxied(t)
+	laptop, theirs := b.browser(t), b.DemoURL+"/device"
+	b.demo.changes(func(answer map[string]any) {
+		if answer["device_code"] != nil {
+			delete(answer, "verification_uri")
+			delete(answer, "verification_uri_complete")
+			answer["verification_url"] = theirs
+			answer["expires_in"], answer["interval"] = "600", "5"
+		}
+	})
+	p, link := laptop.showCode()
+	if link != theirs {
+		t.Errorf("the code leads to %s, want %s", link, theirs)
+	}
+	if !p.says("type the code") || p.says("check that it shows") {
+		t.Errorf("the laptop says %s, want to type the code there", p.text("login-words"))
+	}
+}
