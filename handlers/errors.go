@@ -34,7 +34,7 @@ var (
 	errUnfinished   = errors.New("login not finished")
 	errUnverified   = errors.New("login not verified")
 	errWrongAccount = errors.New("another person logged in than the one who had to")
-	errNotProved    = errors.New("no auth_time, or one before the request")
+	errNotProved    = errors.New("the provider did not prove a fresh login: its ID token has no auth_time, or one before the request (it ignores prompt=login and max_age, or the clocks differ)")
 
 	errNoCookies     = errors.New("the browser keeps no cookies")
 	errNotFromHere   = errors.New("the address is not in QR_ALLOW_FROM")
@@ -68,7 +68,7 @@ var errorPages = []struct {
 	{errUnfinished, errorPage{status: 502, title: "Login not completed", text: "The login service did not finish your login. Try again.", next: logInAgain}},
 	{errUnverified, errorPage{status: 502, title: "Login not completed", text: "The login service's answer about you could not be verified, so you are not logged in. Try again.", next: logInAgain}},
 	{errWrongAccount, errorPage{status: 403, title: "Wrong account", text: "This browser is logged in as someone else. Log in with that account, or log out first.", next: logInAgain}},
-	{errNotProved, errorPage{status: 403, title: "Log in with your password", text: "A phone logged this browser in, so it needs a login with a password before it may log in other devices. The login service did not ask for one, or does not say that it did. Log out first, then log in with your password.", next: link{"/logout", "Log out"}}},
+	{errNotProved, errorPage{status: 403, title: "Log in with your password", text: "A phone logged this browser in, so it needs a login with a password before it may log in other devices. The login service did not ask for one, or does not say that it did. Log out first, then log in with your password and try again.", next: link{"/logout", "Log out"}}},
 
 	{errNoCookies, errorPage{status: 400, title: "Cookies are off", text: "Changebank uses a cookie to recognize this browser. Allow cookies for this site and try again.", next: link{qrPath, "Try again"}}},
 	{errNotFromHere, errorPage{status: 403, title: "Not available on this network", text: "Phone login can be used only from certain networks, and this is not one of them.", next: logInHere}},

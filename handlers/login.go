@@ -15,11 +15,9 @@ import (
 func (s *Server) login(w http.ResponseWriter, r *http.Request, sess session.Session) error {
 	switching := r.FormValue("switch") == "1"
 	flow := idp.NewFlow()
-	if byPhone(sess) {
-		flow.Reauthenticate = true
-		if !switching {
-			flow.Subject = sess.Person.Subject
-		}
+	flow.Reauthenticate = s.mustProve(sess)
+	if byPhone(sess) && !switching {
+		flow.Subject = sess.Person.Subject
 	}
 	state, err := s.flows.newState(ownPath(r.FormValue("return_to")))
 	if err != nil {
@@ -52,7 +50,11 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request, sess session.S
 		return withNext{err, again}
 	}
 	tokens, err := s.cfg.Provider.Exchange(r.Context(), flow, query)
-	if refusal, ok := errors.AsType[*idp.Error](err); ok && (refusal.OfClient() || refusal.Status == 0) {
+	refusal, refused := errors.AsType[*idp.Error](err)
+	switch {
+	case refused && flow.Reauthenticate && refusal.NeedsLogin():
+		return fmt.Errorf("%w: %v", errNotProved, err) // another try would end the same way
+	case refused && (refusal.OfClient() || refusal.Status == 0):
 		return withNext{err, again}
 	}
 	if err != nil {
@@ -62,10 +64,15 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request, sess session.S
 	if err != nil {
 		err = fmt.Errorf("%w: %w", errUnverified, err)
 	} else {
-		err = asRequired(flow, sess, person, tokens)
+		err = s.asRequired(flow, sess, person, tokens)
 	}
 	if err != nil {
 		s.cfg.Provider.Revoke(tokens)
+	}
+	if errors.Is(err, errNotProved) {
+		return err // whose page leads out: nobody goes round in circles
+	}
+	if err != nil {
 		return withNext{err, again}
 	}
 	if err := s.cfg.Sessions.LogIn(w, r, person, tokens); err != nil {
@@ -90,14 +97,22 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request, sess session.S
 // which the provider did not ask the person again where it had to. It always has
 // to for a browser that a phone logged in: a laptop that someone was tricked into
 // logging in could otherwise approve the next (chaining).
-func asRequired(flow idp.Flow, sess session.Session, person idp.Person, tokens idp.Tokens) error {
+func (s *Server) asRequired(flow idp.Flow, sess session.Session, person idp.Person, tokens idp.Tokens) error {
 	switch {
 	case flow.Subject != "" && person.Subject != flow.Subject:
 		return errWrongAccount
-	case (flow.Reauthenticate || byPhone(sess)) && !flow.Reauthenticated(tokens.ID):
+	case (flow.Reauthenticate || s.mustProve(sess)) && !flow.Reauthenticated(tokens.ID):
 		return errNotProved
 	}
 	return nil
+}
+
+// mustProve reports whether the browser's next login must be a fresh one: a phone
+// logged it in, and it could approve other devices on our page. Where the
+// provider's own page asks, nothing is approved here, and some providers could
+// never prove a fresh login.
+func (s *Server) mustProve(sess session.Session) bool {
+	return byPhone(sess) && s.cfg.Provider.CanApprove()
 }
 
 // byPhone reports whether a phone logged the browser in.

@@ -214,6 +214,27 @@ func TestPeerLogout(t *testing.T) {
 	}
 }
 
+// Where the provider's own page asks, a laptop that a phone logged in could
+// approve nothing on ours. It need not prove a fresh login, which some providers
+// cannot say anything about.
+func TestPeerNeedsNoFreshLogin(t *testing.T) {
+	t.Parallel()
+	b, laptop, _, link := showing(t, testpeer.Options{Interval: 1})
+	phone := b.browser(t)
+	phone.approveAtPeer(phone.atPeer(link))
+	laptop.claim(jaredsMail)
+	to, err := url.Parse(laptop.getOnce("/login").Header.Get("Location"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if query := to.Query(); query.Has("prompt") || query.Has("max_age") {
+		t.Errorf("/login asks for a fresh login: %s", to)
+	}
+	if p := laptop.signIn(laptop.get("/login")); p.person() != jaredsMail {
+		t.Errorf("the login leads to %v, want the account", p)
+	}
+}
+
 // The provider's own page cannot show a number. If the operator always wants
 // one there is no QR login, and the page says so.
 func TestPeerHasNoNumber(t *testing.T) {

@@ -125,6 +125,13 @@ func (c *Client) PollDevice(ctx context.Context, deviceCode string) (Tokens, err
 	return tokens, nil
 }
 
+// CanApprove reports whether the provider has the call of
+// [Client.ApproveDevice]. Without it, people approve on the provider's own page.
+func (c *Client) CanApprove() bool {
+	p, err := c.ready()
+	return err == nil && p.approve != ""
+}
+
 // ApproveDevice approves the device with this user code on behalf of the person
 // whose access token this is. It is FusionAuth's call; at a provider without it
 // the result is an [*Error].

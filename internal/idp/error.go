@@ -42,6 +42,13 @@ func (e *Error) OfClient() bool {
 	return e.Code == "invalid_client" || e.Code == "unauthorized_client" || e.Code == "invalid_scope" || e.Code == "unsupported_grant_type"
 }
 
+// NeedsLogin reports whether the provider refused a login because the person
+// would have to log in there, and it did not ask (OpenID Connect Core, section
+// 3.1.2.6).
+func (e *Error) NeedsLogin() bool {
+	return e.Code == "login_required" || e.Code == "interaction_required"
+}
+
 // OfCode reports whether the provider does not know the code (any longer). The
 // error code for that is invalid_grant (RFC 6749, section 5.2); FusionAuth
 // forgets expired codes, and calls one that it does not know an invalid request.
