@@ -129,6 +129,7 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 		ClientSecret: string(cfg.ClientSecret),
 		Auth:         idp.AuthMethod(cfg.ClientAuth),
 		AppURL:       cfg.AppURL,
+		Scopes:       cfg.Scopes,
 		Log:          log,
 	})
 	defer provider.Close()

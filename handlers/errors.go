@@ -137,10 +137,14 @@ func lookUp(err error) errorPage {
 
 // explainClient adds to a refusal of this application which settings to look at.
 func explainClient(err error) error {
-	if refusal, ok := errors.AsType[*idp.Error](err); ok && refusal.OfClient() {
-		return fmt.Errorf("%w; check CLIENT_ID, CLIENT_SECRET and CLIENT_AUTH, and that the provider allows this application the grant", err)
+	refusal, ok := errors.AsType[*idp.Error](err)
+	switch {
+	case !ok || !refusal.OfClient():
+		return err
+	case refusal.OfScopes():
+		return fmt.Errorf("%w; check SCOPES, and which scopes the provider allows this application", err)
 	}
-	return err
+	return fmt.Errorf("%w; check CLIENT_ID, CLIENT_SECRET and CLIENT_AUTH, and that the provider allows this application the grant", err)
 }
 
 // refusalTexts say why a provider did not log somebody in: for OAuth's error

@@ -13,17 +13,23 @@ import (
 // login sends the browser to the provider. With switch=1 the provider asks for
 // an account even if someone is logged in there.
 func (s *Server) login(w http.ResponseWriter, r *http.Request, sess session.Session) error {
-	switching := r.FormValue("switch") == "1"
 	flow := idp.NewFlow()
+	flow.Prompt = r.FormValue("switch") == "1"
 	flow.Reauthenticate = s.mustProve(sess)
-	if byPhone(sess) && !switching {
+	if byPhone(sess) && !flow.Prompt {
 		flow.Subject = sess.Person.Subject
 	}
-	state, err := s.flows.newState(ownPath(r.FormValue("return_to")))
+	return s.begin(w, r, flow, ownPath(r.FormValue("return_to")))
+}
+
+// begin sends the browser to the provider for a login that leads on to a page of
+// ours.
+func (s *Server) begin(w http.ResponseWriter, r *http.Request, flow idp.Flow, returnTo string) error {
+	state, err := s.flows.newState(returnTo)
 	if err != nil {
 		return err
 	}
-	target, err := s.cfg.Provider.AuthURL(state, flow, switching)
+	target, err := s.cfg.Provider.AuthURL(state, flow)
 	if err != nil {
 		return err
 	}
@@ -51,6 +57,11 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request, sess session.S
 	}
 	tokens, err := s.cfg.Provider.Exchange(r.Context(), flow, query)
 	refusal, refused := errors.AsType[*idp.Error](err)
+	if refused && refusal.OfScopes() {
+		if narrower, ok := s.cfg.Provider.Narrower(flow); ok {
+			return s.begin(w, r, narrower, returnTo)
+		}
+	}
 	switch {
 	case refused && flow.Reauthenticate && refusal.NeedsLogin():
 		return fmt.Errorf("%w: %v", errNotProved, err) // another try would end the same way

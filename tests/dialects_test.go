@@ -6,8 +6,10 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -99,5 +101,66 @@ func TestTypeTheCodeThere(t *testing.T) {
 	}
 	if !p.says("type the code") || p.says("check that it shows") {
 		t.Errorf("the laptop says %s, want to type the code there", p.text("login-words"))
+	}
+}
+
+// A provider may refuse a scope on its login page only. The login tries again with
+// fewer, and ends where it should. What one browser says narrows no other login.
+func TestScopesRefusedAtLogin(t *testing.T) {
+	t.Parallel()
+	b := startProxied(t)
+	refuse := true
+	asked := []string{}
+	b.demo.answers(func(w http.ResponseWriter, r *http.Request) bool {
+		query := r.URL.Query()
+		if r.URL.Path != "/oauth2/authorize" || query.Get("scope") == "" {
+			return false
+		}
+		asked = append(asked, query.Get("scope"))
+		if !refuse || query.Get("scope") == "openid" {
+			return false
+		}
+		back := url.Values{"error": {"invalid_scope"}, "state": {query.Get("state")}}
+		http.Redirect(w, r, query.Get("redirect_uri")+"?"+back.Encode(), http.StatusFound)
+		return true
+	})
+	visitor := b.browser(t)
+	if p := visitor.atProvider(visitor.get("/login?return_to=/devices"), richard); p.URL.Path != "/devices" {
+		t.Errorf("the login leads to %v, want /devices", p)
+	}
+	all := "openid profile email offline_access"
+	if want := []string{all, "openid profile email", "openid"}; !slices.Equal(asked, want) {
+		t.Errorf("asked for %q, want %q", asked, want)
+	}
+	if n := strings.Count(b.log.String(), "set SCOPES"); n != 1 {
+		t.Errorf("the log says %d times what to set, want once", n)
+	}
+
+	refuse, asked = false, nil
+	b.browser(t).get("/login")
+	if want := []string{all}; !slices.Equal(asked, want) {
+		t.Errorf("another browser is asked for %q, want %q", asked, want)
+	}
+}
+
+// Scopes that the operator has chosen are not changed: the log names the setting.
+func TestScopesChosen(t *testing.T) {
+	t.Parallel()
+	b := startProxied(t, "SCOPES=openid email")
+	b.demo.answers(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/oauth2/device_authorize" {
+			return false
+		}
+		if got := postedForm(r).Get("scope"); got != "openid email" {
+			t.Errorf("a device asks for %q, want openid email", got)
+		}
+		answerJSON(w, http.StatusBadRequest, `{"error":"invalid_scope"}`)
+		return true
+	})
+	if p := b.browser(t).get(qrPage); p.Status != http.StatusBadGateway || !p.says("administrator") {
+		t.Errorf("the QR page: %v, want 502 and that the settings are wrong", p)
+	}
+	if !strings.Contains(b.log.String(), "check SCOPES") {
+		t.Error("the log does not name the setting")
 	}
 }

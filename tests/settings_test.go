@@ -76,7 +76,7 @@ func TestEnvExample(t *testing.T) {
 		}
 		return c
 	}
-	for _, example := range []string{"ISSUER", "QR_ALLOW_FROM"} {
+	for _, example := range []string{"ISSUER", "QR_ALLOW_FROM", "SCOPES"} {
 		delete(lines, example)
 	}
 	if got, want := load(lines), load(nil); !reflect.DeepEqual(got, want) {

@@ -206,7 +206,7 @@ func TestCallsBeforeDiscovery(t *testing.T) {
 	c := p.unready(t)
 	calls := append(p.calls(t),
 		call{"AuthURL", "", func(_ context.Context, c *idp.Client) error {
-			_, err := c.AuthURL("state", idp.NewFlow(), false)
+			_, err := c.AuthURL("state", idp.NewFlow())
 			return err
 		}},
 		call{"Verify", "", func(ctx context.Context, c *idp.Client) error {

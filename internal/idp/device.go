@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 )
 
@@ -56,8 +55,14 @@ func (c *Client) StartDevice(ctx context.Context) (DeviceCode, error) {
 		Interval    seconds `json:"interval"`
 	}
 	started := time.Now()
-	if err := c.post(ctx, p, p.oauth.Endpoint.DeviceAuthURL, url.Values{"scope": {strings.Join(p.oauth.Scopes, " ")}}, &response); err != nil {
-		return DeviceCode{}, fmt.Errorf("idp: device authorization: %w", err)
+	for again := true; again; {
+		refusals := p.refusals.Load()
+		err := c.post(ctx, p, p.oauth.Endpoint.DeviceAuthURL, url.Values{"scope": {p.scope(int(refusals))}}, &response)
+		refused, ok := errors.AsType[*Error](err)
+		again = ok && refused.Code == codeInvalidScope && c.narrow(p, refusals)
+		if err != nil && !again {
+			return DeviceCode{}, fmt.Errorf("idp: device authorization: %w", err)
+		}
 	}
 	uri := cmp.Or(response.URI, response.URL)
 	if uri == "" || response.Device == "" || response.User == "" {

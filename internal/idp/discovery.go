@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -16,15 +18,15 @@ import (
 // clockSkew is how far our clock and the provider's may differ.
 const clockSkew = 30 * time.Second
 
-// scopes are requested by both kinds of login: who the person is, and a session
-// that may outlive its first access token.
-var scopes = []string{oidc.ScopeOpenID, oidc.ScopeProfile, oidc.ScopeEmail, oidc.ScopeOfflineAccess}
-
 // provider is the provider as its discovery document describes it.
 type provider struct {
 	oidc  *oidc.Provider
-	oauth oauth2.Config // without the secret: see post
+	oauth oauth2.Config // without the secret: see post; without the scopes: see scope
 	auth  AuthMethod
+
+	scopes   [][]string   // see scopeLists
+	refusals atomic.Int32 // how many of them the device authorization endpoint has refused
+	warnOnce sync.Once    // about scopes that were refused through a browser
 
 	keys   *keySet
 	claims oidc.Config // what go-oidc checks of an ID token
@@ -75,7 +77,6 @@ func (c *Client) discover(ctx context.Context) (*provider, error) {
 			ClientID:    c.cfg.ClientID,
 			Endpoint:    endpoint,
 			RedirectURL: c.cfg.redirectURL(),
-			Scopes:      supported(scopes, doc.Scopes),
 		},
 		auth: c.authMethod(doc.AuthMethods),
 		keys: c.newKeySet(doc.JWKS),
@@ -94,8 +95,8 @@ func (c *Client) discover(ctx context.Context) (*provider, error) {
 		p.approve = base + "/oauth2/device/approve"
 		p.devicePage = base + "/oauth2/device"
 		p.refreshTokens = base + "/api/jwt/refresh"
-		p.oauth.Scopes = scopes // FusionAuth has all of them, and lists two
 	}
+	p.scopes = c.scopeLists(doc.Scopes, p.approve != "") // FusionAuth has all of them, and lists two
 	return p, nil
 }
 
@@ -147,15 +148,6 @@ func (c *Client) authMethod(offered []string) AuthMethod {
 		return AuthBasic
 	}
 	return AuthPost
-}
-
-// supported returns the wanted scopes that the provider offers, since it may
-// reject an unknown one, and all of them if it lists none. It always keeps
-// openid, without which there is no ID token.
-func supported(wanted, offered []string) []string {
-	return slices.DeleteFunc(slices.Clone(wanted), func(scope string) bool {
-		return scope != oidc.ScopeOpenID && len(offered) > 0 && !slices.Contains(offered, scope)
-	})
 }
 
 // asymmetric returns the algorithms whose signatures only the provider can

@@ -23,7 +23,7 @@ func TestDiscoveryRetries(t *testing.T) {
 	}
 	p.on(discoveryPath, document)
 	await(t, "Ready() == nil", func() bool { return c.Ready() == nil })
-	if _, err := c.AuthURL("state", idp.NewFlow(), false); err != nil {
+	if _, err := c.AuthURL("state", idp.NewFlow()); err != nil {
 		t.Errorf("AuthURL: %v", err)
 	}
 }

@@ -15,6 +15,8 @@ var ErrNotReady = errors.New("idp: provider not discovered yet")
 // could not be fetched, for example.
 var ErrInvalidToken = errors.New("idp: invalid token")
 
+const codeInvalidScope = "invalid_scope" // RFC 6749, sections 4.1.2.1 and 5.2
+
 // An Error is an error response of the provider.
 type Error struct {
 	Status   int           // HTTP status; 0 if the response came through the browser
@@ -39,7 +41,7 @@ func (e *Error) Error() string {
 // OfClient reports whether the provider rejects this application rather than a
 // person or a code: the application's settings do not match the provider's.
 func (e *Error) OfClient() bool {
-	return e.Code == "invalid_client" || e.Code == "unauthorized_client" || e.Code == "invalid_scope" || e.Code == "unsupported_grant_type"
+	return e.Code == "invalid_client" || e.Code == "unauthorized_client" || e.Code == codeInvalidScope || e.Code == "unsupported_grant_type"
 }
 
 // NeedsLogin reports whether the provider refused a login because the person
@@ -48,6 +50,10 @@ func (e *Error) OfClient() bool {
 func (e *Error) NeedsLogin() bool {
 	return e.Code == "login_required" || e.Code == "interaction_required"
 }
+
+// OfScopes reports whether the provider refused the scopes. A login may succeed
+// with fewer: see [Client.Narrower].
+func (e *Error) OfScopes() bool { return e.Code == codeInvalidScope }
 
 // OfCode reports whether the provider does not know the code (any longer). The
 // error code for that is invalid_grant (RFC 6749, section 5.2); FusionAuth

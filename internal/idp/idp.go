@@ -38,7 +38,8 @@ type Config struct {
 	ClientID     string
 	ClientSecret string
 	Auth         AuthMethod
-	AppURL       string // ours, without a slash at its end
+	AppURL       string   // ours, without a slash at its end
+	Scopes       []string // to ask for, openid among them; none: the default, and fewer if the provider refuses it
 	Log          *slog.Logger
 }
 

@@ -16,8 +16,10 @@ import (
 // The caller keeps it sealed in the browser and uses it once.
 type Flow struct {
 	Nonce, Verifier string
+	Prompt          bool   // the provider asks for an account even if the person is logged in there
 	Reauthenticate  bool   // the person must log in again for this flow; see [Flow.Reauthenticated]
 	Subject         string // who has to log in; empty: anybody
+	Refusals        int    // how often the provider has refused the scopes; see [Client.Narrower]
 	Started         time.Time
 }
 
@@ -36,15 +38,16 @@ func (f Flow) Reauthenticated(idToken string) bool {
 }
 
 // AuthURL returns the URL at which the browser starts an authorization-code
-// login with PKCE (RFC 7636). With prompt, or where the flow requires it, the
-// provider asks for a login even if the person is logged in there.
-func (c *Client) AuthURL(state string, flow Flow, prompt bool) (string, error) {
+// login with PKCE (RFC 7636).
+func (c *Client) AuthURL(state string, flow Flow) (string, error) {
 	p, err := c.ready()
 	if err != nil {
 		return "", err
 	}
-	options := []oauth2.AuthCodeOption{oidc.Nonce(flow.Nonce), oauth2.S256ChallengeOption(flow.Verifier)}
-	if prompt || flow.Reauthenticate {
+	options := []oauth2.AuthCodeOption{
+		oidc.Nonce(flow.Nonce), oauth2.S256ChallengeOption(flow.Verifier), oauth2.SetAuthURLParam("scope", p.scope(flow.Refusals)),
+	}
+	if flow.Prompt || flow.Reauthenticate {
 		// max_age obliges the provider to put auth_time into the ID token (OpenID
 		// Connect Core, section 3.1.2.1). Authelia can never satisfy 0.
 		options = append(options, oauth2.SetAuthURLParam("prompt", "login"), oauth2.SetAuthURLParam("max_age", "1"))

@@ -13,9 +13,9 @@ import (
 )
 
 // authQuery returns the query of the URL that starts a login.
-func authQuery(t *testing.T, p *provider, c *idp.Client, state string, flow idp.Flow, prompt bool) url.Values {
+func authQuery(t *testing.T, p *provider, c *idp.Client, state string, flow idp.Flow) url.Values {
 	t.Helper()
-	target, err := c.AuthURL(state, flow, prompt)
+	target, err := c.AuthURL(state, flow)
 	if err != nil {
 		t.Fatalf("AuthURL: %v", err)
 	}
@@ -44,17 +44,18 @@ func TestAuthURL(t *testing.T) {
 		"code_challenge":        {base64.RawURLEncoding.EncodeToString(challenge[:])},
 		"code_challenge_method": {"S256"},
 	}
-	if got := authQuery(t, p, c, want.Get("state"), flow, false); got.Encode() != want.Encode() {
+	if got := authQuery(t, p, c, want.Get("state"), flow); got.Encode() != want.Encode() {
 		t.Errorf("AuthURL has\n%s, want\n%s", got.Encode(), want.Encode())
 	}
 
 	again := maps.Clone(want)
 	again["prompt"], again["max_age"] = []string{"login"}, []string{"1"} // 0 can never be satisfied at Authelia
-	if got := authQuery(t, p, c, want.Get("state"), flow, true); got.Encode() != again.Encode() {
-		t.Errorf("AuthURL with prompt has\n%s, want\n%s", got.Encode(), again.Encode())
+	flow.Prompt = true
+	if got := authQuery(t, p, c, want.Get("state"), flow); got.Encode() != again.Encode() {
+		t.Errorf("AuthURL with Prompt has\n%s, want\n%s", got.Encode(), again.Encode())
 	}
-	flow.Reauthenticate = true
-	if got := authQuery(t, p, c, want.Get("state"), flow, false); got.Encode() != again.Encode() {
+	flow.Prompt, flow.Reauthenticate = false, true
+	if got := authQuery(t, p, c, want.Get("state"), flow); got.Encode() != again.Encode() {
 		t.Errorf("AuthURL with Reauthenticate has\n%s, want\n%s", got.Encode(), again.Encode())
 	}
 }

@@ -1,6 +1,7 @@
 package idp
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -33,11 +34,12 @@ func (c *Client) Verify(ctx context.Context, tokens Tokens, nonce string) (Perso
 	if err != nil {
 		return Person{}, fmt.Errorf("%w: %w", ErrInvalidToken, brief{err})
 	}
-	if person.Email == "" && person.Name == "" {
-		// Many providers give these at the userinfo endpoint only. They are for
-		// showing, so a login does not fail without them, and they must be this
-		// person's (OpenID Connect Core, section 5.3.2).
+	if person.Email == "" {
+		// Many providers give it, and the name, at the userinfo endpoint only. They
+		// are for showing, so a login does not fail without them, and they must be
+		// this person's (OpenID Connect Core, section 5.3.2).
 		if more, err := c.userInfo(ctx, p, tokens.Access); err == nil && more.Is(person) {
+			more.Name = cmp.Or(more.Name, person.Name)
 			return more, nil
 		}
 	}
@@ -94,6 +96,9 @@ func (c *Client) personIn(token *oidc.IDToken, access, nonce string) (Person, er
 
 // userInfo asks the userinfo endpoint whose access token this is.
 func (c *Client) userInfo(ctx context.Context, p *provider, access string) (Person, error) {
+	if p.oidc.UserInfoEndpoint() == "" {
+		return Person{}, fmt.Errorf("%w: no ID token, and the provider has no userinfo_endpoint", ErrInvalidToken)
+	}
 	var info profile
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.oidc.UserInfoEndpoint(), nil)
 	if err == nil {
