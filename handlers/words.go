@@ -137,6 +137,9 @@ func stepOf(s devicegrant.State) int {
 
 // laptopNote says what else the person at the laptop should know.
 func laptopNote(a devicegrant.Attempt) string {
+	if a.ProviderErrors && a.ProviderPage {
+		return "The login service answers with an error. We keep trying. If you denied the login on its page, cancel here too."
+	}
 	if a.ProviderDown {
 		return "The login service is not answering. We keep trying."
 	}

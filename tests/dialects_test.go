@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -162,5 +163,68 @@ func TestScopesChosen(t *testing.T) {
 	}
 	if !strings.Contains(b.log.String(), "check SCOPES") {
 		t.Error("the log does not name the setting")
+	}
+}
+
+// Discovery does not say for which method a client is registered. The program
+// finds out with its first request, in one more.
+func TestAuthMethodFound(t *testing.T) {
+	t.Parallel()
+	b := startProxied(t)
+	var refused, accepted atomic.Int32
+	b.demo.answers(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPost || r.URL.Path == "/login" {
+			return false
+		}
+		if !postedForm(r).Has("client_secret") {
+			accepted.Add(1)
+			return false
+		}
+		refused.Add(1)
+		answerJSON(w, http.StatusUnauthorized, `{"error":"Client authentication failed"}`)
+		return true
+	})
+	laptop := b.browser(t)
+	link := laptop.code()
+	b.browserOf(t, richard).approve(link)
+	laptop.claim(richard)
+	if refused.Load() != 1 || accepted.Load() < 3 {
+		t.Errorf("%d requests with the secret in the body and %d without, want one and the rest", refused.Load(), accepted.Load())
+	}
+	if !strings.Contains(b.log.String(), "accepted=basic") {
+		t.Error("the log does not say what to set")
+	}
+}
+
+// On its own page a provider may refuse every poll with a server error once the
+// person has denied, as Authelia does. The laptop says so, and the log once.
+func TestServerErrorsAtThePolls(t *testing.T) {
+	t.Parallel()
+	b := startProxied(t)
+	b.demo.changes(func(answer map[string]any) {
+		if answer["device_code"] != nil {
+			answer["verification_uri"] = b.DemoURL + "/device"
+			answer["verification_uri_complete"] = b.DemoURL + "/device?user_code=x"
+			answer["interval"] = 1
+		}
+	})
+	b.demo.answers(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/oauth2/token" {
+			return false
+		}
+		answerJSON(w, http.StatusInternalServerError, `{"error":"server_error"}`)
+		return true
+	})
+	laptop := b.browser(t)
+	laptop.code()
+	laptop.await("the note", func() string {
+		if strings.Contains(laptop.get(qrPage).text("login-note"), "If you denied") {
+			return "the note"
+		}
+		return ""
+	})
+	laptop.wantState("waiting")
+	if n := strings.Count(b.log.String(), "answers polls with server errors"); n != 1 {
+		t.Errorf("%d warnings, want 1", n)
 	}
 }

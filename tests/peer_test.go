@@ -143,6 +143,22 @@ func TestPeerLogins(t *testing.T) {
 	}
 }
 
+// A wrong secret shows before a code does, in two requests.
+func TestPeerWrongSecret(t *testing.T) {
+	t.Parallel()
+	b := startWithPeer(t, testpeer.Options{Interval: 1}, "CLIENT_SECRET=wrong")
+	p := b.browser(t).get(qrPage)
+	if p.Status != http.StatusBadGateway || p.find("svg", "qr-code") != nil || !p.says("administrator") {
+		t.Errorf("the QR page: %v, want 502 and that the settings are wrong", p)
+	}
+	if got := len(b.provider.State(t).Requests); got != 2 {
+		t.Errorf("the provider was asked %d times, want 2", got)
+	}
+	if !strings.Contains(b.log.String(), "check CLIENT_ID, CLIENT_SECRET and CLIENT_AUTH") {
+		t.Error("the log does not name the settings")
+	}
+}
+
 func TestPeerCodeExpires(t *testing.T) {
 	t.Parallel()
 	_, laptop, states, _ := showing(t, testpeer.Options{Interval: 1, DeviceTTL: 3})

@@ -92,6 +92,9 @@ type Attempt struct {
 	// there still counts only for the person who approved here.
 	FallbackURL  string
 	ProviderDown bool // the last poll failed or had no usable answer
+	// ProviderErrors says that the last poll was answered with a server error.
+	// Authelia answers so after a denial on its own page.
+	ProviderErrors bool
 
 	UserCode         string // exactly as the provider issued it
 	URI, URIComplete string // where the phone goes, without and with the code (RFC 8628, section 3.2); the same where the person types it
@@ -152,7 +155,7 @@ func (r *record) to(s State) error {
 		return errTransition
 	}
 	r.State = s
-	r.ProviderDown = false
+	r.ProviderDown, r.ProviderErrors = false, false
 	if s != Number {
 		r.Number = ""
 	}

@@ -27,6 +27,9 @@ const (
 	CodeExpired  = "expired_token"
 )
 
+// CodeDeclined is what Entra and ForgeRock say for [CodeDenied].
+const CodeDeclined = "authorization_declined"
+
 // DeviceCode is a response of the device authorization endpoint (RFC 8628,
 // section 3.2), with times that can be stored. Device is a secret.
 type DeviceCode struct {

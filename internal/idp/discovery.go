@@ -22,7 +22,9 @@ const clockSkew = 30 * time.Second
 type provider struct {
 	oidc  *oidc.Provider
 	oauth oauth2.Config // without the secret: see post; without the scopes: see scope
-	auth  AuthMethod
+
+	auth    atomic.Pointer[AuthMethod]
+	settled atomic.Bool // the token endpoint has accepted auth, so no other is tried
 
 	scopes   [][]string   // see scopeLists
 	refusals atomic.Int32 // how many of them the device authorization endpoint has refused
@@ -78,7 +80,6 @@ func (c *Client) discover(ctx context.Context) (*provider, error) {
 			Endpoint:    endpoint,
 			RedirectURL: c.cfg.redirectURL(),
 		},
-		auth: c.authMethod(doc.AuthMethods),
 		keys: c.newKeySet(doc.JWKS),
 		claims: oidc.Config{
 			ClientID:             c.cfg.ClientID,
@@ -96,6 +97,8 @@ func (c *Client) discover(ctx context.Context) (*provider, error) {
 		p.devicePage = base + "/oauth2/device"
 		p.refreshTokens = base + "/api/jwt/refresh"
 	}
+	method := c.authMethod(doc.AuthMethods, p.approve != "")
+	p.auth.Store(&method)
 	p.scopes = c.scopeLists(doc.Scopes, p.approve != "") // FusionAuth has all of them, and lists two
 	return p, nil
 }
@@ -135,19 +138,20 @@ func (c *Client) check(d document, endpoint oauth2.Endpoint) error {
 	return nil
 }
 
-// authMethod returns the configured method, or for [AuthAuto] one that
-// discovery offers. It prefers post: FusionAuth builds the Basic header from
+// authMethod returns the configured method, or for [AuthAuto] the one to try
+// first: post where it is offered, otherwise Basic, which a missing list means
+// (OpenID Connect Discovery, section 3). FusionAuth builds the Basic header from
 // the raw secret, others from the escaped one, and post has no such ambiguity.
-func (c *Client) authMethod(offered []string) AuthMethod {
+func (c *Client) authMethod(offered []string, fusionAuth bool) AuthMethod {
 	switch {
 	case c.cfg.Auth != AuthAuto && c.cfg.Auth != "":
 		return c.cfg.Auth
 	case c.cfg.ClientSecret == "":
 		return AuthNone
-	case len(offered) > 0 && !slices.Contains(offered, "client_secret_post"):
-		return AuthBasic
+	case slices.Contains(offered, "client_secret_post"), fusionAuth && len(offered) == 0:
+		return AuthPost
 	}
-	return AuthPost
+	return AuthBasic
 }
 
 // asymmetric returns the algorithms whose signatures only the provider can

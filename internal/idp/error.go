@@ -3,6 +3,7 @@ package idp
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 )
@@ -41,7 +42,21 @@ func (e *Error) Error() string {
 // OfClient reports whether the provider rejects this application rather than a
 // person or a code: the application's settings do not match the provider's.
 func (e *Error) OfClient() bool {
-	return e.Code == "invalid_client" || e.Code == "unauthorized_client" || e.Code == codeInvalidScope || e.Code == "unsupported_grant_type"
+	switch e.Code {
+	case "invalid_client", "unauthorized_client", codeInvalidScope, "unsupported_grant_type":
+		return true
+	}
+	return e.ofSecret()
+}
+
+// ofSecret reports whether the client did not authenticate as the provider wants.
+// With 401 any body says so, since not every provider has RFC 6749's code in it.
+func (e *Error) ofSecret() bool {
+	switch e.Code {
+	case CodePending, CodeSlowDown, CodeDenied, CodeExpired:
+		return false
+	}
+	return e.Status == http.StatusUnauthorized || e.Code == "invalid_client" && e.Status/100 == 4
 }
 
 // NeedsLogin reports whether the provider refused a login because the person
@@ -56,15 +71,28 @@ func (e *Error) NeedsLogin() bool {
 func (e *Error) OfScopes() bool { return e.Code == codeInvalidScope }
 
 // OfCode reports whether the provider does not know the code (any longer). The
-// error code for that is invalid_grant (RFC 6749, section 5.2); FusionAuth
-// forgets expired codes, and calls one that it does not know an invalid request.
+// error code for that is invalid_grant (RFC 6749, section 5.2). FusionAuth, and Dex
+// after a restart, call such a code an invalid request; Entra has its own word.
 func (e *Error) OfCode() bool {
-	return e.Code == "invalid_grant" || e.Code == "invalid_request" && e.Reason == "invalid_device_code"
+	switch e.Code {
+	case "invalid_grant", "bad_verification_code":
+		return true
+	}
+	return e.Code == "invalid_request" && (e.Reason == "" || e.Reason == "invalid_device_code")
 }
 
 // Final reports whether this is the provider's decision. If not, the provider
-// or something on the way to it is failing, and the same request may succeed later.
-func (e *Error) Final() bool { return e.Code != "" && e.Status < 500 }
+// or something on the way to it is failing, and the same request may succeed
+// later. A provider that says 429 has only been asked too often.
+func (e *Error) Final() bool {
+	switch {
+	case e.Status >= 500:
+		return false
+	case e.Status == http.StatusTooManyRequests:
+		return e.Code == CodePending || e.Code == CodeSlowDown
+	}
+	return e.Code != "" || e.Status == http.StatusUnauthorized
+}
 
 // brief keeps an error's text on one line and short: go-oidc puts whole
 // responses of the provider into its errors.

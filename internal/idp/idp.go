@@ -26,7 +26,7 @@ type Tokens struct {
 type AuthMethod string
 
 const (
-	AuthAuto  AuthMethod = "auto"  // what discovery offers, preferably post
+	AuthAuto  AuthMethod = "auto"  // post or basic, whichever the provider accepts
 	AuthPost  AuthMethod = "post"  // client_secret in the body
 	AuthBasic AuthMethod = "basic" // client_secret in the Authorization header
 	AuthNone  AuthMethod = "none"  // a public client: client_id only
@@ -121,7 +121,7 @@ func (c *Client) discoverWithRetries(ctx context.Context) {
 		if err == nil {
 			c.provider = p
 			close(c.discovered)
-			c.cfg.Log.Info("identity provider found", "issuer", c.cfg.Issuer, "client_auth", string(p.auth))
+			c.cfg.Log.Info("identity provider found", "issuer", c.cfg.Issuer, "client_auth", string(*p.auth.Load()))
 			return
 		}
 		if ctx.Err() != nil {

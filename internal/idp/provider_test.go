@@ -156,6 +156,9 @@ func (p *provider) one(t *testing.T, path string) request {
 	return got[0]
 }
 
+// byPost is for tests that count requests: the method is not the client's to choose.
+func byPost(cfg *idp.Config) { cfg.Auth = idp.AuthPost }
+
 // newClient returns a Client that may not be ready yet.
 func (p *provider) newClient(t *testing.T, change ...func(*idp.Config)) *idp.Client {
 	t.Helper()

@@ -105,6 +105,9 @@ func (c *Client) userInfo(ctx context.Context, p *provider, access string) (Pers
 		req.Header.Set("Authorization", "Bearer "+access)
 		err = c.send(req, &info) // go-oidc's own call refuses an e-mail address of another type
 	}
+	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusUnauthorized {
+		err = errors.New("access token refused") // here 401 is not about the client
+	}
 	if err != nil {
 		return Person{}, fmt.Errorf("idp: verify: userinfo: %w", brief{err})
 	}
