@@ -72,6 +72,7 @@ var errorPages = []struct {
 
 	{errNoCookies, errorPage{status: 400, title: "Cookies are off", text: "Changebank uses a cookie to recognize this browser. Allow cookies for this site and try again.", next: link{qrPath, "Try again"}}},
 	{errNotFromHere, errorPage{status: 403, title: "Not available on this network", text: "Phone login can be used only from certain networks, and this is not one of them.", next: logInHere}},
+	{idp.ErrNoDeviceGrant, errorPage{status: 501, title: "Phone login unavailable", text: "The login service does not offer it. Its administrator can enable the device authorization grant.", next: logInHere}},
 	{devicegrant.ErrNoCode, errorPage{status: 502, title: "Login service unavailable", text: "It gave an unexpected answer, so there is no code. Try again in a moment.", next: logInHere}},
 	{devicegrant.ErrNoNumber, errorPage{status: 403, title: "Phone login unavailable", text: "Changebank requires a number from your phone, and this login service can't show one.", next: logInHere}},
 	{devicegrant.ErrStrayPage, errorPage{status: 502, title: "Phone login unavailable", text: "The login service would send your phone to the wrong address, so no code is shown. Its administrator must set the verification URL to this site's address followed by " + activatePath + ".", next: logInHere}},

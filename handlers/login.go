@@ -29,9 +29,12 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, flow idp.Flow, re
 	if err != nil {
 		return err
 	}
-	target, err := s.cfg.Provider.AuthURL(state, flow)
-	if err != nil {
+	target, err := s.cfg.Provider.AuthURL(r.Context(), state, flow)
+	if errors.Is(err, idp.ErrNotReady) {
 		return err
+	}
+	if err != nil {
+		return withNext{fmt.Errorf("%w: %w", errUnfinished, err), link{loginTo(returnTo), "Log in again"}}
 	}
 	if err := s.flows.begin(w, r, state, flow); err != nil {
 		return err

@@ -159,6 +159,55 @@ func TestPeerWrongSecret(t *testing.T) {
 	}
 }
 
+// A provider may want authorization requests from the program, not from browsers.
+func TestPeerRequiresPush(t *testing.T) {
+	t.Parallel()
+	b := startWithPeer(t, testpeer.Options{RequiresPush: true})
+	desktop := b.browser(t)
+	p := desktop.get("/login?return_to=/devices")
+	if query := p.URL.Query(); query.Has("state") {
+		t.Errorf("the browser carries the request: %s", p.URL)
+	}
+	if p := desktop.signIn(p); p.URL.String() != b.URL+"/devices" {
+		t.Errorf("the login leads to %v, want /devices", p)
+	}
+	if r := b.provider.State(t).Requests[0]; r.Path != "/request" || r.Status != http.StatusCreated {
+		t.Errorf("the first request is %+v, want a pushed authorization request", r)
+	}
+}
+
+// We have no key for encrypted ID tokens. The log names the provider's setting.
+func TestPeerEncryptsIDTokens(t *testing.T) {
+	t.Parallel()
+	b := startWithPeer(t, testpeer.Options{EncryptsIDTokens: true})
+	desktop := b.browser(t)
+	if p := desktop.signIn(desktop.get("/login")); p.Status != http.StatusBadGateway || !p.has("error") {
+		t.Errorf("the login leads to %v, want 502", p)
+	}
+	desktop.wantPerson("")
+	if !strings.Contains(b.log.String(), "id_token_encrypted_response_alg") {
+		t.Error("the log does not name the setting")
+	}
+}
+
+// Without the device grant the ordinary login works, and only the phone login
+// says why it does not.
+func TestPeerWithoutDeviceGrant(t *testing.T) {
+	t.Parallel()
+	b := startWithPeer(t, testpeer.Options{NoDeviceGrant: true})
+	desktop := b.browser(t)
+	p := desktop.get(qrPage)
+	if p.Status != http.StatusNotImplemented || !p.says("device authorization grant") || !p.links("/login") {
+		t.Errorf("the QR page: %v, want 501, the reason and the ordinary login", p)
+	}
+	if line := b.log.await(t, `(phone login is off.*)`); !strings.Contains(line, "device_authorization_endpoint") {
+		t.Errorf("the log says %s, want what is missing", line)
+	}
+	if p := desktop.signIn(desktop.get("/login")); p.person() != jaredsMail {
+		t.Errorf("the ordinary login leads to %v, want the account", p)
+	}
+}
+
 func TestPeerCodeExpires(t *testing.T) {
 	t.Parallel()
 	_, laptop, states, _ := showing(t, testpeer.Options{Interval: 1, DeviceTTL: 3})

@@ -42,11 +42,15 @@ type DeviceCode struct {
 }
 
 // StartDevice asks the provider for a device code and a user code (RFC 8628,
-// section 3.1).
+// section 3.1). [ErrNoDeviceGrant] says that the provider does not have that, and
+// a [*URLError] that it gave a URL that must not be used.
 func (c *Client) StartDevice(ctx context.Context) (DeviceCode, error) {
 	p, err := c.ready()
 	if err != nil {
 		return DeviceCode{}, err
+	}
+	if p.oauth.Endpoint.DeviceAuthURL == "" {
+		return DeviceCode{}, ErrNoDeviceGrant
 	}
 	var response struct {
 		Device      string  `json:"device_code"`
@@ -58,14 +62,8 @@ func (c *Client) StartDevice(ctx context.Context) (DeviceCode, error) {
 		Interval    seconds `json:"interval"`
 	}
 	started := time.Now()
-	for again := true; again; {
-		refusals := p.refusals.Load()
-		err := c.post(ctx, p, p.oauth.Endpoint.DeviceAuthURL, url.Values{"scope": {p.scope(int(refusals))}}, &response)
-		refused, ok := errors.AsType[*Error](err)
-		again = ok && refused.Code == codeInvalidScope && c.narrow(p, refusals)
-		if err != nil && !again {
-			return DeviceCode{}, fmt.Errorf("idp: device authorization: %w", err)
-		}
+	if err := c.postScoped(ctx, p, p.oauth.Endpoint.DeviceAuthURL, url.Values{}, 0, &response); err != nil {
+		return DeviceCode{}, fmt.Errorf("idp: device authorization: %w", err)
 	}
 	uri := cmp.Or(response.URI, response.URL)
 	if uri == "" || response.Device == "" || response.User == "" {

@@ -27,7 +27,7 @@ type provider struct {
 	settled atomic.Bool // the token endpoint has accepted auth, so no other is tried
 
 	scopes   [][]string   // see scopeLists
-	refusals atomic.Int32 // how many of them the device authorization endpoint has refused
+	refusals atomic.Int32 // how many of them the provider has refused, but for those refused through a browser
 	warnOnce sync.Once    // about scopes that were refused through a browser
 
 	keys   *keySet
@@ -37,6 +37,7 @@ type provider struct {
 	namesIssuer bool
 
 	endSession, revocation string // empty where the provider has none
+	pushed                 string // where authorization requests must go first (RFC 9126), or empty
 
 	// FusionAuth's own endpoints, empty at another provider.
 	approve, devicePage, refreshTokens string
@@ -52,6 +53,8 @@ type document struct {
 	Revocation  string   `json:"revocation_endpoint"`
 	AuthMethods []string `json:"token_endpoint_auth_methods_supported"`
 	NamesIssuer bool     `json:"authorization_response_iss_parameter_supported"`
+	Pushed      string   `json:"pushed_authorization_request_endpoint"`
+	MustPush    bool     `json:"require_pushed_authorization_requests"`
 }
 
 // discover fetches and checks the discovery document.
@@ -90,6 +93,9 @@ func (c *Client) discover(ctx context.Context) (*provider, error) {
 		endSession:  doc.EndSession,
 		revocation:  doc.Revocation,
 	}
+	if doc.MustPush {
+		p.pushed = doc.Pushed
+	}
 	// FusionAuth does not list these. They are beside its device authorization
 	// endpoint.
 	if base, ok := strings.CutSuffix(endpoint.DeviceAuthURL, "/oauth2/device_authorize"); ok {
@@ -113,11 +119,12 @@ func (c *Client) check(d document, endpoint oauth2.Endpoint) error {
 	}{
 		{"authorization_endpoint", endpoint.AuthURL, true},
 		{"token_endpoint", endpoint.TokenURL, true},
-		{"device_authorization_endpoint", endpoint.DeviceAuthURL, true},
+		{"device_authorization_endpoint", endpoint.DeviceAuthURL, false},
 		{"jwks_uri", d.JWKS, true},
 		{"userinfo_endpoint", d.UserInfo, false},
 		{"revocation_endpoint", d.Revocation, false},
 		{"end_session_endpoint", d.EndSession, false},
+		{"pushed_authorization_request_endpoint", d.Pushed, d.MustPush},
 	} {
 		switch {
 		case field.url != "":
@@ -134,6 +141,10 @@ func (c *Client) check(d document, endpoint oauth2.Endpoint) error {
 	}
 	if len(d.Algorithms) > 0 && len(asymmetric(d.Algorithms)) == 0 {
 		return fmt.Errorf("signs with %.100q only, which anyone who knows the client secret could do: configure it to sign with RS256", d.Algorithms)
+	}
+	if c.mayChoose() && len(d.AuthMethods) > 0 && !slices.Contains(d.AuthMethods, "client_secret_post") && !slices.Contains(d.AuthMethods, "client_secret_basic") {
+		return fmt.Errorf("accepts no client secret, only %.100q: configure it to accept client_secret_basic or client_secret_post for this application "+
+			"(or set CLIENT_AUTH, if its discovery document is wrong or the application is public)", d.AuthMethods)
 	}
 	return nil
 }

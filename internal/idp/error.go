@@ -11,6 +11,10 @@ import (
 // ErrNotReady says that the provider has not been discovered yet.
 var ErrNotReady = errors.New("idp: provider not discovered yet")
 
+// ErrNoDeviceGrant says that the provider does not have RFC 8628.
+var ErrNoDeviceGrant = errors.New("idp: the provider's discovery document has no device_authorization_endpoint; " +
+	"enable its device authorization grant (RFC 8628)")
+
 // ErrInvalidToken says that a token is invalid and always will be. After any
 // other error of [Client.Verify] the same call may succeed later: the keys
 // could not be fetched, for example.

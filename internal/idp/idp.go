@@ -122,6 +122,9 @@ func (c *Client) discoverWithRetries(ctx context.Context) {
 			c.provider = p
 			close(c.discovered)
 			c.cfg.Log.Info("identity provider found", "issuer", c.cfg.Issuer, "client_auth", string(*p.auth.Load()))
+			if p.oauth.Endpoint.DeviceAuthURL == "" {
+				c.cfg.Log.Warn("phone login is off", "err", ErrNoDeviceGrant)
+			}
 			return
 		}
 		if ctx.Err() != nil {

@@ -38,8 +38,10 @@ func (f Flow) Reauthenticated(idToken string) bool {
 }
 
 // AuthURL returns the URL at which the browser starts an authorization-code
-// login with PKCE (RFC 7636).
-func (c *Client) AuthURL(state string, flow Flow) (string, error) {
+// login with PKCE (RFC 7636). Where the provider requires that, the request is sent
+// to it first, and the browser only carries a reference (RFC 9126). An [*Error] is
+// the provider's refusal of it.
+func (c *Client) AuthURL(ctx context.Context, state string, flow Flow) (string, error) {
 	p, err := c.ready()
 	if err != nil {
 		return "", err
@@ -52,7 +54,39 @@ func (c *Client) AuthURL(state string, flow Flow) (string, error) {
 		// Connect Core, section 3.1.2.1). Authelia can never satisfy 0.
 		options = append(options, oauth2.SetAuthURLParam("prompt", "login"), oauth2.SetAuthURLParam("max_age", "1"))
 	}
-	return p.oauth.AuthCodeURL(state, options...), nil
+	target := p.oauth.AuthCodeURL(state, options...)
+	if p.pushed == "" {
+		return target, nil
+	}
+	return c.push(ctx, p, target, flow)
+}
+
+// push sends an authorization request to the provider, and returns the URL that
+// refers to it.
+func (c *Client) push(ctx context.Context, p *provider, target string, flow Flow) (string, error) {
+	request, err := url.Parse(target)
+	if err != nil {
+		return "", err
+	}
+	page, err := url.Parse(p.oauth.Endpoint.AuthURL)
+	if err != nil {
+		return "", err
+	}
+	var response struct {
+		Reference string `json:"request_uri"`
+	}
+	err = c.postScoped(ctx, p, p.pushed, request.Query(), flow.Refusals, &response)
+	if err == nil && response.Reference == "" {
+		err = errors.New("no request_uri in the response")
+	}
+	if err != nil {
+		return "", fmt.Errorf("idp: pushed authorization request: %w", err)
+	}
+	query := page.Query()
+	query.Set("client_id", c.cfg.ClientID)
+	query.Set("request_uri", response.Reference)
+	page.RawQuery = query.Encode()
+	return page.String(), nil
 }
 
 // Exchange trades the authorization code in the callback's query for tokens.

@@ -13,7 +13,7 @@ import (
 // loginScopes returns the scopes that a login asks for.
 func loginScopes(t *testing.T, c *idp.Client, flow idp.Flow) []string {
 	t.Helper()
-	page, err := c.AuthURL("state", flow)
+	page, err := c.AuthURL(t.Context(), "state", flow)
 	if err != nil {
 		t.Fatalf("AuthURL: %v", err)
 	}

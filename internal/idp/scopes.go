@@ -1,6 +1,9 @@
 package idp
 
 import (
+	"context"
+	"errors"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -37,15 +40,28 @@ func supported(wanted, offered []string) []string {
 }
 
 // scope returns the scope parameter after so many refusals of one login, or of
-// the device authorization endpoint.
+// any request that was not sent through a browser.
 func (p *provider) scope(refusals int) string {
 	refusals = max(refusals, int(p.refusals.Load()))
 	return strings.Join(p.scopes[min(refusals, len(p.scopes)-1)], " ")
 }
 
-// narrow is called after the device authorization endpoint has refused the scopes
-// that it was sent after so many refusals. It reports whether there are fewer to
-// try, and remembers that.
+// postScoped is post with the scopes, and again with fewer while the provider
+// refuses them. refusals counts those of the login that it is for.
+func (c *Client) postScoped(ctx context.Context, p *provider, endpoint string, form url.Values, refusals int, result any) error {
+	for {
+		known := p.refusals.Load()
+		form.Set("scope", p.scope(refusals))
+		err := c.post(ctx, p, endpoint, form, result)
+		if refused, ok := errors.AsType[*Error](err); !ok || !refused.OfScopes() || !c.narrow(p, known) {
+			return err
+		}
+	}
+}
+
+// narrow is called after the provider itself has refused the scopes that it was
+// sent after so many refusals. It reports whether there are fewer to try, and
+// remembers that.
 func (c *Client) narrow(p *provider, refusals int32) bool {
 	if int(refusals)+1 >= len(p.scopes) {
 		return false

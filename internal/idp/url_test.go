@@ -26,7 +26,7 @@ func wantURLError(t *testing.T, err error, field, value string) {
 
 var endpointFields = []string{
 	"authorization_endpoint", "token_endpoint", "device_authorization_endpoint", "jwks_uri",
-	"userinfo_endpoint", "revocation_endpoint", "end_session_endpoint",
+	"userinfo_endpoint", "revocation_endpoint", "end_session_endpoint", "pushed_authorization_request_endpoint",
 }
 
 // unusable are URLs that no provider may give for a page or an endpoint.

@@ -52,6 +52,10 @@ func (c *Client) verifyIDToken(ctx context.Context, p *provider, idToken string)
 		return nil, fmt.Errorf("%w: signed with %.10q, which anyone who knows the client secret could do: "+
 			"configure the provider to sign with RS256 (at FusionAuth, the application's ID token key)", ErrInvalidToken, used)
 	}
+	if strings.Count(idToken, ".") == 4 { // a JWE (RFC 7516, section 7.1)
+		return nil, fmt.Errorf("%w: the ID token is encrypted: turn that off for this application at the provider "+
+			"(id_token_encrypted_response_alg)", ErrInvalidToken)
+	}
 	signature := &signatureCheck{keys: p.keys.keys()}
 	token, err := oidc.NewVerifier(c.cfg.Issuer, signature, &p.claims).Verify(ctx, idToken)
 	switch {
