@@ -146,7 +146,9 @@ func (s *Server) logoutQuestion(w http.ResponseWriter, _ *http.Request, sess ses
 }
 
 // logout ends the session here, then at the provider, which sends the browser
-// back to the home page.
+// back to the home page. A session that a phone made is only ended here, and its
+// tokens revoked: the provider has no session of this browser. Pocket ID would
+// keep the browser on a page of its own, and Hydra would log out the phone.
 func (s *Server) logout(w http.ResponseWriter, r *http.Request, _ session.Session) error {
 	// The attempt first: if the store fails, the person is still logged in and can
 	// try again, and does not stay logged in at the provider.
@@ -162,6 +164,9 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request, _ session.Sessio
 		return seeOther(w, r, "/")
 	}
 	s.log.Info("logged out", "person", sess.Person)
+	if byPhone(sess) {
+		return seeOther(w, r, "/")
+	}
 	if target := s.cfg.Provider.LogoutURL(sess.Tokens.ID); target != "" {
 		return seeOther(w, r, target)
 	}

@@ -1,9 +1,11 @@
 package tests
 
 import (
+	"fmt"
 	"html"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -248,8 +250,8 @@ func TestPeerDenied(t *testing.T) {
 	}
 }
 
-// Logging out ends the refresh token (RFC 7009) and the browser's login at the
-// provider.
+// Logging out ends the refresh token (RFC 7009), and the browser's login at the
+// provider if it has one.
 func TestPeerLogout(t *testing.T) {
 	t.Parallel()
 	b, laptop, _, link := showing(t, testpeer.Options{Interval: 1})
@@ -259,19 +261,29 @@ func TestPeerLogout(t *testing.T) {
 	if got := b.provider.State(t).RefreshTokens; got != 1 {
 		t.Fatalf("%d refresh tokens after the login, want 1", got)
 	}
-	p := laptop.logOut()
-	if got := b.provider.State(t).RefreshTokens; got != 0 {
-		t.Errorf("%d refresh tokens after the logout, want 0", got)
+	// Nobody is logged in there with this browser, and the ID token is the phone's.
+	var visited []string
+	laptop.http.CheckRedirect = func(req *http.Request, _ []*http.Request) error {
+		visited = append(visited, req.URL.String())
+		return nil
 	}
-	// Nobody is logged in there with this browser, so its page submits itself.
-	if p = laptop.submit(p, "", nil); p.URL.String() != b.URL+"/" {
-		t.Errorf("the logout leads to %v, want the home page", p)
+	if p := laptop.logOut(); p.URL.String() != b.URL+"/" || !slices.Equal(visited, []string{b.URL + "/"}) {
+		t.Errorf("the logout leads to %v by way of %q, want the home page at once", p, visited)
 	}
+	laptop.http.CheckRedirect = nil
 	laptop.wantPerson("")
+	laptop.await("0 refresh tokens", func() string {
+		return fmt.Sprintf("%d refresh tokens", b.provider.State(t).RefreshTokens)
+	})
+	asksPassword := func(p page) bool { return strings.Contains(p.Body, `name="password"`) }
+	if p := phone.get("/login"); asksPassword(p) || !asksPassword(laptop.get("/login")) {
+		t.Errorf("the phone is logged out at the provider: %v", p)
+	}
 
 	desktop := b.browser(t)
 	desktop.signIn(desktop.get("/login"))
-	if p = desktop.submit(desktop.logOut(), "op.logoutForm", url.Values{"logout": {"yes"}}); p.URL.String() != b.URL+"/" {
+	p := desktop.submit(desktop.logOut(), "op.logoutForm", url.Values{"logout": {"yes"}})
+	if p.URL.String() != b.URL+"/" {
 		t.Errorf("the logout leads to %v, want the home page", p)
 	}
 	if p = desktop.get("/login"); !strings.HasPrefix(p.URL.String(), b.provider.Issuer+"/interaction/") {

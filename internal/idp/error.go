@@ -49,6 +49,8 @@ func (e *Error) OfClient() bool {
 	switch e.Code {
 	case "invalid_client", "unauthorized_client", codeInvalidScope, "unsupported_grant_type":
 		return true
+	case "invalid_request", "unsupported_response_type": // of the authorization request, in which no code is sent
+		return e.Status == 0
 	}
 	return e.ofSecret()
 }
@@ -60,7 +62,7 @@ func (e *Error) ofSecret() bool {
 	case CodePending, CodeSlowDown, CodeDenied, CodeExpired:
 		return false
 	}
-	return e.Status == http.StatusUnauthorized || e.Code == "invalid_client" && e.Status/100 == 4
+	return e.Status == http.StatusUnauthorized || e.Status == http.StatusBadRequest && e.Code == "invalid_client"
 }
 
 // NeedsLogin reports whether the provider refused a login because the person
@@ -82,7 +84,7 @@ func (e *Error) OfCode() bool {
 	case "invalid_grant", "bad_verification_code":
 		return true
 	}
-	return e.Code == "invalid_request" && (e.Reason == "" || e.Reason == "invalid_device_code")
+	return e.Code == "invalid_request" && e.Status != 0 && (e.Reason == "" || e.Reason == "invalid_device_code")
 }
 
 // Final reports whether this is the provider's decision. If not, the provider

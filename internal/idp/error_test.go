@@ -72,6 +72,13 @@ func TestErrorIsAbout(t *testing.T) {
 		{400, "server_error", "invalid_device_code", false, false},
 		{400, "", "", false, false},
 		{403, "", "", false, false},
+		// Through the browser, about the request that it carried.
+		{0, "invalid_request", "", true, false},
+		{0, "unsupported_response_type", "", true, false},
+		{0, "unauthorized_client", "", true, false},
+		{0, "invalid_scope", "", true, false},
+		{0, "server_error", "", false, false},
+		{0, "access_denied", "", false, false},
 	} {
 		e := &idp.Error{Status: tt.status, Code: tt.code, Reason: tt.reason}
 		if e.OfClient() != tt.client || e.OfCode() != tt.device {
