@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"changebank/internal/idp"
 )
@@ -174,4 +176,24 @@ func wantClientRefused(t *testing.T, err error) *idp.Error {
 		t.Fatalf("error %v, want one about the client", err)
 	}
 	return refused
+}
+
+// Both tries together end before the lease of a poller, like one.
+func TestAuthAutoTimesOut(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *provider) {
+		c := p.newClient(t)
+		synctest.Wait()
+		hang := p.hang(make(chan struct{}, 1))
+		p.on("/oauth2/token", func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(9 * time.Second)
+			registered(idp.AuthBasic, refusals["401"], hang)(w, r)
+		})
+		start := time.Now()
+		_, err := c.PollDevice(t.Context(), "d")
+		wantFault(t, err)
+		if took := time.Since(start); took > 12*time.Second {
+			t.Errorf("gave up after %v, want about 10s", took)
+		}
+		time.Sleep(time.Minute) // until the provider notices
+	})
 }

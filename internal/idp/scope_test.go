@@ -64,7 +64,7 @@ func TestScopes(t *testing.T) {
 // allows is a device endpoint at which the client may ask for these scopes only.
 func (p *provider) allows(path string, scopes ...string) {
 	p.on(path, func(w http.ResponseWriter, r *http.Request) {
-		for _, scope := range strings.Fields(r.PostFormValue("scope")) {
+		for scope := range strings.FieldsSeq(r.PostFormValue("scope")) {
 			if !slices.Contains(scopes, scope) {
 				respond(400, `{"error":"invalid_scope"}`)(w, r)
 				return

@@ -3,6 +3,7 @@ package idp_test
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -47,9 +48,7 @@ var unusable = map[string]string{
 func TestUnsafeEndpoints(t *testing.T) {
 	for _, issuer := range []string{"http://idp.example", "https://idp.example"} {
 		bad := map[string]string{"a fragment": "https://idp.example/x#y"}
-		for name, value := range unusable {
-			bad[name] = value
-		}
+		maps.Copy(bad, unusable)
 		if strings.HasPrefix(issuer, "https:") {
 			bad["http"] = "http://idp.example/x"
 			bad["http in capitals"] = "HTTP://idp.example/x"
@@ -106,9 +105,7 @@ func TestUnsafeVerificationURI(t *testing.T) {
 	const page = "https://idp.example/device"
 	for _, issuer := range []string{"http://idp.example", "https://idp.example"} {
 		bad := map[string]string{}
-		for name, value := range unusable {
-			bad[name] = value
-		}
+		maps.Copy(bad, unusable)
 		if strings.HasPrefix(issuer, "https:") {
 			bad["http"] = "http://idp.example/device"
 			bad["ours, but for the path"] = strings.Replace(verifyURI, "https", "http", 1)
