@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"changebank/internal/idp"
@@ -95,13 +96,14 @@ func TestServerErrorsAfterADenial(t *testing.T) {
 		if r := w.record(a); r.State != Waiting || !r.ProviderErrors || !r.ProviderDown {
 			w.Errorf("%s, errors %v and down %v, want %s with both", r.State, r.ProviderErrors, r.ProviderDown, Waiting)
 		}
-		if n := strings.Count(w.logged.String(), "level=WARN msg=\"the provider answers polls"); n != 1 {
-			w.Errorf("%d warnings, want 1", n)
-		}
 		time.Sleep(expiresIn)
 		w.wantEnd(a, Expired, "")
 		if r := w.record(a); r.ProviderErrors {
 			w.Error("the attempt has ended and still says that the provider answers with errors")
+		}
+		synctest.Wait()
+		if n := strings.Count(w.logged.String(), "level=WARN msg=\"the provider answers polls"); n != 1 {
+			w.Errorf("%d warnings, want 1", n)
 		}
 	})
 }
