@@ -59,20 +59,8 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request, sess session.S
 		return withNext{err, again}
 	}
 	tokens, err := s.cfg.Provider.Exchange(r.Context(), flow, query)
-	refusal, refused := errors.AsType[*idp.Error](err)
-	if refused && refusal.OfScopes() {
-		if narrower, ok := s.cfg.Provider.Narrower(flow); ok {
-			return s.begin(w, r, narrower, returnTo)
-		}
-	}
-	switch {
-	case refused && flow.Reauthenticate && refusal.NeedsLogin():
-		return fmt.Errorf("%w: %v", errNotProved, err) // another try would end the same way
-	case refused && (refusal.OfClient() || refusal.Status == 0):
-		return withNext{err, again}
-	}
 	if err != nil {
-		return withNext{fmt.Errorf("%w: %w", errUnfinished, err), again}
+		return s.notExchanged(w, r, flow, returnTo, err)
 	}
 	person, err := s.cfg.Provider.Verify(r.Context(), tokens, flow.Nonce)
 	if err != nil {
@@ -105,6 +93,25 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request, sess session.S
 		s.log.Error("attempt not cancelled after another login; its browser can no longer claim it", "err", err)
 	}
 	return nil
+}
+
+// notExchanged is for a callback that brought no tokens. A login whose scopes were
+// refused starts again with fewer.
+func (s *Server) notExchanged(w http.ResponseWriter, r *http.Request, flow idp.Flow, returnTo string, err error) error {
+	again := link{loginTo(returnTo), "Log in again"}
+	refusal, refused := errors.AsType[*idp.Error](err)
+	if refused && refusal.OfScopes() {
+		if narrower, ok := s.cfg.Provider.Narrower(flow); ok {
+			return s.begin(w, r, narrower, returnTo)
+		}
+	}
+	switch {
+	case refused && flow.Reauthenticate && refusal.NeedsLogin():
+		return fmt.Errorf("%w: %v", errNotProved, err) // another try would end the same way
+	case refused && (refusal.OfClient() || refusal.Status == 0):
+		return withNext{err, again}
+	}
+	return withNext{fmt.Errorf("%w: %w", errUnfinished, err), again}
 }
 
 // asRequired refuses a login of another person than the one required, and one for
