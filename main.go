@@ -128,8 +128,8 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 		ClientID:     cfg.ClientID,
 		ClientSecret: string(cfg.ClientSecret),
 		Auth:         idp.AuthMethod(cfg.ClientAuth),
-		RedirectURL:  cfg.AppURL + "/callback",
-		LogoutURL:    cfg.AppURL + "/",
+		AppURL:       cfg.AppURL,
+		Scopes:       cfg.Scopes,
 		Log:          log,
 	})
 	defer provider.Close()

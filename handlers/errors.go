@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -19,6 +20,7 @@ type errorPage struct {
 	title, text string
 	next        link
 	retry       time.Duration // after which another try may succeed; 0: unknown
+	level       slog.Level    // of the log line; a 5xx is always an error
 }
 
 // Errors of this package, each with its page below. Most are wrapped around
@@ -34,7 +36,7 @@ var (
 	errUnfinished   = errors.New("login not finished")
 	errUnverified   = errors.New("login not verified")
 	errWrongAccount = errors.New("another person logged in than the one who had to")
-	errNotProved    = errors.New("no auth_time, or one before the request")
+	errNotProved    = errors.New("the provider did not prove a fresh login: its ID token has no auth_time, or one before the request (it ignores prompt=login and max_age, or the clocks differ)")
 
 	errNoCookies     = errors.New("the browser keeps no cookies")
 	errNotFromHere   = errors.New("the address is not in QR_ALLOW_FROM")
@@ -68,10 +70,11 @@ var errorPages = []struct {
 	{errUnfinished, errorPage{status: 502, title: "Login not completed", text: "The login service did not finish your login. Try again.", next: logInAgain}},
 	{errUnverified, errorPage{status: 502, title: "Login not completed", text: "The login service's answer about you could not be verified, so you are not logged in. Try again.", next: logInAgain}},
 	{errWrongAccount, errorPage{status: 403, title: "Wrong account", text: "This browser is logged in as someone else. Log in with that account, or log out first.", next: logInAgain}},
-	{errNotProved, errorPage{status: 403, title: "Log in with your password", text: "A phone logged this browser in, so it needs a login with a password before it may log in other devices. The login service did not ask for one, or does not say that it did. Log out first, then log in with your password.", next: link{"/logout", "Log out"}}},
+	{errNotProved, errorPage{status: 403, title: "Log in with your password", text: "A phone logged this browser in, so it needs a login with a password before it may log in other devices. The login service did not ask for one, or does not say that it did. Log out first, then log in with your password and try again.", next: link{"/logout", "Log out"}, level: slog.LevelWarn}},
 
 	{errNoCookies, errorPage{status: 400, title: "Cookies are off", text: "Changebank uses a cookie to recognize this browser. Allow cookies for this site and try again.", next: link{qrPath, "Try again"}}},
 	{errNotFromHere, errorPage{status: 403, title: "Not available on this network", text: "Phone login can be used only from certain networks, and this is not one of them.", next: logInHere}},
+	{idp.ErrNoDeviceGrant, errorPage{status: 501, title: "Phone login unavailable", text: "The login service does not offer it. Its administrator can enable the device authorization grant.", next: logInHere}},
 	{devicegrant.ErrNoCode, errorPage{status: 502, title: "Login service unavailable", text: "It gave an unexpected answer, so there is no code. Try again in a moment.", next: logInHere}},
 	{devicegrant.ErrNoNumber, errorPage{status: 403, title: "Phone login unavailable", text: "Changebank requires a number from your phone, and this login service can't show one.", next: logInHere}},
 	{devicegrant.ErrStrayPage, errorPage{status: 502, title: "Phone login unavailable", text: "The login service would send your phone to the wrong address, so no code is shown. Its administrator must set the verification URL to this site's address followed by " + activatePath + ".", next: logInHere}},
@@ -111,6 +114,12 @@ func lookUp(err error) errorPage {
 			next:   home, retry: tooMany.Wait,
 		}
 	}
+	if e, ok := errors.AsType[*idp.URLError](err); ok {
+		return errorPage{
+			status: http.StatusBadGateway, title: "Phone login unavailable",
+			text: "The login service gave an unsafe address, so no code is shown: " + e.Error() + ". Its administrator must correct that.", next: logInHere,
+		}
+	}
 	refusal, ok := errors.AsType[*idp.Error](err)
 	switch {
 	case ok && refusal.OfClient():
@@ -119,7 +128,10 @@ func lookUp(err error) errorPage {
 			text: "Nobody can log in until its administrator corrects the settings. The log says what is wrong.", next: home,
 		}
 	case ok && refusal.Status == 0: // it came through the browser: about this person
-		return errorPage{status: http.StatusForbidden, title: "You are not logged in", text: refusalText(refusal), next: logInAgain}
+		return errorPage{
+			status: http.StatusForbidden, title: "You are not logged in", text: refusalText(refusal), next: logInAgain,
+			level: refusalLevel(refusal),
+		}
 	}
 	for _, known := range errorPages {
 		if errors.Is(err, known.err) {
@@ -129,12 +141,41 @@ func lookUp(err error) errorPage {
 	return errorPage{status: http.StatusInternalServerError, title: "Something went wrong", text: "It is not your fault. Try again in a moment.", next: home}
 }
 
-// explainClient adds to a refusal of this application which settings to look at.
-func explainClient(err error) error {
-	if refusal, ok := errors.AsType[*idp.Error](err); ok && refusal.OfClient() {
-		return fmt.Errorf("%w; check CLIENT_ID, CLIENT_SECRET and CLIENT_AUTH, and that the provider allows this application the grant", err)
+// hints say for OAuth's error codes which settings to look at (RFC 6749, sections
+// 4.1.2.1 and 5.2).
+var hints = map[string]string{
+	"invalid_scope":             "check SCOPES, and which scopes the provider allows this application",
+	"invalid_request":           "check that APP_URL/callback is registered at the provider, and what it requires of this application's requests",
+	"unsupported_response_type": "check that the provider allows this application the response type code",
+	"unsupported_grant_type":    "check that the provider allows this application the grant",
+	"server_error":              "the provider's own log says more",
+}
+
+// explain adds to a refusal of this application, or to a fault of the provider,
+// where to look.
+func explain(err error) error {
+	refusal, ok := errors.AsType[*idp.Error](err)
+	if !ok || !refusal.OfClient() && refusal.Code != "server_error" {
+		return err
 	}
-	return err
+	hint := cmp.Or(hints[refusal.Code], "check CLIENT_ID, CLIENT_SECRET and CLIENT_AUTH, and that the provider allows this application the grant")
+	return fmt.Errorf("%w; %s", err, hint)
+}
+
+// refusalLevel returns the log level of a refusal that came through the browser.
+// People cancel all the time. What is neither about the person nor about this
+// application should not happen.
+func refusalLevel(e *idp.Error) slog.Level {
+	switch e.Code {
+	case "server_error":
+		return slog.LevelError
+	case idp.CodeDenied, "login_required", "interaction_required", "consent_required", "account_selection_required":
+		return slog.LevelInfo
+	}
+	if refusalTexts[e.Reason] != "" {
+		return slog.LevelInfo
+	}
+	return slog.LevelWarn
 }
 
 // refusalTexts say why a provider did not log somebody in: for OAuth's error

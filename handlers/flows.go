@@ -105,7 +105,9 @@ func (f flows) begin(w http.ResponseWriter, r *http.Request, state string, flow 
 		"nonce":          flow.Nonce,
 		"verifier":       flow.Verifier,
 		"subject":        flow.Subject,
+		"prompt":         strconv.FormatBool(flow.Prompt),
 		"reauthenticate": strconv.FormatBool(flow.Reauthenticate),
+		"refusals":       strconv.Itoa(flow.Refusals),
 		"started":        strconv.FormatInt(flow.Started.Unix(), 10),
 	})
 }
@@ -130,11 +132,14 @@ func (f flows) take(w http.ResponseWriter, r *http.Request, id, addr string) (id
 	if err != nil {
 		return idp.Flow{}, err
 	}
+	refusals, _ := strconv.Atoi(values["refusals"]) // older cookies have none
 	return idp.Flow{
 		Nonce:          values["nonce"],
 		Verifier:       values["verifier"],
 		Subject:        values["subject"],
+		Prompt:         values["prompt"] == "true",
 		Reauthenticate: values["reauthenticate"] == "true",
+		Refusals:       refusals,
 		Started:        time.Unix(started, 0),
 	}, nil
 }

@@ -13,21 +13,28 @@ import (
 // login sends the browser to the provider. With switch=1 the provider asks for
 // an account even if someone is logged in there.
 func (s *Server) login(w http.ResponseWriter, r *http.Request, sess session.Session) error {
-	switching := r.FormValue("switch") == "1"
 	flow := idp.NewFlow()
-	if byPhone(sess) {
-		flow.Reauthenticate = true
-		if !switching {
-			flow.Subject = sess.Person.Subject
-		}
+	flow.Prompt = r.FormValue("switch") == "1"
+	flow.Reauthenticate = s.mustProve(sess)
+	if byPhone(sess) && !flow.Prompt {
+		flow.Subject = sess.Person.Subject
 	}
-	state, err := s.flows.newState(ownPath(r.FormValue("return_to")))
+	return s.begin(w, r, flow, ownPath(r.FormValue("return_to")))
+}
+
+// begin sends the browser to the provider for a login that leads on to a page of
+// ours.
+func (s *Server) begin(w http.ResponseWriter, r *http.Request, flow idp.Flow, returnTo string) error {
+	state, err := s.flows.newState(returnTo)
 	if err != nil {
 		return err
 	}
-	target, err := s.cfg.Provider.AuthURL(state, flow, switching)
-	if err != nil {
+	target, err := s.cfg.Provider.AuthURL(r.Context(), state, flow)
+	if errors.Is(err, idp.ErrNotReady) {
 		return err
+	}
+	if err != nil {
+		return withNext{fmt.Errorf("%w: %w", errUnfinished, err), link{loginTo(returnTo), "Log in again"}}
 	}
 	if err := s.flows.begin(w, r, state, flow); err != nil {
 		return err
@@ -52,20 +59,22 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request, sess session.S
 		return withNext{err, again}
 	}
 	tokens, err := s.cfg.Provider.Exchange(r.Context(), flow, query)
-	if refusal, ok := errors.AsType[*idp.Error](err); ok && (refusal.OfClient() || refusal.Status == 0) {
-		return withNext{err, again}
-	}
 	if err != nil {
-		return withNext{fmt.Errorf("%w: %w", errUnfinished, err), again}
+		return s.notExchanged(w, r, flow, returnTo, err)
 	}
 	person, err := s.cfg.Provider.Verify(r.Context(), tokens, flow.Nonce)
 	if err != nil {
 		err = fmt.Errorf("%w: %w", errUnverified, err)
 	} else {
-		err = asRequired(flow, sess, person, tokens)
+		err = s.asRequired(flow, sess, person, tokens)
 	}
 	if err != nil {
 		s.cfg.Provider.Revoke(tokens)
+	}
+	if errors.Is(err, errNotProved) {
+		return err // whose page leads out: nobody goes round in circles
+	}
+	if err != nil {
 		return withNext{err, again}
 	}
 	if err := s.cfg.Sessions.LogIn(w, r, person, tokens); err != nil {
@@ -86,18 +95,45 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request, sess session.S
 	return nil
 }
 
+// notExchanged is for a callback that brought no tokens. A login whose scopes were
+// refused starts again with fewer.
+func (s *Server) notExchanged(w http.ResponseWriter, r *http.Request, flow idp.Flow, returnTo string, err error) error {
+	again := link{loginTo(returnTo), "Log in again"}
+	refusal, refused := errors.AsType[*idp.Error](err)
+	if refused && refusal.OfScopes() {
+		if narrower, ok := s.cfg.Provider.Narrower(flow); ok {
+			return s.begin(w, r, narrower, returnTo)
+		}
+	}
+	switch {
+	case refused && flow.Reauthenticate && refusal.NeedsLogin():
+		return fmt.Errorf("%w: %v", errNotProved, err) // another try would end the same way
+	case refused && (refusal.OfClient() || refusal.Status == 0):
+		return withNext{err, again}
+	}
+	return withNext{fmt.Errorf("%w: %w", errUnfinished, err), again}
+}
+
 // asRequired refuses a login of another person than the one required, and one for
 // which the provider did not ask the person again where it had to. It always has
 // to for a browser that a phone logged in: a laptop that someone was tricked into
 // logging in could otherwise approve the next (chaining).
-func asRequired(flow idp.Flow, sess session.Session, person idp.Person, tokens idp.Tokens) error {
+func (s *Server) asRequired(flow idp.Flow, sess session.Session, person idp.Person, tokens idp.Tokens) error {
 	switch {
 	case flow.Subject != "" && person.Subject != flow.Subject:
 		return errWrongAccount
-	case (flow.Reauthenticate || byPhone(sess)) && !flow.Reauthenticated(tokens.ID):
+	case (flow.Reauthenticate || s.mustProve(sess)) && !flow.Reauthenticated(tokens.ID):
 		return errNotProved
 	}
 	return nil
+}
+
+// mustProve reports whether the browser's next login must be a fresh one: a phone
+// logged it in, and it could approve other devices on our page. Where the
+// provider's own page asks, nothing is approved here, and some providers could
+// never prove a fresh login.
+func (s *Server) mustProve(sess session.Session) bool {
+	return byPhone(sess) && s.cfg.Provider.CanApprove()
 }
 
 // byPhone reports whether a phone logged the browser in.
@@ -117,7 +153,9 @@ func (s *Server) logoutQuestion(w http.ResponseWriter, _ *http.Request, sess ses
 }
 
 // logout ends the session here, then at the provider, which sends the browser
-// back to the home page.
+// back to the home page. A session that a phone made is only ended here, and its
+// tokens revoked: the provider has no session of this browser. Pocket ID would
+// keep the browser on a page of its own, and Hydra would log out the phone.
 func (s *Server) logout(w http.ResponseWriter, r *http.Request, _ session.Session) error {
 	// The attempt first: if the store fails, the person is still logged in and can
 	// try again, and does not stay logged in at the provider.
@@ -133,6 +171,9 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request, _ session.Sessio
 		return seeOther(w, r, "/")
 	}
 	s.log.Info("logged out", "person", sess.Person)
+	if byPhone(sess) {
+		return seeOther(w, r, "/")
+	}
 	if target := s.cfg.Provider.LogoutURL(sess.Tokens.ID); target != "" {
 		return s.leave(w, frame{}, "Logging out", target)
 	}

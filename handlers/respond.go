@@ -96,11 +96,11 @@ func (s *Server) showError(w http.ResponseWriter, r *http.Request, err error) {
 			page.Refresh = seconds
 		}
 	}
-	level, message := slog.LevelInfo, "page refused"
+	level, message := e.level, "page refused"
 	if e.status >= 500 {
 		level, message = slog.LevelError, "page failed"
 	}
-	s.log.Log(r.Context(), level, message, "route", r.Pattern, "status", e.status, "reference", page.Reference, "err", explainClient(err))
+	s.log.Log(r.Context(), level, message, "route", r.Pattern, "status", e.status, "reference", page.Reference, "err", explain(err))
 	if sess, err := s.cfg.Sessions.Load(r); err == nil {
 		page.frame = frameOf(sess)
 	}

@@ -106,7 +106,11 @@ func laptopWords(a devicegrant.Attempt) words {
 		w = texts[situation{a.State, ""}].laptop
 	}
 	if a.State == devicegrant.Waiting && a.ProviderPage {
-		w.Text = "Scan the code with your phone's camera, log in on the page that opens, and check that it shows the code below. This page updates automatically."
+		there := "check that it shows the code below"
+		if a.URIComplete == a.URI {
+			there = "type the code below there"
+		}
+		w.Text = "Scan the code with your phone's camera, log in on the page that opens, and " + there + ". This page updates automatically."
 	}
 	w.Title = strings.ReplaceAll(w.Title, "{phone}", a.Phone.OwnersName())
 	w.Tab = cmp.Or(w.Tab, w.Title)
@@ -136,6 +140,9 @@ func stepOf(s devicegrant.State) int {
 
 // laptopNote says what else the person at the laptop should know.
 func laptopNote(a devicegrant.Attempt) string {
+	if a.ProviderErrors && a.ProviderPage {
+		return "The login service answers with an error. We keep trying. If you denied the login on its page, cancel here too."
+	}
 	if a.ProviderDown {
 		return "The login service is not answering. We keep trying."
 	}

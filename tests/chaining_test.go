@@ -88,11 +88,16 @@ func TestChainingNeedsAuthTime(t *testing.T) {
 		authTime.Store(&when)
 		if p := first.get(link); p.Status != http.StatusForbidden || !strings.Contains(p.text("error"), "password") {
 			t.Errorf("auth_time %s: %v, want 403 and that a password is needed", name, p)
+		} else if !p.links("/logout") || p.links("/login?return_to="+url.QueryEscape(strings.TrimPrefix(link, b.URL))) {
+			t.Errorf("auth_time %s: %v has no way out, or leads round in circles", name, p)
 		}
 		first.wantPerson(richard)
 	}
 	if stripped != 4 {
 		t.Errorf("the provider was asked for a fresh login %d times, want 4", stripped)
+	}
+	if n := strings.Count(b.log.String(), "no auth_time"); n != 4 {
+		t.Errorf("the log says %d times what is missing, want 4", n)
 	}
 	second.wantState("waiting")
 
@@ -100,6 +105,24 @@ func TestChainingNeedsAuthTime(t *testing.T) {
 	authTime.Store(&now)
 	if p := first.get(link); p.find("form", "approve") == nil {
 		t.Errorf("auth_time now: %v, want the question", p)
+	}
+}
+
+// A provider that will not ask for a password again sends the browser back each
+// time. The page leads out instead of round in circles.
+func TestChainingRefused(t *testing.T) {
+	t.Parallel()
+	b := startBank(t)
+	first, _, _ := b.chained(t)
+	for _, code := range []string{"login_required", "interaction_required"} {
+		to, err := url.Parse(first.getOnce("/login?return_to=/activate").Header.Get("Location"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := first.get("/callback?error=" + code + "&state=" + url.QueryEscape(to.Query().Get("state")))
+		if p.Status != http.StatusForbidden || !p.links("/logout") || p.links("/login?return_to=%2Factivate") {
+			t.Errorf("%s: %v, want 403 and only the logout: %s", code, p, p.text("main"))
+		}
 	}
 }
 

@@ -70,6 +70,41 @@ func TestRefusedLogin(t *testing.T) {
 	}
 }
 
+// What a provider says through the browser is for the person, or for the operator:
+// then the log names a setting, and is not lost among people who cancel.
+func TestRefusedLoginInTheLog(t *testing.T) {
+	t.Parallel()
+	b := startBank(t, "SCOPES=openid")
+	visitor := b.browser(t)
+	for _, tt := range []struct {
+		code, level, hint string
+		status            int
+	}{
+		{"access_denied", "INFO", "", http.StatusForbidden},
+		{"login_required", "INFO", "", http.StatusForbidden},
+		{"temporarily_unavailable", "WARN", "", http.StatusForbidden},
+		{"something_new", "WARN", "", http.StatusForbidden},
+		{"server_error", "ERROR", "the provider's own log", http.StatusForbidden},
+		{"invalid_request", "ERROR", "check that APP_URL/callback is registered", http.StatusBadGateway},
+		{"unauthorized_client", "ERROR", "check CLIENT_ID", http.StatusBadGateway},
+		{"unsupported_response_type", "ERROR", "response type code", http.StatusBadGateway},
+		{"invalid_scope", "ERROR", "check SCOPES", http.StatusBadGateway},
+	} {
+		to, err := url.Parse(visitor.getOnce("/login").Header.Get("Location"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := visitor.get("/callback?error=" + tt.code + "&state=" + url.QueryEscape(to.Query().Get("state")))
+		if p.Status != tt.status || !p.has("error") {
+			t.Errorf("%s: the page is %v, want %d", tt.code, p, tt.status)
+		}
+		line := b.log.await(t, `(level=\w+ msg="page (?:refused|failed)".*\b`+tt.code+`\b.*)`)
+		if !strings.HasPrefix(line, "level="+tt.level+" ") || !strings.Contains(line, tt.hint) {
+			t.Errorf("the log says %s, want level %s and %q", line, tt.level, tt.hint)
+		}
+	}
+}
+
 // Logging out ends the session, so its cookie is useless to a thief, and another
 // person can log in.
 func TestLogout(t *testing.T) {

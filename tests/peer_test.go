@@ -1,9 +1,11 @@
 package tests
 
 import (
+	"fmt"
 	"html"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -143,6 +145,71 @@ func TestPeerLogins(t *testing.T) {
 	}
 }
 
+// A wrong secret shows before a code does, in two requests.
+func TestPeerWrongSecret(t *testing.T) {
+	t.Parallel()
+	b := startWithPeer(t, testpeer.Options{Interval: 1}, "CLIENT_SECRET=wrong")
+	p := b.browser(t).get(qrPage)
+	if p.Status != http.StatusBadGateway || p.find("svg", "qr-code") != nil || !p.says("administrator") {
+		t.Errorf("the QR page: %v, want 502 and that the settings are wrong", p)
+	}
+	if got := len(b.provider.State(t).Requests); got != 2 {
+		t.Errorf("the provider was asked %d times, want 2", got)
+	}
+	if !strings.Contains(b.log.String(), "check CLIENT_ID, CLIENT_SECRET and CLIENT_AUTH") {
+		t.Error("the log does not name the settings")
+	}
+}
+
+// A provider may want authorization requests from the program, not from browsers.
+func TestPeerRequiresPush(t *testing.T) {
+	t.Parallel()
+	b := startWithPeer(t, testpeer.Options{RequiresPush: true})
+	desktop := b.browser(t)
+	p := desktop.get("/login?return_to=/devices")
+	if query := p.URL.Query(); query.Has("state") {
+		t.Errorf("the browser carries the request: %s", p.URL)
+	}
+	if p := desktop.signIn(p); p.URL.String() != b.URL+"/devices" {
+		t.Errorf("the login leads to %v, want /devices", p)
+	}
+	if r := b.provider.State(t).Requests[0]; r.Path != "/request" || r.Status != http.StatusCreated {
+		t.Errorf("the first request is %+v, want a pushed authorization request", r)
+	}
+}
+
+// We have no key for encrypted ID tokens. The log names the provider's setting.
+func TestPeerEncryptsIDTokens(t *testing.T) {
+	t.Parallel()
+	b := startWithPeer(t, testpeer.Options{EncryptsIDTokens: true})
+	desktop := b.browser(t)
+	if p := desktop.signIn(desktop.get("/login")); p.Status != http.StatusBadGateway || !p.has("error") {
+		t.Errorf("the login leads to %v, want 502", p)
+	}
+	desktop.wantPerson("")
+	if !strings.Contains(b.log.String(), "id_token_encrypted_response_alg") {
+		t.Error("the log does not name the setting")
+	}
+}
+
+// Without the device grant the ordinary login works, and only the phone login
+// says why it does not.
+func TestPeerWithoutDeviceGrant(t *testing.T) {
+	t.Parallel()
+	b := startWithPeer(t, testpeer.Options{NoDeviceGrant: true})
+	desktop := b.browser(t)
+	p := desktop.get(qrPage)
+	if p.Status != http.StatusNotImplemented || !p.says("device authorization grant") || !p.links("/login") {
+		t.Errorf("the QR page: %v, want 501, the reason and the ordinary login", p)
+	}
+	if line := b.log.await(t, `(phone login is off.*)`); !strings.Contains(line, "device_authorization_endpoint") {
+		t.Errorf("the log says %s, want what is missing", line)
+	}
+	if p := desktop.signIn(desktop.get("/login")); p.person() != jaredsMail {
+		t.Errorf("the ordinary login leads to %v, want the account", p)
+	}
+}
+
 func TestPeerCodeExpires(t *testing.T) {
 	t.Parallel()
 	_, laptop, states, _ := showing(t, testpeer.Options{Interval: 1, DeviceTTL: 3})
@@ -183,8 +250,8 @@ func TestPeerDenied(t *testing.T) {
 	}
 }
 
-// Logging out ends the refresh token (RFC 7009) and the browser's login at the
-// provider.
+// Logging out ends the refresh token (RFC 7009), and the browser's login at the
+// provider if it has one.
 func TestPeerLogout(t *testing.T) {
 	t.Parallel()
 	b, laptop, _, link := showing(t, testpeer.Options{Interval: 1})
@@ -194,23 +261,54 @@ func TestPeerLogout(t *testing.T) {
 	if got := b.provider.State(t).RefreshTokens; got != 1 {
 		t.Fatalf("%d refresh tokens after the login, want 1", got)
 	}
-	p := laptop.logOut()
-	if got := b.provider.State(t).RefreshTokens; got != 0 {
-		t.Errorf("%d refresh tokens after the logout, want 0", got)
+	// Nobody is logged in there with this browser, and the ID token is the phone's.
+	var visited []string
+	laptop.http.CheckRedirect = func(req *http.Request, _ []*http.Request) error {
+		visited = append(visited, req.URL.String())
+		return nil
 	}
-	// Nobody is logged in there with this browser, so its page submits itself.
-	if p = laptop.submit(p, "", nil); p.URL.String() != b.URL+"/" {
-		t.Errorf("the logout leads to %v, want the home page", p)
+	if p := laptop.logOut(); p.URL.String() != b.URL+"/" || !slices.Equal(visited, []string{b.URL + "/"}) {
+		t.Errorf("the logout leads to %v by way of %q, want the home page at once", p, visited)
 	}
+	laptop.http.CheckRedirect = nil
 	laptop.wantPerson("")
+	laptop.await("0 refresh tokens", func() string {
+		return fmt.Sprintf("%d refresh tokens", b.provider.State(t).RefreshTokens)
+	})
+	asksPassword := func(p page) bool { return strings.Contains(p.Body, `name="password"`) }
+	if p := phone.get("/login"); asksPassword(p) || !asksPassword(laptop.get("/login")) {
+		t.Errorf("the phone is logged out at the provider: %v", p)
+	}
 
 	desktop := b.browser(t)
 	desktop.signIn(desktop.get("/login"))
-	if p = desktop.submit(desktop.logOut(), "op.logoutForm", url.Values{"logout": {"yes"}}); p.URL.String() != b.URL+"/" {
+	p := desktop.submit(desktop.logOut(), "op.logoutForm", url.Values{"logout": {"yes"}})
+	if p.URL.String() != b.URL+"/" {
 		t.Errorf("the logout leads to %v, want the home page", p)
 	}
 	if p = desktop.get("/login"); !strings.HasPrefix(p.URL.String(), b.provider.Issuer+"/interaction/") {
 		t.Errorf("after the logout /login leads to %v, want the provider's sign-in page", p)
+	}
+}
+
+// Where the provider's own page asks, a laptop that a phone logged in could
+// approve nothing on ours. It need not prove a fresh login, which some providers
+// cannot say anything about.
+func TestPeerNeedsNoFreshLogin(t *testing.T) {
+	t.Parallel()
+	b, laptop, _, link := showing(t, testpeer.Options{Interval: 1})
+	phone := b.browser(t)
+	phone.approveAtPeer(phone.atPeer(link))
+	laptop.claim(jaredsMail)
+	to, err := url.Parse(laptop.getOnce("/login").Header.Get("Location"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if query := to.Query(); query.Has("prompt") || query.Has("max_age") {
+		t.Errorf("/login asks for a fresh login: %s", to)
+	}
+	if p := laptop.signIn(laptop.get("/login")); p.person() != jaredsMail {
+		t.Errorf("the login leads to %v, want the account", p)
 	}
 }
 

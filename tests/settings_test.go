@@ -66,7 +66,7 @@ func envExample(t *testing.T) map[string]string {
 			t.Errorf(".env.example sets something: %s", line)
 		}
 		if name, value, ok := strings.Cut(strings.TrimPrefix(line, "#"), "="); ok && strings.ToUpper(name) == name {
-			lines[name] = value
+			lines[name] = strings.Trim(value, "'")
 		}
 	}
 	return lines
@@ -83,7 +83,7 @@ func TestEnvExample(t *testing.T) {
 		}
 		return c
 	}
-	for _, example := range []string{"ISSUER", "LISTEN", "SHARED_NETWORKS", "QR_ALLOW_FROM"} {
+	for _, example := range []string{"ISSUER", "LISTEN", "SHARED_NETWORKS", "QR_ALLOW_FROM", "SCOPES"} {
 		load(map[string]string{example: lines[example], "DEMO": "public", "CLIENT_ID": "bank", "CLIENT_SECRET": "secret"})
 		delete(lines, example)
 	}

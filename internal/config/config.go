@@ -28,10 +28,11 @@ type Config struct {
 	LAN      bool   // AppURL is this machine's address in a local network
 
 	ClientID      string
-	ClientSecret  Secret // empty with the demo provider: derived from the data key
-	ClientAuth    string // auto, post, basic or none
-	UserPassword  Secret // for the demo provider's users; empty if others can reach it and none is set: derived from the data key
-	AdminPassword Secret // likewise, for its administrator
+	ClientSecret  Secret   // empty with the demo provider: derived from the data key
+	ClientAuth    string   // auto, post, basic or none
+	Scopes        []string // openid among them; none: the default
+	UserPassword  Secret   // for the demo provider's users; empty if others can reach it and none is set: derived from the data key
+	AdminPassword Secret   // likewise, for its administrator
 
 	AppSecretKeys []Secret // the first seals, all of them open; none: one is made and kept in DataDir
 	DataDir       string

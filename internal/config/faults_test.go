@@ -24,6 +24,8 @@ var faults = []struct {
 	{"listen on two names", settings{"LISTEN": "localhost, wlan0, localhost"}, []string{`LISTEN has "localhost" and "wlan0";`}},
 	{"client auth", settings{"CLIENT_AUTH": "jwt"}, []string{"CLIENT_AUTH", `"jwt"`, "auto or post or basic or none"}},
 	{"public client of the demo", settings{"CLIENT_AUTH": "none"}, []string{"CLIENT_AUTH"}},
+	{"scopes without openid", settings{"SCOPES": "email profile"}, []string{"SCOPES", `"email profile"`, "openid"}},
+	{"scopes with commas", settings{"SCOPES": "openid,email"}, []string{"SCOPES", "spaces"}},
 	{"short key", settings{"APP_SECRET_KEY": key[:31]}, []string{"APP_SECRET_KEY", "31", "32", "openssl rand"}},
 	{"short second key", settings{"APP_SECRET_KEY": key + "," + key[:16]}, []string{"APP_SECRET_KEY", "16"}},
 	{"three keys", settings{"APP_SECRET_KEY": key + " " + key + " " + key}, []string{"APP_SECRET_KEY", "3 keys"}},

@@ -56,6 +56,7 @@ func (p *parser) parse(fixedPorts bool) *Config {
 		ClientID:      cmp.Or(p.values["CLIENT_ID"], "e9fdb985-9173-4e01-9d73-ac2d60d1dc8e"),
 		ClientSecret:  Secret(p.values["CLIENT_SECRET"]),
 		ClientAuth:    p.oneOf("CLIENT_AUTH", "auto", "post", "basic", "none"),
+		Scopes:        p.scopes("SCOPES"),
 		UserPassword:  Secret(p.values["USER_PASSWORD"]),
 		AdminPassword: Secret(p.values["ADMIN_PASSWORD"]),
 		AppSecretKeys: p.secretKeys("APP_SECRET_KEY"),
@@ -178,6 +179,20 @@ func (p *parser) duration(name string, missing, least, most time.Duration) time.
 		p.fault(name, "is %q; it is a time from %v to %v, like 5m", text, least, most)
 	}
 	return d
+}
+
+// scopes reads scopes with spaces between them (RFC 6749, section 3.3). Without
+// openid there would be no ID token, and so no login.
+func (p *parser) scopes(name string) []string {
+	text := p.values[name]
+	if text == "" {
+		return nil
+	}
+	scopes := strings.Fields(text)
+	if !slices.Contains(scopes, "openid") {
+		p.fault(name, "is %q; it is a list with spaces, and openid must be in it, like openid email profile", text)
+	}
+	return scopes
 }
 
 func (p *parser) secretKeys(name string) []Secret {

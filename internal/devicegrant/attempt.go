@@ -92,9 +92,12 @@ type Attempt struct {
 	// there still counts only for the person who approved here.
 	FallbackURL  string
 	ProviderDown bool // the last poll failed or had no usable answer
+	// ProviderErrors says that the last poll was answered with a server error.
+	// Authelia answers so after a denial on its own page.
+	ProviderErrors bool
 
 	UserCode         string // exactly as the provider issued it
-	URI, URIComplete string // where the phone goes, without and with the code (RFC 8628, section 3.2)
+	URI, URIComplete string // where the phone goes, without and with the code (RFC 8628, section 3.2); the same where the person types it
 	ProviderPage     bool   // the provider's own page asks the person, and we learn only the outcome
 
 	Laptop           browser.Browser // until the approval: as last seen; then: as shown to the person
@@ -152,7 +155,7 @@ func (r *record) to(s State) error {
 		return errTransition
 	}
 	r.State = s
-	r.ProviderDown = false
+	r.ProviderDown, r.ProviderErrors = false, false
 	if s != Number {
 		r.Number = ""
 	}

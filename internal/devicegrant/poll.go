@@ -27,6 +27,7 @@ func (r *record) noTokens(cause error) error {
 	}
 	if !refusal.Final() {
 		r.backOff(refusal.Interval)
+		r.ProviderErrors = refusal.Status >= 500
 		return nil
 	}
 	switch refusal.Code {
@@ -40,7 +41,7 @@ func (r *record) noTokens(cause error) error {
 		r.rest()
 	case idp.CodeExpired:
 		return r.timeOut()
-	case idp.CodeDenied:
+	case idp.CodeDenied, idp.CodeDeclined:
 		if r.ProviderPage {
 			return r.to(Denied)
 		}
@@ -82,7 +83,7 @@ func (r *record) mayBeOf(person idp.Person) bool {
 
 // rest ends a poll: the next one comes when it is due.
 func (r *record) rest() {
-	r.Backoff, r.ProviderDown = 0, false
+	r.Backoff, r.ProviderDown, r.ProviderErrors = 0, false, false
 	r.Lease.Release()
 }
 
@@ -90,7 +91,7 @@ func (r *record) rest() {
 // and is not shorter than the provider asked for.
 func (r *record) backOff(asked time.Duration) {
 	r.Backoff = min(max(2*r.Backoff, 2*r.Device.Interval, asked), maxBackoff)
-	r.ProviderDown = true
+	r.ProviderDown, r.ProviderErrors = true, false
 	r.Due = later(r.Due, time.Now().Add(r.Backoff))
 	r.Lease.Release()
 }

@@ -101,8 +101,13 @@ func TestProviderPageEnds(t *testing.T) {
 		reason Reason
 	}{
 		{"access_denied", &idp.Error{Status: 400, Code: idp.CodeDenied}, Denied, ""}, // the person denied
+		{"authorization_declined", &idp.Error{Status: 400, Code: idp.CodeDeclined}, Denied, ""},
+		{"access_denied with 401", &idp.Error{Status: 401, Code: idp.CodeDenied}, Denied, ""},
 		{"expired_token", &idp.Error{Status: 400, Code: idp.CodeExpired}, Expired, ""},
 		{"invalid_grant", spent, Failed, ReasonCodeGone},
+		{"Dex's forgotten code", &idp.Error{Status: 400, Code: "invalid_request"}, Failed, ReasonCodeGone},
+		{"Pocket ID's wrong secret", &idp.Error{Status: 401, Code: "Invalid client secret"}, Failed, ReasonClient},
+		{"401 without a code", &idp.Error{Status: 401}, Failed, ReasonClient},
 		{"invalid_client", &idp.Error{Status: 401, Code: "invalid_client"}, Failed, ReasonClient},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -2,7 +2,9 @@ package devicegrant
 
 import (
 	"context"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"changebank/internal/idp"
@@ -59,6 +61,7 @@ func TestProviderEndsTheAttempt(t *testing.T) {
 	}{
 		{"expired_token", &idp.Error{Status: 400, Code: idp.CodeExpired}, Expired, ReasonUnfinished},
 		{"access_denied", &idp.Error{Status: 400, Code: idp.CodeDenied}, Failed, ReasonRefused},
+		{"authorization_declined", &idp.Error{Status: 400, Code: idp.CodeDeclined}, Failed, ReasonRefused},
 		{"invalid_grant", spent, Failed, ReasonCodeGone},
 		{"FusionAuth's unknown code", &idp.Error{Status: 400, Code: "invalid_request", Reason: "invalid_device_code"}, Failed, ReasonCodeGone},
 		{"invalid_client", &idp.Error{Status: 401, Code: "invalid_client"}, Failed, ReasonClient},
@@ -73,6 +76,49 @@ func TestProviderEndsTheAttempt(t *testing.T) {
 				w.wantSeen(page, true, sight{Opened, false, 0}, sight{Yes, false, 0}, sight{tt.state, false, approveTime + pace})
 				w.wantEnd(a, tt.state, tt.reason)
 				w.provider.wantPolls(2)
+			})
+		})
+	}
+}
+
+// Authelia answers every poll with 500 after a denial on its page. The laptop's
+// page can say so, and the log has one warning, not one for each poll.
+func TestServerErrorsAfterADenial(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.provider.polls = script{{err: pending}, {err: &idp.Error{Status: 500, Code: "server_error"}}}
+		a := w.onProviderPage()
+		w.watch(w.m, a.ID)
+		time.Sleep(pace + time.Second)
+		if r := w.record(a); r.ProviderErrors {
+			w.Error("after a pending poll the attempt says that the provider answers with errors")
+		}
+		time.Sleep(5 * time.Minute)
+		if r := w.record(a); r.State != Waiting || !r.ProviderErrors || !r.ProviderDown {
+			w.Errorf("%s, errors %v and down %v, want %s with both", r.State, r.ProviderErrors, r.ProviderDown, Waiting)
+		}
+		time.Sleep(expiresIn)
+		w.wantEnd(a, Expired, "")
+		if r := w.record(a); r.ProviderErrors {
+			w.Error("the attempt has ended and still says that the provider answers with errors")
+		}
+		synctest.Wait()
+		if n := strings.Count(w.logged.String(), "level=WARN msg=\"the provider answers polls"); n != 1 {
+			w.Errorf("%d warnings, want 1", n)
+		}
+	})
+}
+
+// A provider that has been asked too often has decided nothing, whatever code it
+// adds. It is left alone for as long as it says.
+func TestTooManyRequestsEndNothing(t *testing.T) {
+	for _, code := range []string{"", "rate_limit_exceeded", idp.CodeDenied, idp.CodeExpired, "invalid_grant", "invalid_client"} {
+		t.Run(code, func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				w.provider.polls = script{{err: &idp.Error{Status: 429, Code: code, Interval: 40 * time.Second}}, {err: pending}, {}}
+				a := w.answered()
+				time.Sleep(2 * time.Minute)
+				w.wantPollTimes(0, 40*time.Second, 40*time.Second+pace)
+				w.want(a, Approved)
 			})
 		})
 	}

@@ -227,13 +227,22 @@ func (m *Manager) asHolder(ctx context.Context, id string, mine record, change f
 }
 
 // logPoll logs why a poll gave no tokens. A person who has not approved yet is
-// the normal case.
+// the normal case. r is as it was before the poll, so that server errors in a row
+// give one warning.
 func (m *Manager) logPoll(r record, err error) {
-	if refusal, ok := errors.AsType[*idp.Error](err); ok && refusal.Code == idp.CodePending {
+	refusal, ok := errors.AsType[*idp.Error](err)
+	switch {
+	case ok && refusal.Final() && refusal.Code == idp.CodePending:
 		m.log.Debug("poll: authorization pending", "attempt", r.Ref)
-		return
+	case ok && refusal.Status >= 500 && r.ProviderPage && !r.ProviderErrors:
+		m.log.Warn("the provider answers polls with server errors, as some do after a denial on their page; trying again until the code expires",
+			"attempt", r.Ref, "err", err)
+	case ok && refusal.Final() && refusal.OfClient():
+		m.log.Error("the provider refused this application: check CLIENT_ID, its secret and CLIENT_AUTH, and that it allows the device grant",
+			"attempt", r.Ref, "err", err)
+	default:
+		m.log.Info("poll failed", "attempt", r.Ref, "err", err)
 	}
-	m.log.Info("poll failed", "attempt", r.Ref, "err", err)
 }
 
 // isLost reports whether err says that there is nothing left to do here: another

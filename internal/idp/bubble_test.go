@@ -16,7 +16,7 @@ func inBubble(t *testing.T, test func(*testing.T, *provider)) {
 	t.Cleanup(func() { http.DefaultTransport = usual })
 	synctest.Test(t, func(t *testing.T) {
 		l := listener{conns: make(chan net.Conn), closed: make(chan struct{})}
-		http.DefaultTransport = &http.Transport{DialContext: l.dial}
+		http.DefaultTransport = &http.Transport{DialContext: l.dial, DialTLSContext: l.dial} // https without TLS
 		p := &provider{}
 		p.setUp("http://idp.example")
 		srv := &http.Server{Handler: p}

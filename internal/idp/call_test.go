@@ -205,8 +205,8 @@ func TestCallsBeforeDiscovery(t *testing.T) {
 	p := newProvider(t)
 	c := p.unready(t)
 	calls := append(p.calls(t),
-		call{"AuthURL", "", func(_ context.Context, c *idp.Client) error {
-			_, err := c.AuthURL("state", idp.NewFlow(), false)
+		call{"AuthURL", "", func(ctx context.Context, c *idp.Client) error {
+			_, err := c.AuthURL(ctx, "state", idp.NewFlow())
 			return err
 		}},
 		call{"Verify", "", func(ctx context.Context, c *idp.Client) error {

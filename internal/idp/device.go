@@ -1,12 +1,12 @@
 package idp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 )
 
@@ -27,56 +27,90 @@ const (
 	CodeExpired  = "expired_token"
 )
 
+// CodeDeclined is what Entra and ForgeRock say for [CodeDenied].
+const CodeDeclined = "authorization_declined"
+
 // DeviceCode is a response of the device authorization endpoint (RFC 8628,
 // section 3.2), with times that can be stored. Device is a secret.
 type DeviceCode struct {
 	Device      string
 	User        string // the user code, exactly as issued
 	URI         string
-	URIComplete string // URI with the user code in it
+	URIComplete string // URI with the user code in it, or just URI if the person has to type the code there
 	Expires     time.Time
 	Interval    time.Duration // the least time between two polls
 }
 
 // StartDevice asks the provider for a device code and a user code (RFC 8628,
-// section 3.1).
+// section 3.1). [ErrNoDeviceGrant] says that the provider does not have that, and
+// a [*URLError] that it gave a URL that must not be used.
 func (c *Client) StartDevice(ctx context.Context) (DeviceCode, error) {
 	p, err := c.ready()
 	if err != nil {
 		return DeviceCode{}, err
 	}
+	if p.oauth.Endpoint.DeviceAuthURL == "" {
+		return DeviceCode{}, ErrNoDeviceGrant
+	}
 	var response struct {
 		Device      string  `json:"device_code"`
 		User        string  `json:"user_code"`
 		URI         string  `json:"verification_uri"`
+		URL         string  `json:"verification_url"` // Google's name for it
 		URIComplete string  `json:"verification_uri_complete"`
 		ExpiresIn   seconds `json:"expires_in"`
 		Interval    seconds `json:"interval"`
 	}
 	started := time.Now()
-	if err := c.post(ctx, p, p.oauth.Endpoint.DeviceAuthURL, url.Values{"scope": {strings.Join(p.oauth.Scopes, " ")}}, &response); err != nil {
+	if err := c.postScoped(ctx, p, p.oauth.Endpoint.DeviceAuthURL, url.Values{}, 0, &response); err != nil {
 		return DeviceCode{}, fmt.Errorf("idp: device authorization: %w", err)
 	}
-	uri, err := url.Parse(response.URI)
-	if err != nil || uri.Scheme != "https" && uri.Scheme != "http" || uri.Host == "" || response.Device == "" || response.User == "" {
+	uri := cmp.Or(response.URI, response.URL)
+	if uri == "" || response.Device == "" || response.User == "" {
 		return DeviceCode{}, errors.New("idp: device authorization: a code or the verification URI is missing")
 	}
-	// The QR code must not lead anywhere but to the verification URI.
-	complete, err := url.Parse(response.URIComplete)
-	if err != nil || complete.Scheme != uri.Scheme || complete.Host != uri.Host || complete.Path != uri.Path || complete.User != nil {
-		query := uri.Query()
-		query.Set("user_code", response.User)
-		uri.RawQuery = query.Encode()
-		response.URIComplete = uri.String()
+	complete, err := c.completeURI(uri, response.URIComplete, response.User)
+	if err != nil {
+		return DeviceCode{}, fmt.Errorf("idp: device authorization: %w", err)
 	}
 	return DeviceCode{
 		Device:      response.Device,
 		User:        response.User,
-		URI:         response.URI,
-		URIComplete: response.URIComplete,
+		URI:         uri,
+		URIComplete: complete,
 		Expires:     started.Add(response.ExpiresIn.within(time.Second, maxExpiry, defaultExpiry)),
 		Interval:    response.Interval.within(minInterval, maxInterval, defaultInterval),
 	}, nil
+}
+
+// completeURI returns where the QR code leads, and checks both URIs that the
+// provider gave. Our own page is not the provider's to secure, and may be http on
+// a developer's machine while the provider is https.
+func (c *Client) completeURI(uri, complete, userCode string) (string, error) {
+	ours := uri == c.cfg.verificationURI()
+	if !ours {
+		if err := c.checkURL("verification_uri", uri); err != nil {
+			return "", err
+		}
+		if complete != "" {
+			if err := c.checkURL("verification_uri_complete", complete); err != nil {
+				return "", err
+			}
+		}
+	}
+	page, err := url.Parse(uri)
+	if err != nil {
+		return "", err
+	}
+	// The QR code must not lead anywhere but to the verification URI.
+	with, err := url.Parse(complete)
+	if err == nil && with.Scheme == page.Scheme && with.Host == page.Host && with.Path == page.Path && with.User == nil {
+		return complete, nil
+	}
+	if !ours {
+		return uri, nil // another page need not know our name for the code
+	}
+	return uri + "?" + url.Values{"user_code": {userCode}}.Encode(), nil
 }
 
 // PollDevice redeems the device code if it has been approved (RFC 8628, section
@@ -95,6 +129,13 @@ func (c *Client) PollDevice(ctx context.Context, deviceCode string) (Tokens, err
 		return Tokens{}, fmt.Errorf("idp: poll: %w", err)
 	}
 	return tokens, nil
+}
+
+// CanApprove reports whether the provider has the call of
+// [Client.ApproveDevice]. Without it, people approve on the provider's own page.
+func (c *Client) CanApprove() bool {
+	p, err := c.ready()
+	return err == nil && p.approve != ""
 }
 
 // ApproveDevice approves the device with this user code on behalf of the person

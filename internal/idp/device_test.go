@@ -82,7 +82,8 @@ func TestStartDeviceAsText(t *testing.T) {
 	}
 }
 
-// People scan the QR code: it must lead to the verification URI only.
+// People scan the QR code: it must lead to the verification URI only. On our own
+// page we know how to add the code.
 func TestStartDeviceCompleteURI(t *testing.T) {
 	for name, complete := range map[string]string{
 		"missing":               "",
@@ -105,12 +106,32 @@ func TestStartDeviceCompleteURI(t *testing.T) {
 			}
 		})
 	}
-	t.Run("missing, with a query in the URI", func(t *testing.T) {
-		got := startDevice(t, respond(200, `{"device_code":"d","user_code":"A+B C","verification_uri":"`+verifyURI+`?tenant=t"}`))
-		if want := verifyURI + "?tenant=t&user_code=A%2BB+C"; got.URIComplete != want || got.User != "A+B C" {
+	t.Run("missing, with special characters in the code", func(t *testing.T) {
+		got := startDevice(t, respond(200, `{"device_code":"d","user_code":"A+B C","verification_uri":"`+verifyURI+`"}`))
+		if want := verifyURI + "?user_code=A%2BB+C"; got.URIComplete != want || got.User != "A+B C" {
 			t.Errorf("URI %s for %q, want %s", got.URIComplete, got.User, want)
 		}
 	})
+}
+
+// Another page may have any name for the code, or none: GitHub's and Microsoft's
+// have people type it.
+func TestStartDevicePlainURI(t *testing.T) {
+	const page = "https://idp.example/device?tenant=t#/code"
+	for name, more := range map[string]string{
+		"no complete URI":   `"verification_uri":"` + page + `"`,
+		"Google's name":     `"verification_url":"` + page + `"`,
+		"an empty URI":      `"verification_uri":"","verification_url":"` + page + `"`,
+		"on another host":   `"verification_uri":"` + page + `","verification_uri_complete":"https://evil.example/device?user_code=x"`,
+		"both, differently": `"verification_uri":"` + page + `","verification_url":"https://idp.example/old"`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := startDevice(t, respond(200, `{"device_code":"d","user_code":"ABC",`+more+`}`))
+			if got.URI != page || got.URIComplete != page {
+				t.Errorf("URIs %s and %s, want %s as it is", got.URI, got.URIComplete, page)
+			}
+		})
+	}
 }
 
 func TestStartDeviceFaults(t *testing.T) {
@@ -128,14 +149,11 @@ func TestStartDeviceFaults(t *testing.T) {
 			w.Header().Set("Content-Length", "500")
 			_, _ = io.WriteString(w, deviceCode(``))
 		},
-		"connection cut":     cut,
-		"no device code":     without("device_code", "x"),
-		"no user code":       without("user_code", "x"),
-		"no URI":             without("verification_uri", "x"),
-		"URI without a host": without(verifyURI, "/activate"),
-		"URI of a script":    without(verifyURI, "javascript://bank.example/"),
-		"not a URI":          without(verifyURI, "https://["),
-		"2 MB":               without("the-device-code", strings.Repeat("x", 2<<20)),
+		"connection cut": cut,
+		"no device code": without("device_code", "x"),
+		"no user code":   without("user_code", "x"),
+		"no URI":         without("verification_uri", "x"),
+		"2 MB":           without("the-device-code", strings.Repeat("x", 2<<20)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, c := start(t)

@@ -1,11 +1,14 @@
 package idp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -15,15 +18,17 @@ import (
 // clockSkew is how far our clock and the provider's may differ.
 const clockSkew = 30 * time.Second
 
-// scopes are requested by both kinds of login: who the person is, and a session
-// that may outlive its first access token.
-var scopes = []string{oidc.ScopeOpenID, oidc.ScopeProfile, oidc.ScopeEmail, oidc.ScopeOfflineAccess}
-
 // provider is the provider as its discovery document describes it.
 type provider struct {
 	oidc  *oidc.Provider
-	oauth oauth2.Config // without the secret: see post
-	auth  AuthMethod
+	oauth oauth2.Config // without the secret: see post; without the scopes: see scope
+
+	auth    atomic.Pointer[AuthMethod]
+	settled atomic.Bool // the token endpoint has accepted auth, so no other is tried
+
+	scopes   [][]string   // see scopeLists
+	refusals atomic.Int32 // how many of them the provider has refused, but for those refused through a browser
+	warnOnce sync.Once    // about scopes that were refused through a browser
 
 	keys   *keySet
 	claims oidc.Config // what go-oidc checks of an ID token
@@ -32,6 +37,7 @@ type provider struct {
 	namesIssuer bool
 
 	endSession, revocation string // empty where the provider has none
+	pushed                 string // where authorization requests must go first (RFC 9126), or empty
 
 	// FusionAuth's own endpoints, empty at another provider.
 	approve, devicePage, refreshTokens string
@@ -42,10 +48,13 @@ type document struct {
 	JWKS        string   `json:"jwks_uri"`
 	Algorithms  []string `json:"id_token_signing_alg_values_supported"`
 	Scopes      []string `json:"scopes_supported"`
+	UserInfo    string   `json:"userinfo_endpoint"`
 	EndSession  string   `json:"end_session_endpoint"`
 	Revocation  string   `json:"revocation_endpoint"`
 	AuthMethods []string `json:"token_endpoint_auth_methods_supported"`
 	NamesIssuer bool     `json:"authorization_response_iss_parameter_supported"`
+	Pushed      string   `json:"pushed_authorization_request_endpoint"`
+	MustPush    bool     `json:"require_pushed_authorization_requests"`
 }
 
 // discover fetches and checks the discovery document.
@@ -64,7 +73,7 @@ func (c *Client) discover(ctx context.Context) (*provider, error) {
 		return nil, fmt.Errorf("idp: discover: %w", err)
 	}
 	endpoint := found.Endpoint()
-	if err := doc.check(endpoint); err != nil {
+	if err := c.check(doc, endpoint); err != nil {
 		return nil, fmt.Errorf("idp: discover: %s %w", c.cfg.Issuer, err)
 	}
 	p := &provider{
@@ -72,10 +81,8 @@ func (c *Client) discover(ctx context.Context) (*provider, error) {
 		oauth: oauth2.Config{
 			ClientID:    c.cfg.ClientID,
 			Endpoint:    endpoint,
-			RedirectURL: c.cfg.RedirectURL,
-			Scopes:      supported(scopes, doc.Scopes),
+			RedirectURL: c.cfg.redirectURL(),
 		},
-		auth: c.authMethod(doc.AuthMethods),
 		keys: c.newKeySet(doc.JWKS),
 		claims: oidc.Config{
 			ClientID:             c.cfg.ClientID,
@@ -86,61 +93,76 @@ func (c *Client) discover(ctx context.Context) (*provider, error) {
 		endSession:  doc.EndSession,
 		revocation:  doc.Revocation,
 	}
+	if doc.MustPush {
+		p.pushed = doc.Pushed
+	}
 	// FusionAuth does not list these. They are beside its device authorization
 	// endpoint.
 	if base, ok := strings.CutSuffix(endpoint.DeviceAuthURL, "/oauth2/device_authorize"); ok {
 		p.approve = base + "/oauth2/device/approve"
 		p.devicePage = base + "/oauth2/device"
 		p.refreshTokens = base + "/api/jwt/refresh"
-		p.oauth.Scopes = scopes // FusionAuth has all of them, and lists two
 	}
+	method := c.authMethod(doc.AuthMethods, p.approve != "")
+	p.auth.Store(&method)
+	p.scopes = c.scopeLists(doc.Scopes, p.approve != "") // FusionAuth has all of them, and lists two
 	return p, nil
 }
 
-// check returns what makes logins impossible with this provider.
-func (d document) check(endpoint oauth2.Endpoint) error {
+// check returns what makes logins impossible with this provider, or unsafe.
+func (c *Client) check(d document, endpoint oauth2.Endpoint) error {
 	var missing []string
-	for _, field := range []struct{ name, url string }{
-		{"authorization_endpoint", endpoint.AuthURL},
-		{"token_endpoint", endpoint.TokenURL},
-		{"device_authorization_endpoint", endpoint.DeviceAuthURL},
-		{"jwks_uri", d.JWKS},
+	var unsafe error
+	for _, field := range []struct {
+		name, url string
+		required  bool
+	}{
+		{"authorization_endpoint", endpoint.AuthURL, true},
+		{"token_endpoint", endpoint.TokenURL, true},
+		{"device_authorization_endpoint", endpoint.DeviceAuthURL, false},
+		{"jwks_uri", d.JWKS, true},
+		{"userinfo_endpoint", d.UserInfo, false},
+		{"revocation_endpoint", d.Revocation, false},
+		{"end_session_endpoint", d.EndSession, false},
+		{"pushed_authorization_request_endpoint", d.Pushed, d.MustPush},
 	} {
-		if field.url == "" {
+		switch {
+		case field.url != "":
+			unsafe = cmp.Or(unsafe, c.checkEndpoint(field.name, field.url))
+		case field.required:
 			missing = append(missing, field.name)
 		}
 	}
 	if len(missing) > 0 {
 		return fmt.Errorf("has no %s in its discovery document", strings.Join(missing, " and no "))
 	}
+	if unsafe != nil {
+		return fmt.Errorf("has a discovery document that can't be used: %w", unsafe)
+	}
 	if len(d.Algorithms) > 0 && len(asymmetric(d.Algorithms)) == 0 {
 		return fmt.Errorf("signs with %.100q only, which anyone who knows the client secret could do: configure it to sign with RS256", d.Algorithms)
+	}
+	if c.mayChoose() && len(d.AuthMethods) > 0 && !slices.Contains(d.AuthMethods, "client_secret_post") && !slices.Contains(d.AuthMethods, "client_secret_basic") {
+		return fmt.Errorf("accepts no client secret, only %.100q: configure it to accept client_secret_basic or client_secret_post for this application "+
+			"(or set CLIENT_AUTH, if its discovery document is wrong or the application is public)", d.AuthMethods)
 	}
 	return nil
 }
 
-// authMethod returns the configured method, or for [AuthAuto] one that
-// discovery offers. It prefers post: FusionAuth builds the Basic header from
+// authMethod returns the configured method, or for [AuthAuto] the one to try
+// first: post where it is offered, otherwise Basic, which a missing list means
+// (OpenID Connect Discovery, section 3). FusionAuth builds the Basic header from
 // the raw secret, others from the escaped one, and post has no such ambiguity.
-func (c *Client) authMethod(offered []string) AuthMethod {
+func (c *Client) authMethod(offered []string, fusionAuth bool) AuthMethod {
 	switch {
 	case c.cfg.Auth != AuthAuto && c.cfg.Auth != "":
 		return c.cfg.Auth
 	case c.cfg.ClientSecret == "":
 		return AuthNone
-	case len(offered) > 0 && !slices.Contains(offered, "client_secret_post"):
-		return AuthBasic
+	case slices.Contains(offered, "client_secret_post"), fusionAuth && len(offered) == 0:
+		return AuthPost
 	}
-	return AuthPost
-}
-
-// supported returns the wanted scopes that the provider offers, since it may
-// reject an unknown one, and all of them if it lists none. It always keeps
-// openid, without which there is no ID token.
-func supported(wanted, offered []string) []string {
-	return slices.DeleteFunc(slices.Clone(wanted), func(scope string) bool {
-		return scope != oidc.ScopeOpenID && len(offered) > 0 && !slices.Contains(offered, scope)
-	})
+	return AuthBasic
 }
 
 // asymmetric returns the algorithms whose signatures only the provider can

@@ -23,7 +23,7 @@ func TestDiscoveryRetries(t *testing.T) {
 	}
 	p.on(discoveryPath, document)
 	await(t, "Ready() == nil", func() bool { return c.Ready() == nil })
-	if _, err := c.AuthURL("state", idp.NewFlow(), false); err != nil {
+	if _, err := c.AuthURL(t.Context(), "state", idp.NewFlow()); err != nil {
 		t.Errorf("AuthURL: %v", err)
 	}
 }
@@ -143,12 +143,14 @@ func TestDiscoveryFails(t *testing.T) {
 		{"no issuer", unset("issuer"), []string{`""`, `"URL"`}},
 		{"no authorization endpoint", unset("authorization_endpoint"), []string{"URL", " authorization_endpoint"}},
 		{"no token endpoint", unset("token_endpoint"), []string{"URL", "token_endpoint"}},
-		{"no device endpoint", unset("device_authorization_endpoint"), []string{"URL", "device_authorization_endpoint"}},
+		{"PAR without an endpoint", setTo("require_pushed_authorization_requests", true), []string{"URL", "pushed_authorization_request_endpoint"}},
+		{"no client secrets", setTo("token_endpoint_auth_methods_supported", []string{"private_key_jwt", "tls_client_auth"}),
+			[]string{"URL", "private_key_jwt", "client_secret_basic", "CLIENT_AUTH"}},
 		{"no keys", unset("jwks_uri"), []string{"URL", "jwks_uri"}},
 		// All at once, and always in this order: a reason that changes is logged
 		// at each attempt.
 		{"nothing", unset("jwks_uri", "token_endpoint", "authorization_endpoint", "device_authorization_endpoint"),
-			[]string{"URL has no authorization_endpoint and no token_endpoint and no device_authorization_endpoint and no jwks_uri"}},
+			[]string{"URL has no authorization_endpoint and no token_endpoint and no jwks_uri"}},
 		{"only algorithms that anyone with the client secret can sign with", setTo("id_token_signing_alg_values_supported", []string{"HS256", "none"}),
 			[]string{"URL", "HS256", "sign with RS256"}},
 		{"not found", func(p *provider) { p.on(discoveryPath, http.NotFound) }, []string{"404"}},
@@ -205,4 +207,28 @@ func TestDiscoveryFollowsNoRedirect(t *testing.T) {
 	if n := len(other.requests(discoveryPath)); n != 0 {
 		t.Errorf("%d requests to the other host, want 0", n)
 	}
+}
+
+// Without the device grant people can still log in at the provider's own pages.
+func TestNoDeviceEndpoint(t *testing.T) {
+	var l log
+	p := newProvider(t)
+	p.set("device_authorization_endpoint", nil)
+	c := p.client(t, l.to)
+	l.wantWarnings(t, 1, "device_authorization_endpoint", "RFC 8628")
+	if _, err := c.AuthURL(t.Context(), "state", idp.NewFlow()); err != nil {
+		t.Errorf("AuthURL: %v", err)
+	}
+	if _, err := c.StartDevice(t.Context()); !errors.Is(err, idp.ErrNoDeviceGrant) {
+		t.Errorf("StartDevice: %v, want %v", err, idp.ErrNoDeviceGrant)
+	}
+	p.wantRequests(t, 0)
+}
+
+// An operator who knows better than the discovery document may say so.
+func TestNoClientSecretsButSet(t *testing.T) {
+	p := newProvider(t)
+	p.set("token_endpoint_auth_methods_supported", []string{"private_key_jwt"})
+	p.client(t, byPost)
+	p.client(t, func(cfg *idp.Config) { cfg.Auth, cfg.ClientSecret = idp.AuthNone, "" })
 }

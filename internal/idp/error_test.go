@@ -48,22 +48,39 @@ func TestErrorText(t *testing.T) {
 // person, and neither must be taken for the other.
 func TestErrorIsAbout(t *testing.T) {
 	for _, tt := range []struct {
+		status         int
 		code, reason   string
 		client, device bool
 	}{
-		{"invalid_client", "", true, false},
-		{"unauthorized_client", "grant_type_disabled", true, false},
-		{"invalid_scope", "", true, false},
-		{"unsupported_grant_type", "", true, false},
-		{"invalid_grant", "", false, true},
-		{"invalid_request", "invalid_device_code", false, true}, // FusionAuth
-		{"invalid_request", "invalid_user_code", false, false},
-		{"invalid_request", "", false, false},
-		{"access_denied", "", false, false},
-		{"server_error", "invalid_device_code", false, false},
-		{"", "", false, false},
+		{400, "invalid_client", "", true, false},
+		{400, "unauthorized_client", "grant_type_disabled", true, false},
+		{400, "invalid_scope", "", true, false},
+		{400, "unsupported_grant_type", "", true, false},
+		{401, "", "", true, false},                      // a page, say
+		{401, "Invalid client secret", "", true, false}, // Pocket ID
+		{401, "access_denied", "", false, false},
+		{401, "authorization_pending", "", false, false},
+		{401, "slow_down", "", false, false},
+		{401, "expired_token", "", false, false},
+		{400, "invalid_grant", "", false, true},
+		{400, "bad_verification_code", "", false, true},              // Entra
+		{400, "invalid_request", "", false, true},                    // Dex, after a restart
+		{400, "invalid_request", "invalid_device_code", false, true}, // FusionAuth
+		{400, "invalid_request", "missing_device_code", false, false},
+		{400, "access_denied", "", false, false},
+		{400, "authorization_declined", "", false, false},
+		{400, "server_error", "invalid_device_code", false, false},
+		{400, "", "", false, false},
+		{403, "", "", false, false},
+		// Through the browser, about the request that it carried.
+		{0, "invalid_request", "", true, false},
+		{0, "unsupported_response_type", "", true, false},
+		{0, "unauthorized_client", "", true, false},
+		{0, "invalid_scope", "", true, false},
+		{0, "server_error", "", false, false},
+		{0, "access_denied", "", false, false},
 	} {
-		e := &idp.Error{Status: 400, Code: tt.code, Reason: tt.reason}
+		e := &idp.Error{Status: tt.status, Code: tt.code, Reason: tt.reason}
 		if e.OfClient() != tt.client || e.OfCode() != tt.device {
 			t.Errorf("%v: OfClient %v and OfCode %v, want %v and %v", e, e.OfClient(), e.OfCode(), tt.client, tt.device)
 		}

@@ -133,7 +133,9 @@ func TestExchangeErrorsAreDiscreet(t *testing.T) {
 		{"a page", 502, "text/html", `<html>PRIVATE</html>`, "", true},
 		{"an error with 200", 200, "application/json", `{"error":"invalid_grant","x":"PRIVATE"}`, "invalid_grant", true},
 		{"garbage", 200, "application/json", `PRIVATE`, "", false},
-		{"a form", 200, "application/x-www-form-urlencoded", `access_token=PRIVATE&id_token=PRIVATE`, "", false},
+		{"a form", 200, "application/x-www-form-urlencoded", `id_token=PRIVATE`, "", false},
+		{"half a form", 200, "application/x-www-form-urlencoded", `access_token=PRIVATE&id_token=%PRIVATE`, "", false},
+		{"an error in a form", 400, "application/x-www-form-urlencoded", `error=invalid_grant&error_description=PRIVATE`, "invalid_grant", true},
 		{"no access token", 200, "application/json", `{"id_token":"PRIVATE"}`, "", false},
 		{"no ID token", 200, "application/json", `{"access_token":"PRIVATE"}`, "", false},
 		{"an ID token of another type", 200, "application/json", `{"access_token":"PRIVATE","id_token":["PRIVATE"]}`, "", false},
@@ -143,7 +145,8 @@ func TestExchangeErrorsAreDiscreet(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p, c := start(t)
+			p := newProvider(t)
+			c := p.client(t, byPost)
 			p.on("/oauth2/token", respondAs(tt.status, tt.contentType, tt.body))
 			got, err := exchange(t, c, "code=c")
 			if tt.refused {
@@ -160,6 +163,19 @@ func TestExchangeErrorsAreDiscreet(t *testing.T) {
 			}
 			p.one(t, "/oauth2/token")
 		})
+	}
+}
+
+// golang.org/x/oauth2 takes a form for an answer, so some provider sends one.
+func TestExchangeAsForm(t *testing.T) {
+	for _, contentType := range []string{"application/x-www-form-urlencoded; charset=utf-8", "text/plain"} {
+		p, c := start(t)
+		p.on("/oauth2/token", respondAs(200, contentType, `access_token=a%2B&id_token=i&expires_in=600`))
+		got, err := exchange(t, c, "code=c")
+		if err != nil || got.Access != "a+" || got.ID != "i" {
+			t.Errorf("%s: Exchange: %+v, %v", contentType, got, err)
+		}
+		wantIn(t, "Expires", got.Expires, 600*time.Second)
 	}
 }
 

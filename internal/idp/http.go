@@ -1,9 +1,9 @@
 package idp
 
 import (
-	"context"
 	"encoding/json"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -42,23 +42,6 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// post sends a form with the client's authentication, and decodes the response
-// into result unless that is nil.
-func (c *Client) post(ctx context.Context, p *provider, endpoint string, form url.Values, result any) error {
-	form.Set("client_id", c.cfg.ClientID) // with Basic, too: Hydra wants both
-	if p.auth == AuthPost {
-		form.Set("client_secret", c.cfg.ClientSecret)
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
-	if err != nil {
-		return err
-	}
-	if p.auth == AuthBasic { // escaped as RFC 6749, section 2.3.1 requires
-		req.SetBasicAuth(url.QueryEscape(c.cfg.ClientID), url.QueryEscape(c.cfg.ClientSecret))
-	}
-	return c.send(req, result)
-}
-
 // send sends a request whose body is a form. The response is read as JSON
 // with any content type: some providers and proxies say text/plain. An
 // error response is an [*Error].
@@ -74,6 +57,7 @@ func (c *Client) send(req *http.Request, result any) error {
 	if err != nil {
 		return err
 	}
+	body = asJSON(resp.Header.Get("Content-Type"), body)
 	if e := errorResponse(resp, body); resp.StatusCode/100 != 2 || e.Code != "" {
 		return e
 	}
@@ -81,6 +65,28 @@ func (c *Client) send(req *http.Request, result any) error {
 		return nil
 	}
 	return json.Unmarshal(body, result)
+}
+
+// asJSON returns a form as JSON: some providers answer so (golang.org/x/oauth2
+// accepts it, too). Any other body stays as it is.
+func asJSON(contentType string, body []byte) []byte {
+	kind, _, _ := mime.ParseMediaType(contentType)
+	if kind != "application/x-www-form-urlencoded" && kind != "text/plain" || json.Valid(body) {
+		return body
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return body
+	}
+	fields := make(map[string]string)
+	for name := range form {
+		fields[name] = form.Get(name)
+	}
+	converted, err := json.Marshal(fields)
+	if err != nil {
+		return body
+	}
+	return converted
 }
 
 // errorResponse reads a response as an error (RFC 6749, section 5.2). A body
@@ -92,10 +98,21 @@ func errorResponse(resp *http.Response, body []byte) *Error {
 		Interval seconds `json:"interval"`
 	}
 	_ = json.Unmarshal(body, &fields)
-	if after, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && after > 0 {
-		fields.Interval = max(fields.Interval, seconds(min(after, 1e6))*seconds(time.Second))
-	}
+	fields.Interval = max(fields.Interval, retryAfter(resp.Header.Get("Retry-After")))
 	return &Error{resp.StatusCode, fields.Code, fields.Reason, fields.Interval.within(minInterval, maxInterval, 0)}
+}
+
+// retryAfter reads a Retry-After header: seconds or a date (RFC 9110, section
+// 10.2.3). It returns 0 for a time that has passed, and for anything else.
+func retryAfter(header string) seconds {
+	if after, err := strconv.Atoi(header); err == nil {
+		return max(0, seconds(min(after, 1e6))*seconds(time.Second))
+	}
+	at, err := http.ParseTime(header)
+	if err != nil {
+		return 0
+	}
+	return max(0, seconds(time.Until(at)))
 }
 
 // seconds is a duration as providers write it: 5, 5.0 or "5".

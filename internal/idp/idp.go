@@ -26,7 +26,7 @@ type Tokens struct {
 type AuthMethod string
 
 const (
-	AuthAuto  AuthMethod = "auto"  // what discovery offers, preferably post
+	AuthAuto  AuthMethod = "auto"  // post or basic, whichever the provider accepts
 	AuthPost  AuthMethod = "post"  // client_secret in the body
 	AuthBasic AuthMethod = "basic" // client_secret in the Authorization header
 	AuthNone  AuthMethod = "none"  // a public client: client_id only
@@ -38,10 +38,16 @@ type Config struct {
 	ClientID     string
 	ClientSecret string
 	Auth         AuthMethod
-	RedirectURL  string // where the provider sends the browser after a login
-	LogoutURL    string // and after a logout
+	AppURL       string   // ours, without a slash at its end
+	Scopes       []string // to ask for, openid among them; none: the default, and fewer if the provider refuses it
 	Log          *slog.Logger
 }
+
+// Where the provider sends browsers: after a login, after a logout, and with a
+// user code if its verification URI is our page.
+func (c Config) redirectURL() string     { return c.AppURL + "/callback" }
+func (c Config) logoutURL() string       { return c.AppURL + "/" }
+func (c Config) verificationURI() string { return c.AppURL + "/activate" }
 
 const (
 	requestTimeout = 10 * time.Second // for one request to the provider
@@ -115,7 +121,10 @@ func (c *Client) discoverWithRetries(ctx context.Context) {
 		if err == nil {
 			c.provider = p
 			close(c.discovered)
-			c.cfg.Log.Info("identity provider found", "issuer", c.cfg.Issuer, "client_auth", string(p.auth))
+			c.cfg.Log.Info("identity provider found", "issuer", c.cfg.Issuer, "client_auth", string(*p.auth.Load()))
+			if p.oauth.Endpoint.DeviceAuthURL == "" {
+				c.cfg.Log.Warn("phone login is off", "err", ErrNoDeviceGrant)
+			}
 			return
 		}
 		if ctx.Err() != nil {

@@ -25,6 +25,13 @@ func (l *log) Write(b []byte) (int, error) {
 // to makes a Client log here.
 func (l *log) to(cfg *idp.Config) { cfg.Log = slog.New(slog.NewTextHandler(l, nil)) }
 
+// has reports whether something was logged.
+func (l *log) has(words string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.text.String(), words)
+}
+
 // warnings returns the lines that are warnings.
 func (l *log) warnings() (lines []string) {
 	l.mu.Lock()

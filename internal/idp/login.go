@@ -16,8 +16,10 @@ import (
 // The caller keeps it sealed in the browser and uses it once.
 type Flow struct {
 	Nonce, Verifier string
+	Prompt          bool   // the provider asks for an account even if the person is logged in there
 	Reauthenticate  bool   // the person must log in again for this flow; see [Flow.Reauthenticated]
 	Subject         string // who has to log in; empty: anybody
+	Refusals        int    // how often the provider has refused the scopes; see [Client.Narrower]
 	Started         time.Time
 }
 
@@ -36,20 +38,55 @@ func (f Flow) Reauthenticated(idToken string) bool {
 }
 
 // AuthURL returns the URL at which the browser starts an authorization-code
-// login with PKCE (RFC 7636). With prompt, or where the flow requires it, the
-// provider asks for a login even if the person is logged in there.
-func (c *Client) AuthURL(state string, flow Flow, prompt bool) (string, error) {
+// login with PKCE (RFC 7636). Where the provider requires that, the request is sent
+// to it first, and the browser only carries a reference (RFC 9126). An [*Error] is
+// the provider's refusal of it.
+func (c *Client) AuthURL(ctx context.Context, state string, flow Flow) (string, error) {
 	p, err := c.ready()
 	if err != nil {
 		return "", err
 	}
-	options := []oauth2.AuthCodeOption{oidc.Nonce(flow.Nonce), oauth2.S256ChallengeOption(flow.Verifier)}
-	if prompt || flow.Reauthenticate {
+	options := []oauth2.AuthCodeOption{
+		oidc.Nonce(flow.Nonce), oauth2.S256ChallengeOption(flow.Verifier), oauth2.SetAuthURLParam("scope", p.scope(flow.Refusals)),
+	}
+	if flow.Prompt || flow.Reauthenticate {
 		// max_age obliges the provider to put auth_time into the ID token (OpenID
 		// Connect Core, section 3.1.2.1). Authelia can never satisfy 0.
 		options = append(options, oauth2.SetAuthURLParam("prompt", "login"), oauth2.SetAuthURLParam("max_age", "1"))
 	}
-	return p.oauth.AuthCodeURL(state, options...), nil
+	target := p.oauth.AuthCodeURL(state, options...)
+	if p.pushed == "" {
+		return target, nil
+	}
+	return c.push(ctx, p, target, flow)
+}
+
+// push sends an authorization request to the provider, and returns the URL that
+// refers to it.
+func (c *Client) push(ctx context.Context, p *provider, target string, flow Flow) (string, error) {
+	request, err := url.Parse(target)
+	if err != nil {
+		return "", err
+	}
+	page, err := url.Parse(p.oauth.Endpoint.AuthURL)
+	if err != nil {
+		return "", err
+	}
+	var response struct {
+		Reference string `json:"request_uri"`
+	}
+	err = c.postScoped(ctx, p, p.pushed, request.Query(), flow.Refusals, &response)
+	if err == nil && response.Reference == "" {
+		err = errors.New("no request_uri in the response")
+	}
+	if err != nil {
+		return "", fmt.Errorf("idp: pushed authorization request: %w", err)
+	}
+	query := page.Query()
+	query.Set("client_id", c.cfg.ClientID)
+	query.Set("request_uri", response.Reference)
+	page.RawQuery = query.Encode()
+	return page.String(), nil
 }
 
 // Exchange trades the authorization code in the callback's query for tokens.
@@ -72,7 +109,7 @@ func (c *Client) Exchange(ctx context.Context, flow Flow, query url.Values) (Tok
 	tokens, err := c.token(ctx, p, url.Values{
 		"grant_type":    {"authorization_code"},
 		"code":          {query.Get("code")},
-		"redirect_uri":  {c.cfg.RedirectURL},
+		"redirect_uri":  {c.cfg.redirectURL()},
 		"code_verifier": {flow.Verifier},
 	})
 	if err == nil && tokens.ID == "" {
@@ -98,7 +135,7 @@ func (c *Client) LogoutURL(idToken string) string {
 	}
 	query := u.Query()
 	query.Set("client_id", c.cfg.ClientID)
-	query.Set("post_logout_redirect_uri", c.cfg.LogoutURL)
+	query.Set("post_logout_redirect_uri", c.cfg.logoutURL())
 	if idToken != "" {
 		query.Set("id_token_hint", idToken)
 	}

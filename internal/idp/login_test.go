@@ -13,9 +13,9 @@ import (
 )
 
 // authQuery returns the query of the URL that starts a login.
-func authQuery(t *testing.T, p *provider, c *idp.Client, state string, flow idp.Flow, prompt bool) url.Values {
+func authQuery(t *testing.T, p *provider, c *idp.Client, state string, flow idp.Flow) url.Values {
 	t.Helper()
-	target, err := c.AuthURL(state, flow, prompt)
+	target, err := c.AuthURL(t.Context(), state, flow)
 	if err != nil {
 		t.Fatalf("AuthURL: %v", err)
 	}
@@ -44,17 +44,18 @@ func TestAuthURL(t *testing.T) {
 		"code_challenge":        {base64.RawURLEncoding.EncodeToString(challenge[:])},
 		"code_challenge_method": {"S256"},
 	}
-	if got := authQuery(t, p, c, want.Get("state"), flow, false); got.Encode() != want.Encode() {
+	if got := authQuery(t, p, c, want.Get("state"), flow); got.Encode() != want.Encode() {
 		t.Errorf("AuthURL has\n%s, want\n%s", got.Encode(), want.Encode())
 	}
 
 	again := maps.Clone(want)
 	again["prompt"], again["max_age"] = []string{"login"}, []string{"1"} // 0 can never be satisfied at Authelia
-	if got := authQuery(t, p, c, want.Get("state"), flow, true); got.Encode() != again.Encode() {
-		t.Errorf("AuthURL with prompt has\n%s, want\n%s", got.Encode(), again.Encode())
+	flow.Prompt = true
+	if got := authQuery(t, p, c, want.Get("state"), flow); got.Encode() != again.Encode() {
+		t.Errorf("AuthURL with Prompt has\n%s, want\n%s", got.Encode(), again.Encode())
 	}
-	flow.Reauthenticate = true
-	if got := authQuery(t, p, c, want.Get("state"), flow, false); got.Encode() != again.Encode() {
+	flow.Prompt, flow.Reauthenticate = false, true
+	if got := authQuery(t, p, c, want.Get("state"), flow); got.Encode() != again.Encode() {
 		t.Errorf("AuthURL with Reauthenticate has\n%s, want\n%s", got.Encode(), again.Encode())
 	}
 }
@@ -124,4 +125,46 @@ func TestLogoutURL(t *testing.T) {
 	if got := p.client(t).LogoutURL("hint"); got != "" {
 		t.Errorf("LogoutURL without an end_session_endpoint: %q, want none", got)
 	}
+}
+
+// Where the provider requires it, the browser carries only a reference to the
+// request, and the provider gets the request itself (RFC 9126).
+func TestPushedAuthorizationRequest(t *testing.T) {
+	p := newProvider(t)
+	p.set("authorization_endpoint", p.url+"/oauth2/authorize?policy=x")
+	p.set("pushed_authorization_request_endpoint", p.url+"/par")
+	p.set("require_pushed_authorization_requests", true)
+	c := p.client(t)
+	flow := idp.NewFlow()
+	flow.Reauthenticate = true
+	p.on("/par", respond(201, `{"request_uri":"urn:x:1","expires_in":60}`))
+	target, err := c.AuthURL(t.Context(), "the-state", flow)
+	want := url.Values{"client_id": {clientID}, "request_uri": {"urn:x:1"}, "policy": {"x"}}
+	if want := p.url + "/oauth2/authorize?" + want.Encode(); err != nil || target != want {
+		t.Errorf("AuthURL: %s, %v, want %s", target, err, want)
+	}
+	got := p.one(t, "/par")
+	for name, want := range map[string]string{
+		"response_type": "code", "redirect_uri": redirectURL, "state": "the-state", "nonce": flow.Nonce, "prompt": "login",
+		"scope": "openid profile email offline_access", "code_challenge_method": "S256", "client_id": clientID, "client_secret": "secret",
+	} {
+		if got := got.form[name]; len(got) != 1 || got[0] != want {
+			t.Errorf("%s is %q, want %q once", name, got, want)
+		}
+	}
+
+	p.on("/par", respond(200, `{}`))
+	_, err = c.AuthURL(t.Context(), "the-state", flow)
+	wantFault(t, err)
+	p.on("/par", respond(400, `{"error":"invalid_request"}`))
+	_, err = c.AuthURL(t.Context(), "the-state", flow)
+	wantRefusal(t, err, 400, "invalid_request")
+}
+
+// A provider that does not require it is asked by the browser.
+func TestPushedAuthorizationRequestOptional(t *testing.T) {
+	p := newProvider(t)
+	p.set("pushed_authorization_request_endpoint", p.url+"/par")
+	authQuery(t, p, p.client(t), "state", idp.NewFlow())
+	p.wantRequests(t, 0)
 }

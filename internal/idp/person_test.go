@@ -117,23 +117,40 @@ func TestClaimsForShowing(t *testing.T) {
 func TestPersonFromUserinfo(t *testing.T) {
 	for _, tt := range []struct {
 		name        string
+		inToken     any // the name in the ID token
 		userinfo    http.HandlerFunc
 		email, call string
 	}{
-		{"this person's", respond(200, `{"sub":"richard","email":"richard@example.com","name":"Richard"}`), "richard@example.com", "Richard"},
-		{"another's", respond(200, `{"sub":"erlich","email":"erlich@example.com","name":"Erlich"}`), "", ""},
-		{"nobody's", respond(200, `{"email":"erlich@example.com"}`), "", ""},
-		{"down", respond(503, `{}`), "", ""},
+		{"this person's", nil, respond(200, `{"sub":"richard","email":"richard@example.com","name":"Richard"}`), "richard@example.com", "Richard"},
+		{"only the name in the token", "Dick", respond(200, `{"sub":"richard","email":"richard@example.com"}`), "richard@example.com", "Dick"},
+		{"another's", nil, respond(200, `{"sub":"erlich","email":"erlich@example.com","name":"Erlich"}`), "", ""},
+		{"another's, a name in the token", "Dick", respond(200, `{"sub":"erlich","email":"erlich@example.com","name":"Erlich"}`), "", "Dick"},
+		{"nobody's", nil, respond(200, `{"email":"erlich@example.com"}`), "", ""},
+		{"down", nil, respond(503, `{}`), "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p, c := start(t)
 			p.on("/oauth2/userinfo", tt.userinfo)
-			id := p.idToken(t, map[string]any{"email": nil, "name": nil})
+			id := p.idToken(t, map[string]any{"email": nil, "name": tt.inToken})
 			got, err := c.Verify(t.Context(), idp.Tokens{Access: "access", ID: id}, "")
 			want := idp.Person{Issuer: p.url, Subject: "richard", Email: tt.email, Name: tt.call}
 			if err != nil || got != want {
 				t.Errorf("Verify: %+v, %v; want %+v", got, err, want)
 			}
 		})
+	}
+}
+
+// Without an ID token only userinfo says whose login it is. A provider without
+// it will never say.
+func TestNoUserinfo(t *testing.T) {
+	p := newProvider(t)
+	p.set("userinfo_endpoint", nil)
+	c := p.client(t)
+	_, err := c.Verify(t.Context(), idp.Tokens{Access: "access"}, "")
+	wantFinal(t, err)
+	id := p.idToken(t, map[string]any{"email": nil})
+	if _, err := c.Verify(t.Context(), idp.Tokens{Access: "access", ID: id}, ""); err != nil {
+		t.Errorf("Verify with an ID token: %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package idp_test
 import (
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"changebank/internal/idp"
@@ -51,6 +52,13 @@ func TestPollDeviceErrors(t *testing.T) {
 		{"an error and a token", respond(200, `{"error":"access_denied","access_token":"a"}`), 200, idp.CodeDenied, true},
 		{"500 with a code", respond(500, `{"error":"server_error"}`), 500, "server_error", false},
 		{"503 with a client's code", respond(503, `{"error":"invalid_grant"}`), 503, "invalid_grant", false},
+		{"401 without a code", respond(401, `{}`), 401, "", true},
+		{"401 page", respondAs(401, "text/html", `<html>`), 401, "", true},
+		{"401 with a sentence for a code", respond(401, `{"error":"Invalid client secret"}`), 401, "Invalid client secret", true}, // Pocket ID
+		{"pending with 401", respond(401, `{"error":"authorization_pending"}`), 401, idp.CodePending, true},
+		{"429 with another code", respond(429, `{"error":"access_denied"}`), 429, idp.CodeDenied, false},
+		{"429 with a sentence for a code", respond(429, `{"error":"Too many requests"}`), 429, "Too many requests", false},
+		{"pending with 429", respond(429, `{"error":"authorization_pending"}`), 429, idp.CodePending, true},
 		{"429 without a code", respond(429, `{}`), 429, "", false},
 		{"429 page", respondAs(429, "text/html", `<html>slow down</html>`), 429, "", false},
 		{"400 without a code", respond(400, `{"message":"no"}`), 400, "", false},
@@ -65,7 +73,8 @@ func TestPollDeviceErrors(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p, c := start(t)
+			p := newProvider(t)
+			c := p.client(t, byPost)
 			p.on("/oauth2/token", tt.response)
 			got, err := c.PollDevice(t.Context(), "d")
 			if got != (idp.Tokens{}) {
@@ -106,6 +115,9 @@ func TestSlowDownInterval(t *testing.T) {
 		{``, "86400", time.Minute},
 		{``, "9999999999", time.Minute},
 		{``, "99999999999999999999", 0},
+		{``, "Fri, 31 Dec 9999 23:59:59 GMT", time.Minute},
+		{``, "Mon, 01 Jan 2001 00:00:00 GMT", 0},
+		{``, "2999-01-01T00:00:00Z", 0},
 		{``, "-1", 0},
 		{``, "soon", 0},
 	} {
@@ -121,4 +133,27 @@ func TestSlowDownInterval(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A Retry-After may be a date, too. Which way a clock is off does not matter: the
+// wait is bounded.
+func TestRetryAfterDate(t *testing.T) {
+	inBubble(t, func(t *testing.T, p *provider) {
+		c := p.newClient(t)
+		synctest.Wait()
+		for wait, want := range map[time.Duration]time.Duration{
+			20 * time.Second: 20 * time.Second,
+			-time.Minute:     0,
+			time.Hour:        time.Minute,
+		} {
+			p.on("/oauth2/token", func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Retry-After", time.Now().Add(wait).UTC().Format(http.TimeFormat))
+				respond(429, `{"error":"rate_limited"}`)(w, r)
+			})
+			_, err := c.PollDevice(t.Context(), "d")
+			if got := wantRefusal(t, err, 429, "rate_limited"); got.Interval != want || got.Final() {
+				t.Errorf("%v from now: Interval %v, final %v, want %v and not final", wait, got.Interval, got.Final(), want)
+			}
+		}
+	})
 }

@@ -17,9 +17,10 @@ import (
 
 const (
 	clientID    = "the-bank"
-	redirectURL = "https://bank.example/callback"
-	logoutURL   = "https://bank.example/"
-	verifyURI   = "https://bank.example/activate"
+	appURL      = "https://bank.example"
+	redirectURL = appURL + "/callback"
+	logoutURL   = appURL + "/"
+	verifyURI   = appURL + "/activate"
 
 	discoveryPath = "/.well-known/openid-configuration"
 )
@@ -155,6 +156,9 @@ func (p *provider) one(t *testing.T, path string) request {
 	return got[0]
 }
 
+// byPost is for tests that count requests: the method is not the client's to choose.
+func byPost(cfg *idp.Config) { cfg.Auth = idp.AuthPost }
+
 // newClient returns a Client that may not be ready yet.
 func (p *provider) newClient(t *testing.T, change ...func(*idp.Config)) *idp.Client {
 	t.Helper()
@@ -163,8 +167,7 @@ func (p *provider) newClient(t *testing.T, change ...func(*idp.Config)) *idp.Cli
 		ClientID:     clientID,
 		ClientSecret: "secret",
 		Auth:         idp.AuthAuto,
-		RedirectURL:  redirectURL,
-		LogoutURL:    logoutURL,
+		AppURL:       appURL,
 		Log:          slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	for _, c := range change {

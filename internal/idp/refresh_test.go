@@ -157,7 +157,8 @@ func TestRefreshRefused(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p, c := start(t)
+			p := newProvider(t)
+			c := p.client(t, byPost)
 			p.on("/oauth2/token", tt.response)
 			err := wantNotRefreshed(t, c, p.richard())
 			if refused := wantRefusal(t, err, tt.status, tt.code); refused.Final() != tt.final {

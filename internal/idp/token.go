@@ -29,6 +29,7 @@ func (c *Client) token(ctx context.Context, p *provider, form url.Values) (Token
 	if response.Access == "" {
 		return Tokens{}, errors.New("no access token in the response")
 	}
+	p.settled.Store(true)
 	return Tokens{
 		Access:    response.Access,
 		Refresh:   response.Refresh,

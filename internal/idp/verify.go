@@ -1,6 +1,7 @@
 package idp
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -33,11 +34,12 @@ func (c *Client) Verify(ctx context.Context, tokens Tokens, nonce string) (Perso
 	if err != nil {
 		return Person{}, fmt.Errorf("%w: %w", ErrInvalidToken, brief{err})
 	}
-	if person.Email == "" && person.Name == "" {
-		// Many providers give these at the userinfo endpoint only. They are for
-		// showing, so a login does not fail without them, and they must be this
-		// person's (OpenID Connect Core, section 5.3.2).
+	if person.Email == "" {
+		// Many providers give it, and the name, at the userinfo endpoint only. They
+		// are for showing, so a login does not fail without them, and they must be
+		// this person's (OpenID Connect Core, section 5.3.2).
 		if more, err := c.userInfo(ctx, p, tokens.Access); err == nil && more.Is(person) {
+			more.Name = cmp.Or(more.Name, person.Name)
 			return more, nil
 		}
 	}
@@ -49,6 +51,10 @@ func (c *Client) verifyIDToken(ctx context.Context, p *provider, idToken string)
 	if used := algorithm(idToken); strings.HasPrefix(used, "HS") {
 		return nil, fmt.Errorf("%w: signed with %.10q, which anyone who knows the client secret could do: "+
 			"configure the provider to sign with RS256 (at FusionAuth, the application's ID token key)", ErrInvalidToken, used)
+	}
+	if strings.Count(idToken, ".") == 4 { // a JWE (RFC 7516, section 7.1)
+		return nil, fmt.Errorf("%w: the ID token is encrypted: turn that off for this application at the provider "+
+			"(id_token_encrypted_response_alg)", ErrInvalidToken)
 	}
 	signature := &signatureCheck{keys: p.keys.keys()}
 	token, err := oidc.NewVerifier(c.cfg.Issuer, signature, &p.claims).Verify(ctx, idToken)
@@ -94,11 +100,17 @@ func (c *Client) personIn(token *oidc.IDToken, access, nonce string) (Person, er
 
 // userInfo asks the userinfo endpoint whose access token this is.
 func (c *Client) userInfo(ctx context.Context, p *provider, access string) (Person, error) {
+	if p.oidc.UserInfoEndpoint() == "" {
+		return Person{}, fmt.Errorf("%w: no ID token, and the provider has no userinfo_endpoint", ErrInvalidToken)
+	}
 	var info profile
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.oidc.UserInfoEndpoint(), nil)
 	if err == nil {
 		req.Header.Set("Authorization", "Bearer "+access)
 		err = c.send(req, &info) // go-oidc's own call refuses an e-mail address of another type
+	}
+	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusUnauthorized {
+		err = errors.New("access token refused") // here 401 is not about the client
 	}
 	if err != nil {
 		return Person{}, fmt.Errorf("idp: verify: userinfo: %w", brief{err})

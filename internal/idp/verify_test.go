@@ -53,6 +53,16 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+// A provider can be set to encrypt ID tokens. We have no key to read them with.
+func TestEncryptedIDToken(t *testing.T) {
+	_, c := start(t)
+	_, err := c.Verify(t.Context(), idp.Tokens{Access: "access", ID: "eyJhbGciOiJSU0EtT0FFUCJ9.a.b.c.d"}, "")
+	wantFinal(t, err)
+	if err == nil || !strings.Contains(err.Error(), "id_token_encrypted_response_alg") {
+		t.Errorf("Verify: %v, want the setting", err)
+	}
+}
+
 // Each of these is a token for someone or something else, or a forged one.
 func TestVerifyFails(t *testing.T) {
 	now := time.Now()

@@ -25,9 +25,10 @@ const provider = new Provider(issuer, {
     client_id: clientID,
     client_secret: options.clientSecret || undefined,
     token_endpoint_auth_method: options.clientAuth || 'client_secret_post',
-    grant_types: ['authorization_code', 'refresh_token', deviceGrant],
+    grant_types: ['authorization_code', 'refresh_token', ...(options.noDeviceGrant ? [] : [deviceGrant])],
     redirect_uris: [`${options.appURL}/callback`],
     post_logout_redirect_uris: [`${options.appURL}/`],
+    id_token_encrypted_response_alg: options.encryptsIDTokens ? 'dir' : undefined,
   }],
   clientAuthMethods: options.clientAuth ? [options.clientAuth] : ['client_secret_basic', 'client_secret_post', 'none'],
   clockTolerance: 0,
@@ -38,7 +39,12 @@ const provider = new Provider(issuer, {
     claims: () => ({ sub, email: `${sub}@example.com`, email_verified: true, name: sub }),
   }),
   cookies: { keys: [crypto.randomUUID()] },
-  features: { deviceFlow: { enabled: true }, revocation: { enabled: true } },
+  features: {
+    deviceFlow: { enabled: !options.noDeviceGrant },
+    encryption: { enabled: Boolean(options.encryptsIDTokens) },
+    pushedAuthorizationRequests: { enabled: true, requirePushedAuthorizationRequests: Boolean(options.requiresPush) },
+    revocation: { enabled: true },
+  },
   rotateRefreshToken: true,
   ttl: { DeviceCode: options.deviceTTL || 600 },
 });
@@ -49,7 +55,7 @@ provider.on('refresh_token.destroyed', (token) => refreshTokens.delete(token.jti
 
 // Requests of the application itself, with their answers.
 const requests = [];
-const watched = new Set(['/device/auth', '/token', '/token/revocation']);
+const watched = new Set(['/device/auth', '/request', '/token', '/token/revocation']);
 
 provider.use(async (ctx, next) => {
   if (!watched.has(ctx.path)) return next();

@@ -39,6 +39,10 @@ type Options struct {
 	DeviceTTL  int    `json:"deviceTTL"`  // lifetime of a device code in seconds; 0: ten minutes
 	Interval   int    `json:"interval"`   // between polls, in seconds; 0: not announced, which means five
 	SlowDowns  int    `json:"slowDowns"`  // how many polls of a code are answered slow_down in any case
+
+	RequiresPush     bool `json:"requiresPush"`     // authorization requests must be pushed (RFC 9126)
+	EncryptsIDTokens bool `json:"encryptsIDTokens"` // for this client
+	NoDeviceGrant    bool `json:"noDeviceGrant"`
 }
 
 // Provider is a running provider.
