@@ -33,6 +33,7 @@ func main() {
 	// The demo provider's library logs its own failures to the default logger.
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	err := run(ctx, os.Args[1:], os.Environ(), os.Stderr)
 	stop()
 	if err != nil {
@@ -187,7 +188,8 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 	case err := <-failed:
 		return err
 	case <-ctx.Done():
-		log.Info("stopping", "cause", context.Cause(ctx))
+		log.Info("stopping", "cause", context.Cause(ctx), "delay", cfg.ShutdownDelay)
+		pages.Drain(cfg.ShutdownDelay)
 		return nil
 	}
 }

@@ -58,8 +58,12 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) error {
 	return text(w, http.StatusOK, "ok\n")
 }
 
-// readyz says whether people can log in.
+// readyz says whether people can log in here: a load balancer should send
+// requests only to replicas that are ready.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
+	if s.draining() {
+		return text(w, http.StatusServiceUnavailable, "stopping\n")
+	}
 	if s.cfg.Provider.Ready() != nil {
 		return text(w, http.StatusServiceUnavailable, "identity provider not found yet\n")
 	}

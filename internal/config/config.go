@@ -41,6 +41,7 @@ type Config struct {
 	QRAllowFrom    []netip.Prefix // none: anywhere
 	Limits         Limits
 	TrustedProxies []netip.Prefix
+	ShutdownDelay  time.Duration // between a signal to stop and the end of service
 
 	LogFormat string // text or json
 	LogLevel  slog.Level

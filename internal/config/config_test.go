@@ -133,6 +133,7 @@ var everySetting = settings{
 	"APP_SECRET_KEY":  "the-first-key-of-32-characters-or-more, the-second-key-of-32-characters-or-more",
 	"DATA_DIR":        "/data",
 	"CODE_LIFETIME":   "2m30s",
+	"SHUTDOWN_DELAY":  "7s",
 	"TRUSTED_PROXIES": "10.1.2.3/8, 192.0.2.1, 2001:db8::/32",
 	"CONFIRM_NUMBER":  "always",
 	"QR_ALLOW_FROM":   "198.51.100.0/24",
@@ -169,6 +170,7 @@ func TestEverySetting(t *testing.T) {
 		DataDir:       "/data",
 		ConfirmNumber: "always",
 		CodeLifetime:  150 * time.Second,
+		ShutdownDelay: 7 * time.Second,
 		QRAllowFrom:   []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")},
 		Limits:        config.Limits{CodesPerAddress: 1, Live: 2, WrongCodes: 3, WrongNumbers: 4},
 		TrustedProxies: []netip.Prefix{
