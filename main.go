@@ -93,23 +93,11 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 	cfg.SetPorts(listeners.Port(), demoListeners.Port())
 
 	// The store, and the part of it for this provider and this address.
-	file, err := store.OpenDir(cfg.DataDir, log)
+	records, err := store.Open(ctx, string(cfg.RedisURL), cfg.DataDir, cfg.Keys(), log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	keys := cfg.Keys()
-	if len(keys) == 0 {
-		key, err := file.SecretKey() // made once, and kept beside the data
-		if err != nil {
-			return err
-		}
-		keys = append(keys, key)
-	}
-	records, err := store.New(ctx, file, keys)
-	if err != nil {
-		return err
-	}
+	defer func() { err = errors.Join(err, records.Close()) }()
 	bank := records.Namespace(strings.Join([]string{cfg.Issuer, cfg.ClientID, cfg.AppURL}, " "))
 
 	// The identity provider: a demo inside the program, or anyone's.

@@ -60,6 +60,7 @@ func (p *parser) parse(fixedPorts bool) *Config {
 		AdminPassword: Secret(p.values["ADMIN_PASSWORD"]),
 		AppSecretKeys: p.secretKeys("APP_SECRET_KEY"),
 		DataDir:       p.dataDir("DATA_DIR"),
+		RedisURL:      Secret(p.values["REDIS_URL"]),
 		ConfirmNumber: p.oneOf("CONFIRM_NUMBER", "auto", "always", "never"),
 		CodeLifetime:  p.duration("CODE_LIFETIME", 5*time.Minute, 30*time.Second, 30*time.Minute),
 		LogFormat:     p.oneOf("LOG_FORMAT", "text", "json"),
@@ -198,7 +199,7 @@ func (p *parser) dataDir(name string) string {
 		return dir
 	}
 	base, err := os.UserConfigDir()
-	if err != nil {
+	if err != nil && p.values["REDIS_URL"] == "" {
 		p.fault(name, "is required: this user has no configuration folder for the default (%v)", err)
 	}
 	return filepath.Join(base, "changebank")

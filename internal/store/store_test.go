@@ -60,7 +60,7 @@ func TestNamesAreKeyed(t *testing.T) {
 	if strings.HasSuffix(name, base64.RawURLEncoding.EncodeToString(plain[:])) {
 		t.Error("the name is a plain hash")
 	}
-	if image := mustRead(t, file.db.Path()); bytes.Contains(image, notes.lookup) {
+	if image := mustRead(t, file.db.Path()); bytes.Contains(image, notes.lookup.get()) {
 		t.Error("the file shows the lookup key")
 	}
 }
@@ -122,12 +122,12 @@ func TestLookupKeyDoesNotExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := newPath(t)
 		f := openFile(t, path)
-		want := mustNew(t, f, newKey).lookup
+		want := mustNew(t, f, newKey).lookup.get()
 		closeFile(t, f)
 		time.Sleep(150 * 365 * 24 * time.Hour)
 		f = openFile(t, path)
 		time.Sleep(2 * sweepEvery)
-		if got := mustNew(t, f, newKey).lookup; !bytes.Equal(got, want) {
+		if got := mustNew(t, f, newKey).lookup.get(); !bytes.Equal(got, want) {
 			t.Errorf("in %d there is another lookup key", time.Now().Year())
 		}
 	})
