@@ -68,8 +68,13 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
 		return text(w, http.StatusServiceUnavailable, "identity provider not found yet\n")
 	}
 	if err := s.cfg.Store.Ping(r.Context()); err != nil {
-		s.log.Error("store not ready", "err", err)
+		if !s.storeDown.Swap(true) { // health checks come every few seconds
+			s.log.Error("store not ready", "err", err)
+		}
 		return text(w, http.StatusServiceUnavailable, "store not ready\n")
+	}
+	if s.storeDown.Swap(false) {
+		s.log.Info("store ready again")
 	}
 	return text(w, http.StatusOK, "ok\n")
 }

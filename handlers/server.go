@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"changebank/internal/browser"
@@ -50,6 +51,8 @@ type Server struct {
 	drained chan struct{} // closed when load balancers must send requests elsewhere
 	stop    chan struct{} // closed when the event streams must end
 	streams streamCount
+
+	storeDown atomic.Bool // as the latest health check found
 
 	warnOnce sync.Once // about a proxy that is not trusted
 }

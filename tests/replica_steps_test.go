@@ -103,14 +103,15 @@ func TestLimitOverReplicas(t *testing.T) {
 func TestRefreshOnceOverReplicas(t *testing.T) {
 	t.Parallel()
 	r := startReplicas(t, 3, kickstart.JSON)
-	r.fusion.Behave(func(b *testfusion.Behavior) { b.OneTimeRefresh, b.TokenLifetime = true, 5*time.Second })
+	r.fusion.Behave(func(b *testfusion.Behavior) { b.OneTimeRefresh, b.TokenLifetime = true, 30*time.Second })
 	phone := r.browser(t)
 	phone.logIn(richard)
+	expiring := time.Now().Add(21 * time.Second) // a token with ten seconds left is refreshed
 	var questions []page
 	for i := range 6 {
 		questions = append(questions, phone.onReplica(i%3).get(r.browser(t).code()))
 	}
-	time.Sleep(5 * time.Second) // the access token expires
+	time.Sleep(time.Until(expiring))
 	var answering sync.WaitGroup
 	for i, question := range questions {
 		// Each from a window of its own, with the same cookies.

@@ -231,9 +231,15 @@ func (p *pollWatch) to(t testing.TB, address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.proxy.Store(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }, ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {
-		w.WriteHeader(http.StatusBadGateway) // the program that asked was killed
-	}})
+	p.proxy.Store(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(to)
+			r.Out.Host = r.In.Host // which the provider's own URLs are made of
+		},
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {
+			w.WriteHeader(http.StatusBadGateway) // the program that asked was killed
+		},
+	})
 }
 
 // lasts makes each poll last so long from now on: before the provider sees it,
@@ -272,16 +278,22 @@ func (p *pollWatch) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	duration, answered := p.begin(device)
 	defer p.end(device)
+	wait := func() {
+		select {
+		case <-time.After(duration):
+		case <-r.Context().Done():
+		}
+	}
 	if answered {
 		answer := httptest.NewRecorder()
 		p.proxy.Load().ServeHTTP(answer, r)
-		time.Sleep(duration)
+		wait()
 		maps.Copy(w.Header(), answer.Header())
 		w.WriteHeader(answer.Code)
 		_, _ = w.Write(answer.Body.Bytes())
 		return
 	}
-	time.Sleep(duration)
+	wait()
 	if r.Context().Err() == nil { // else the program that asked was killed
 		p.proxy.Load().ServeHTTP(w, r)
 	}

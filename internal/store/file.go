@@ -181,7 +181,7 @@ func (f *File) commit(batch []swap) {
 func (f *File) update(change func(*bolt.Tx) error) error {
 	err := f.db.Update(change)
 	if err != nil {
-		err = fmt.Errorf("store: write: %w", err)
+		err = fmt.Errorf("%w: write: %w", ErrUnavailable, err)
 	}
 	f.committed, f.fault = time.Now(), err
 	return err

@@ -149,9 +149,9 @@ func (r *Redis) fault(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case isTimeout(err):
-		return fmt.Errorf("store: no answer from Redis within %v: %w", redisTimeout, err)
+		return fmt.Errorf("%w: no answer from Redis within %v: %w", ErrUnavailable, redisTimeout, err)
 	default:
-		return fmt.Errorf("store: Redis: %w", err)
+		return fmt.Errorf("%w: Redis: %w", ErrUnavailable, err)
 	}
 }
 
