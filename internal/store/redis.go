@@ -148,11 +148,20 @@ func (r *Redis) fault(ctx context.Context, err error) error {
 		return ErrClosed
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case isOver(ctx):
+		return context.DeadlineExceeded
 	case isTimeout(err):
 		return fmt.Errorf("%w: no answer from Redis within %v: %w", ErrUnavailable, redisTimeout, err)
 	default:
 		return fmt.Errorf("%w: Redis: %w", ErrUnavailable, err)
 	}
+}
+
+// isOver reports whether the deadline of ctx has passed. The connection has the
+// same one, and may notice it a little earlier.
+func isOver(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && !time.Now().Before(deadline)
 }
 
 func isTimeout(err error) bool {

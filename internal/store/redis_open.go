@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -37,7 +38,7 @@ func openRedis(ctx context.Context, url string, wait time.Duration, log *slog.Lo
 	clientLog.to.Store(log)
 	r := &Redis{client: redis.NewClient(options), channel: channelOf(options.DB), log: log}
 	r.ctx, r.stop = context.WithCancel(context.Background())
-	changes, err := r.await(ctx, options.Addr, wait)
+	changes, err := r.await(ctx, options, wait)
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
@@ -58,7 +59,7 @@ func redisOptions(url string) (*redis.Options, error) {
 	options.DialTimeout = redisTimeout
 	options.ReadTimeout = redisTimeout
 	options.WriteTimeout = redisTimeout
-	options.PoolTimeout = redisTimeout
+	options.PoolTimeout = 2 * redisTimeout // the context ends first, with its own error
 	options.PoolSize = redisPool
 	options.MaxActiveConns = redisPool
 	options.Protocol = 2
@@ -68,7 +69,7 @@ func redisOptions(url string) (*redis.Options, error) {
 }
 
 // await waits until Redis can be used, and returns the subscription to changes.
-func (r *Redis) await(ctx context.Context, addr string, wait time.Duration) (*redis.PubSub, error) {
+func (r *Redis) await(ctx context.Context, options *redis.Options, wait time.Duration) (*redis.PubSub, error) {
 	deadline := time.Now().Add(wait)
 	for said := false; ; said = true {
 		changes, err := r.begin()
@@ -76,13 +77,13 @@ func (r *Redis) await(ctx context.Context, addr string, wait time.Duration) (*re
 			return changes, nil
 		}
 		if sentence, final := explain(err); final {
-			return nil, fmt.Errorf("cannot use the Redis at %s (REDIS_URL): %s", addr, sentence)
+			return nil, fmt.Errorf("cannot use the Redis at %s (REDIS_URL): %s", options.Addr, sentence)
 		}
 		if time.Now().After(deadline) {
-			return nil, fmt.Errorf("cannot use the Redis at %s (REDIS_URL), after waiting %v for it: %w", addr, wait, err)
+			return nil, fmt.Errorf("cannot use the Redis at %s (REDIS_URL), after waiting %v for it: %w%s", options.Addr, wait, err, hint(err, options.TLSConfig != nil))
 		}
 		if !said {
-			r.log.Warn("waiting for Redis", "addr", addr, "at_most", wait, "err", err)
+			r.log.Warn("waiting for Redis", "addr", options.Addr, "at_most", wait, "err", err)
 		}
 		select {
 		case <-time.After(time.Second / 2):
@@ -120,7 +121,7 @@ func explain(err error) (sentence string, final bool) {
 		return "the user or the password is wrong; check REDIS_URL", true
 	case has("NOAUTH"):
 		return "it requires a password; set REDIS_URL=redis://:password@host:port, or redis://user:password@host:port", true
-	case has("NOPERM"):
+	case has("NOPERM", "user executing the script can't", "ACL failure in script"):
 		return "the user lacks rights; allow it: " + redisRights + " (" + text + ")", true
 	case has("DB index is out of range", "invalid DB index"):
 		return "it does not have that database number; check the end of REDIS_URL", true
@@ -128,10 +129,21 @@ func explain(err error) (sentence string, final bool) {
 		return "its certificate is signed by an unknown authority; set SSL_CERT_FILE to that authority's certificate", true
 	case has("x509:", "tls: failed to verify"):
 		return "its certificate is not valid for this address: " + text, true
-	case has("first record does not look like a TLS handshake"):
-		return "it does not use TLS; set REDIS_URL to redis:// instead of rediss://", true
 	}
 	return text, false
+}
+
+// hint says what may be wrong with the URL if Redis hangs up or does not answer,
+// which is all that one sees of a connection with TLS at one end only.
+func hint(err error, secure bool) string {
+	hungUp := errors.Is(err, io.EOF) || strings.Contains(err.Error(), "connection reset")
+	switch {
+	case secure && (hungUp || isTimeout(err)):
+		return "; if it does not use TLS, begin REDIS_URL with redis://"
+	case hungUp:
+		return "; if it requires TLS, begin REDIS_URL with rediss://"
+	}
+	return ""
 }
 
 // clientLog passes on what the Redis client logs, at the level debug: errors are

@@ -69,6 +69,7 @@ func (r *Redis) check() error {
 	var clock *redis.TimeCmd
 	began := time.Now()
 	_, err := r.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		p.Ping(ctx)
 		clock = p.Time(ctx)
 		server = p.Info(ctx, "server")
 		memory = p.Info(ctx, "memory")
@@ -84,11 +85,16 @@ func (r *Redis) check() error {
 	if err := checkClock(clock.Val(), began, ended); err != nil {
 		return err
 	}
-	key := "ping:" + rand.Text() // no conflict can prevent the write
-	if _, err := r.Swap(ctx, key, nil, []byte("ping"), time.Now().Add(pingEvery)); err != nil {
+	// Every right that a record needs is used. The key is new, so that no conflict
+	// can prevent the write.
+	key, value := "ping:"+rand.Text(), []byte("ping")
+	if _, err := r.Swap(ctx, key, nil, value, time.Now().Add(time.Minute)); err != nil {
 		return err
 	}
-	_, err = r.Get(ctx, key)
+	if _, err := r.Get(ctx, key); err != nil {
+		return err
+	}
+	_, err = r.Swap(ctx, key, value, nil, time.Time{})
 	return err
 }
 

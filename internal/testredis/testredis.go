@@ -26,7 +26,7 @@ type Server struct {
 	Addr string // host and port of the TCP listener
 	Dir  string // its working folder, in which redis.sock is
 
-	// Admin is a client without a time-out of its own, for a user with all rights.
+	// Admin is a client for a user with all rights.
 	Admin *redis.Client
 
 	t       testing.TB
@@ -67,8 +67,16 @@ func Start(t testing.TB, args ...string) *Server {
 	if s.process == nil {
 		t.Fatalf("redis-server did not start:\n%s", s.log)
 	}
-	s.Admin = redis.NewClient(&redis.Options{Network: "unix", Addr: s.Socket(), Protocol: 2, DisableIdentity: true})
+	s.Authenticate("")
 	return s
+}
+
+// Authenticate gives Admin a password, for a server that requires one.
+func (s *Server) Authenticate(password string) {
+	if s.Admin != nil {
+		_ = s.Admin.Close()
+	}
+	s.Admin = redis.NewClient(&redis.Options{Network: "unix", Addr: s.Socket(), Password: password, Protocol: 2, DisableIdentity: true})
 }
 
 // URL returns a REDIS_URL for the TCP listener.
