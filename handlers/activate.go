@@ -9,7 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"changebank/internal/cookies"
 	"changebank/internal/devicegrant"
+	"changebank/internal/limit"
 	"changebank/internal/session"
 )
 
@@ -29,6 +31,7 @@ type approvePage struct {
 	Requested        string
 	DifferentNetwork bool
 	OpenedByOthers   bool
+	OpenedAs         string // who opened it in this browser, before an account switch
 	Switch           string
 	Number           string // to be typed on the laptop at AppURL
 	AppURL           string
@@ -52,7 +55,7 @@ type activatePage struct {
 
 // activate is where the phone arrives.
 func (s *Server) activate(w http.ResponseWriter, r *http.Request, sess session.Session) error {
-	code := strings.TrimSpace(r.FormValue("user_code"))
+	code := devicegrant.CodeIn(r.FormValue("user_code"))
 	own, err := s.isOwnCode(r, code)
 	if err != nil {
 		return err
@@ -66,34 +69,81 @@ func (s *Server) activate(w http.ResponseWriter, r *http.Request, sess session.S
 		})
 	}
 	if !mayAnswer(sess) {
-		return seeOther(w, r, loginTo(activateWith(code)))
+		return s.loginFirst(w, r, sess, activateWith(code))
 	}
 	if code == "" {
 		return s.render(w, "activate", activatePage{frameOf(sess), s.host, "", ""})
 	}
-	a, err := s.cfg.Grants.Open(r.Context(), code, s.browserOf(r), sess.Person)
+	visit := s.visit(r, sess, code)
+	visit.Linked = s.mayBeLinked(r)
+	a, err := s.cfg.Grants.Open(r.Context(), visit)
+	if _, tooMany := errors.AsType[*limit.TooManyError](err); tooMany && visit.Linked {
+		// A code that exists gets the same page as one that does not. The person
+		// can continue with the form's button.
+		return s.render(w, "activate", activatePage{frameOf(sess), s.host, code, ""})
+	}
+	if err := s.noteOpened(w, r, sess, a); err != nil {
+		return err
+	}
 	return s.showQuestion(w, r, sess, code, a, err)
 }
+
+// visit is the browser that sent r, showing a user code.
+func (s *Server) visit(r *http.Request, sess session.Session, code string) devicegrant.Visit {
+	return devicegrant.Visit{
+		UserCode: code,
+		Phone:    s.browserOf(r),
+		Person:   sess.Person,
+		Opened:   s.openedRef(r),
+	}
+}
+
+// mayBeLinked reports whether another site may have sent the browser here. None
+// has if the code was scanned, or typed into our own form.
+func (s *Server) mayBeLinked(r *http.Request) bool {
+	return r.Header.Get("Sec-Fetch-Site") != "none" && !s.fromOwnPage(r)
+}
+
+// fromOwnPage reports whether a page of ours sent the browser here. Over plain
+// http there is no Sec-Fetch-Site, and only the Referer can prove it.
+func (s *Server) fromOwnPage(r *http.Request) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	return site == "same-origin" || site == "" && strings.HasPrefix(r.Referer(), s.cfg.AppURL+"/")
+}
+
+// noteOpened has the browser remember that it opened the attempt, so that its
+// person can switch accounts, or log out and in again, without being taken for a
+// second person. Only a browser in which the first person to open the code is
+// logged in gets this cookie. A phisher gets it for his own browser only: it is
+// sealed, and with https no other site can plant it in the victim's.
+func (s *Server) noteOpened(w http.ResponseWriter, r *http.Request, sess session.Session, a devicegrant.Attempt) error {
+	if a.State != devicegrant.Opened || !a.Person.Is(sess.Person) || s.openedRef(r) == a.Ref {
+		return nil
+	}
+	return s.opened.Write(w, r, cookies.Values{"attempt": a.Ref})
+}
+
+// openedRef returns the Ref of the attempt that this browser opened last, ""
+// if none.
+func (s *Server) openedRef(r *http.Request) string { return s.opened.Read(r)["attempt"] }
 
 // answer takes the person's approval or denial.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, sess session.Session) error {
 	code, said := r.PostFormValue("user_code"), r.PostFormValue("answer")
 	question := activateWith(code)
 	if !mayAnswer(sess) {
-		return seeOther(w, r, loginTo(question))
+		return s.loginFirst(w, r, sess, question)
 	}
 	answer := devicegrant.Answer{
-		UserCode:    code,
+		Visit:       s.visit(r, sess, code),
 		Fingerprint: r.PostFormValue("attempt"),
-		Phone:       s.browserOf(r),
-		Person:      sess.Person,
 	}
 	var a devicegrant.Attempt
 	var err error
 	switch said {
 	case "yes":
 		if s.tooSoon(r, sess, answer.Fingerprint) {
-			a, err = s.cfg.Grants.Open(r.Context(), code, answer.Phone, sess.Person)
+			a, err = s.cfg.Grants.Open(r.Context(), answer.Visit)
 			if err == nil && a.State == devicegrant.Opened {
 				err = errTooSoon
 			}
@@ -101,7 +151,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, sess session.Ses
 		}
 		answer.Access, answer.Voucher, err = s.credentials(r.Context(), sess, question)
 		if errors.Is(err, session.ErrNoToken) || errors.Is(err, session.ErrOver) {
-			return seeOther(w, r, loginTo(question))
+			return s.loginFirst(w, r, sess, question)
 		}
 		if err != nil {
 			return err
@@ -126,6 +176,15 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, sess session.Ses
 	return s.showQuestion(w, r, sess, code, a, err)
 }
 
+// loginFirst has the person log in, and then leads to the question. A scan is
+// redirected; a form, and the redirect that answers one, must [Server.leave].
+func (s *Server) loginFirst(w http.ResponseWriter, r *http.Request, sess session.Session, question string) error {
+	if r.Method == http.MethodGet && !s.fromOwnPage(r) {
+		return seeOther(w, r, loginTo(question))
+	}
+	return s.leave(w, frameOf(sess), "Log in first", loginTo(question))
+}
+
 // credentials returns what the session's approval needs: an access token for the
 // provider, and a voucher. [session.ErrNoToken] and [session.ErrOver] (logged out
 // since the request began) mean that the person must log in first.
@@ -147,21 +206,7 @@ func (s *Server) credentials(ctx context.Context, sess session.Session, question
 // again after the provider did not, show the number, or approve on the provider's
 // page too. If nothing, it says what has become of the attempt.
 func (s *Server) showQuestion(w http.ResponseWriter, r *http.Request, sess session.Session, code string, a devicegrant.Attempt, err error) error {
-	page := approvePage{
-		frame:            frameOf(sess),
-		FallbackURL:      a.FallbackURL,
-		State:            a.State,
-		UserCode:         a.UserCode,
-		Fingerprint:      a.Fingerprint(),
-		Browser:          a.Laptop.Name(),
-		Addr:             a.Laptop.Addr,
-		Requested:        ago(a.Started),
-		DifferentNetwork: a.DifferentNetwork,
-		OpenedByOthers:   a.OpenedByOthers,
-		Switch:           loginTo(activateWith(code)) + "&switch=1",
-		AppURL:           s.cfg.AppURL,
-		Watch:            activateWith(code),
-	}
+	page := s.questionPage(r, sess, code, a)
 	status := http.StatusOK
 	switch {
 	case errors.Is(err, errTooSoon):
@@ -204,6 +249,29 @@ func (s *Server) showQuestion(w http.ResponseWriter, r *http.Request, sess sessi
 		end.Watch = page.Watch
 	}
 	return s.render(w, "answered", end)
+}
+
+// questionPage is the page that asks about the attempt.
+func (s *Server) questionPage(r *http.Request, sess session.Session, code string, a devicegrant.Attempt) approvePage {
+	page := approvePage{
+		frame:            frameOf(sess),
+		FallbackURL:      a.FallbackURL,
+		State:            a.State,
+		UserCode:         a.UserCode,
+		Fingerprint:      a.Fingerprint(),
+		Browser:          a.Laptop.Name(),
+		Addr:             a.Laptop.Addr,
+		Requested:        ago(a.Started),
+		DifferentNetwork: a.DifferentNetwork,
+		OpenedByOthers:   a.OpenedByOthers,
+		Switch:           loginTo(activateWith(code)) + "&switch=1",
+		AppURL:           s.cfg.AppURL,
+		Watch:            activateWith(code),
+	}
+	if a.State == devicegrant.Opened && !a.Person.Is(sess.Person) && s.openedRef(r) == a.Ref {
+		page.OpenedAs = a.Person.String()
+	}
+	return page
 }
 
 // isOwnCode reports whether this browser itself shows the code: it is the laptop.

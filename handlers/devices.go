@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -15,6 +16,7 @@ const devicesPath = "/devices"
 // device is one of a person's sessions, in words.
 type device struct {
 	Ref          string
+	Number       int // in the list, from 1: two devices may otherwise have the same name
 	Browser      string
 	Began        string // and how
 	Addr         string // of the login
@@ -51,6 +53,7 @@ func (s *Server) devicesOf(r *http.Request, sess session.Session) ([]device, err
 	for i, other := range sessions {
 		devices[i] = device{
 			Ref:     other.Ref,
+			Number:  i + 1,
 			Browser: other.Browser.Name(),
 			Began:   ago(other.Began),
 			Addr:    other.Browser.Addr,
@@ -105,12 +108,46 @@ func (s *Server) endDevice(w http.ResponseWriter, r *http.Request, sess session.
 	if err != nil {
 		return err
 	}
-	return s.render(w, "notice", notice{
-		frame: frameOf(sess),
-		Title: "Device logged out",
-		Text:  ended.Browser.Name() + " has been logged out.",
-		Next:  yourList,
-	})
+	return s.showEnded(w, sess, "Device logged out", ended.Browser.Name()+" has been logged out.")
+}
+
+// endedPage says what was logged out, and what to do if that was an intruder's.
+type endedPage struct {
+	frame
+	Title, Text string
+	Service     string // the host where the password can be changed; empty: it can't
+}
+
+func (s *Server) showEnded(w http.ResponseWriter, sess session.Session, title, text string) error {
+	page := endedPage{frame: frameOf(sess), Title: title, Text: text}
+	if issuer, err := url.Parse(sess.Person.Issuer); err == nil && len(s.cfg.People) == 0 { // not the demo provider
+		page.Service = issuer.Host
+	}
+	return s.render(w, "ended", page)
+}
+
+// othersPage asks before all other devices are logged out.
+type othersPage struct {
+	frame
+	Count  string
+	Others []device
+}
+
+// othersQuestion asks first, and says which devices it is about: one press must
+// not log out all of them.
+func (s *Server) othersQuestion(w http.ResponseWriter, r *http.Request, sess session.Session) error {
+	if sess.Unconfirmed() {
+		return session.ErrUnconfirmed // as the answer would be
+	}
+	devices, err := s.devicesOf(r, sess)
+	if err != nil {
+		return err
+	}
+	others := slices.DeleteFunc(devices, func(d device) bool { return d.Here })
+	if len(others) == 0 {
+		return s.noOthers(w, sess)
+	}
+	return s.render(w, "end-others", othersPage{frameOf(sess), otherDevices(len(others)), others})
 }
 
 // endOtherDevices logs out all of the person's devices but this one.
@@ -119,14 +156,24 @@ func (s *Server) endOtherDevices(w http.ResponseWriter, r *http.Request, sess se
 	if err != nil {
 		return err
 	}
-	page := notice{frame: frameOf(sess), Title: "Other devices logged out", Text: fmt.Sprintf("Logged out of %d other devices.", n), Next: yourList}
-	switch n {
-	case 0:
-		page.Title, page.Text = "No other devices", "You are logged in on this device only."
-	case 1:
-		page.Text = "Logged out of one other device."
+	if n == 0 {
+		return s.noOthers(w, sess)
 	}
-	return s.render(w, "notice", page)
+	return s.showEnded(w, sess, "Other devices logged out", "Logged out of "+otherDevices(n)+".")
+}
+
+func (s *Server) noOthers(w http.ResponseWriter, sess session.Session) error {
+	return s.render(w, "notice", notice{
+		frame: frameOf(sess), Title: "No other devices",
+		Text: "You are logged in on this device only.", Next: yourList,
+	})
+}
+
+func otherDevices(n int) string {
+	if n == 1 {
+		return "one other device"
+	}
+	return fmt.Sprintf("%d other devices", n)
 }
 
 // confirmDevice notes that a device which a phone logged in is the person's.

@@ -1,10 +1,12 @@
 package handlers
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -13,7 +15,8 @@ import (
 )
 
 const (
-	keepAlive   = 15 * time.Second // between signs of life, so that no proxy hangs up
+	keepAlive   = 15 * time.Second // between events of a stream: no proxy hangs up, and the page's script can tell that none is held back
+	longPoll    = 25 * time.Second // an answer to ?since= comes by then: proxies often give up after 30
 	streamWrite = 20 * time.Second // a browser that takes no bytes for so long is gone
 )
 
@@ -25,14 +28,24 @@ type event struct {
 	Expires time.Time         `json:"expires"`
 }
 
-// events tells the laptop's page about its attempt as server-sent events: the
-// present state, and each change until the attempt ends.
+func eventOf(a devicegrant.Attempt) event {
+	return event{State: a.State, Note: laptopNote(a), Title: laptopWords(a).Title, Expires: a.Expires.UTC().Round(0)}
+}
+
+// events tells the laptop's page about its attempt: as server-sent events, or
+// with since in the query by one answer. A page that nobody sees says so
+// (hidden): it is answered at once, and does not count as someone looking.
 func (s *Server) events(w http.ResponseWriter, r *http.Request, _ session.Session) error {
+	query := r.URL.Query()
 	laptop, err := s.laptop(r)
 	if err != nil {
 		return err
 	}
-	a, err := s.attempt(r, laptop)
+	check := s.cfg.Grants.CheckLaptop
+	if query.Has("hidden") {
+		check = s.cfg.Grants.CheckHidden
+	}
+	a, err := s.attemptBy(r, laptop, check)
 	if err != nil {
 		return err
 	}
@@ -40,7 +53,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, _ session.Sessio
 		w.WriteHeader(http.StatusNoContent) // tells the browser not to reconnect
 		return nil
 	}
-	if ref := r.URL.Query().Get("attempt"); ref != "" && ref != a.Ref {
+	if ref := query.Get("attempt"); ref != "" && ref != a.Ref {
 		// Two tabs started a code at the same moment, and the cookie is the
 		// other's: the page must be fetched again.
 		return text(w, http.StatusConflict, "the page shows another attempt\n")
@@ -50,41 +63,88 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, _ session.Sessio
 		return text(w, http.StatusTooManyRequests, "too many streams\n") // the page fetches itself instead
 	}
 	defer s.streams.close(a.ID)
+	switch {
+	case query.Has("hidden"):
+		return answerEvent(w, a)
+	case query.Has("since"):
+		return answerEvent(w, s.changed(r.Context(), a, query.Get("since")))
+	}
+	s.stream(w, r, a)
+	return nil
+}
+
+// stream sends the present state, and each change until the attempt ends.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, a devicegrant.Attempt) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
 	stream := eventStream{w: w, rc: http.NewResponseController(w)}
 	if stream.send("retry: 1000\n\n") != nil {
-		return nil // the browser has left
+		return // the browser has left
 	}
 	ticks := s.cfg.Grants.Watch(r.Context(), a.ID)
-	for {
+	for ok := true; ok; {
 		if err := stream.tell(a); err != nil || a.State.Ended() {
-			return nil
+			return
 		}
-		wake := time.NewTimer(min(time.Until(stream.sent.Add(keepAlive)), a.RefreshWithin()))
-		select {
-		case <-s.stop:
-			return nil
-		case <-r.Context().Done():
-			return nil
-		case <-ticks:
-		case <-wake.C:
-		}
-		wake.Stop()
-		if a, err = s.cfg.Grants.Refresh(r.Context(), a.ID); err != nil {
-			if r.Context().Err() == nil && !errors.Is(err, devicegrant.ErrNone) {
-				s.log.Error("attempt not read for its event stream", "err", err)
-			}
-			return nil // the browser reconnects
-		}
-	}
+		a, ok = s.next(r.Context(), ticks, a, stream.sent.Add(keepAlive))
+	} // the browser reconnects
 }
 
-// maxStreams is how many event streams of one attempt this process keeps open:
-// one cookie must not use up the server's memory.
+// changed returns the attempt at its first change, or after longPoll. A page
+// that shows another state than the present one is answered at once.
+func (s *Server) changed(ctx context.Context, a devicegrant.Attempt, since string) devicegrant.Attempt {
+	ctx, cancel := context.WithTimeout(ctx, longPoll)
+	defer cancel()
+	first := eventOf(a)
+	ticks := s.cfg.Grants.Watch(ctx, a.ID)
+	for ok := true; ok && string(a.State) == since && eventOf(a) == first && !a.State.Ended(); {
+		a, ok = s.next(ctx, ticks, a, a.Expires)
+	}
+	return a
+}
+
+// next returns the attempt as it is when it may have changed, at the latest at a
+// given time. It is false when there is nothing more to wait for: the browser
+// has left, the server stops, or the attempt cannot be read.
+func (s *Server) next(ctx context.Context, ticks <-chan struct{}, a devicegrant.Attempt, until time.Time) (devicegrant.Attempt, bool) {
+	wake := time.NewTimer(min(time.Until(until), a.RefreshWithin()))
+	defer wake.Stop()
+	select {
+	case <-s.stop:
+		return a, false
+	case <-ctx.Done():
+		return a, false
+	case <-ticks:
+	case <-wake.C:
+	}
+	now, err := s.cfg.Grants.Refresh(ctx, a.ID)
+	if err != nil {
+		if ctx.Err() == nil && !errors.Is(err, devicegrant.ErrNone) {
+			s.log.Error("attempt not read for the page that follows it", "err", err)
+		}
+		return a, false
+	}
+	return now, true
+}
+
+// answerEvent answers with one event, and with its length: some proxies hold
+// back an answer until they know where it ends.
+func answerEvent(w http.ResponseWriter, a devicegrant.Attempt) error {
+	data, err := json.Marshal(eventOf(a))
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+	_, _ = w.Write(data) // the browser may have left
+	return nil
+}
+
+// maxStreams is how many requests about one attempt may wait in this process at
+// the same time: one cookie must not use up the server's memory.
 const maxStreams = 8
 
-// streamCount counts the open event streams of each attempt.
+// streamCount counts the waiting requests about each attempt.
 type streamCount struct {
 	mu sync.Mutex
 	of map[string]int // by the attempt's ID
@@ -117,10 +177,9 @@ type eventStream struct {
 }
 
 // tell sends the attempt if it has changed, and otherwise a sign of life if one
-// is due.
+// is due. That is an event, since a page's script does not get to see comments.
 func (e *eventStream) tell(a devicegrant.Attempt) error {
-	now := event{State: a.State, Note: laptopNote(a), Title: laptopWords(a).Title, Expires: a.Expires.UTC().Round(0)}
-	if now != e.told {
+	if now := eventOf(a); now != e.told {
 		data, err := json.Marshal(now)
 		if err != nil {
 			return err
@@ -129,7 +188,7 @@ func (e *eventStream) tell(a devicegrant.Attempt) error {
 		return e.send(fmt.Sprintf("event: state\ndata: %s\n\n", data))
 	}
 	if time.Since(e.sent) >= keepAlive {
-		return e.send(": keep-alive\n\n")
+		return e.send("event: alive\ndata: {}\n\n") // browsers drop an event without data
 	}
 	return nil
 }

@@ -190,7 +190,7 @@ func TestWords(t *testing.T) {
 // Every page, with hostile data in every place, lets none of it through as
 // markup.
 func TestPagesEscape(t *testing.T) {
-	pages, err := parsePages()
+	pages, err := parsePages("https://bank.example")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,12 +207,16 @@ func TestPagesEscape(t *testing.T) {
 			frame
 			People []string
 			Ended  bool
-		}{f, []string{evil}, true},
+			Phone  bool
+		}{f, []string{evil}, true, true},
 		"account": struct {
 			frame
-			ByPhone bool
-			New     []device
-		}{f, true, []device{evilDevice}},
+			ByPhone        bool
+			MustLogInAgain bool
+			New            []device
+		}{f, true, true, []device{evilDevice}},
+		"end-others": othersPage{f, evil, []device{evilDevice}},
+		"ended":      endedPage{f, evil, evil, evil},
 		"devices":    devicesPage{f, []device{evilDevice}, []device{evilDevice}, true},
 		"logout":     f,
 		"this-phone": f,
@@ -238,5 +242,22 @@ func TestPagesEscape(t *testing.T) {
 	}
 	for name := range pages {
 		t.Errorf("the page %s is not tested here", name)
+	}
+}
+
+func TestSpelled(t *testing.T) {
+	for code, want := range map[string]string{
+		"1023":      "1 0 2 3",
+		"AB12CD":    "A B 1, 2 C D",
+		"WDJBMJHT":  "W D J B, M J H T",
+		"WDJB-MJHT": "W D J B, M J H T",
+		"wd-jb--":   "w d, j b",
+		"WDJBM-":    "W D J, B M",
+		"ABCDEFG":   "A B C, D E F, G",
+		"":          "",
+	} {
+		if got := spelled(code); got != want {
+			t.Errorf("spelled(%q) = %q, want %q", code, got, want)
+		}
 	}
 }

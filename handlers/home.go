@@ -2,7 +2,9 @@ package handlers
 
 import (
 	"net/http"
+	"path"
 
+	"changebank/internal/browser"
 	"changebank/internal/session"
 	"changebank/static"
 )
@@ -19,7 +21,8 @@ func (s *Server) home(w http.ResponseWriter, r *http.Request, sess session.Sessi
 		frame
 		People []string
 		Ended  bool // from another device
-	}{frameOf(sess), s.cfg.People, ended})
+		Phone  bool // the ordinary login comes first
+	}{frameOf(sess), s.cfg.People, ended, browser.IsPhone(r)})
 }
 
 func (s *Server) account(w http.ResponseWriter, r *http.Request, sess session.Session) error {
@@ -29,9 +32,10 @@ func (s *Server) account(w http.ResponseWriter, r *http.Request, sess session.Se
 	}
 	page := struct {
 		frame
-		ByPhone bool // shown once: another person's phone may have approved
-		New     []device
-	}{frame: frameOf(sess), New: newOnes(sess, devices)}
+		ByPhone        bool // shown once: another person's phone may have approved
+		MustLogInAgain bool // before this device may approve another's login
+		New            []device
+	}{frame: frameOf(sess), MustLogInAgain: byPhone(sess), New: newOnes(sess, devices)}
 	if byPhone(sess) && !sess.Greeted {
 		if page.ByPhone, err = s.cfg.Sessions.Greet(r); err != nil {
 			return err
@@ -45,7 +49,18 @@ func (s *Server) static(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return errNotFound
 	}
-	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	return serveFile(w, file, "public, max-age=31536000, immutable")
+}
+
+// favicon serves the icon that browsers, and other programs that show one, ask
+// for without reading the page.
+func (s *Server) favicon(w http.ResponseWriter, _ *http.Request) error {
+	file, _ := static.Lookup(path.Base(static.Path("favicon.ico")))
+	return serveFile(w, file, "public, max-age=86400")
+}
+
+func serveFile(w http.ResponseWriter, file static.File, caching string) error {
+	w.Header().Set("Cache-Control", caching)
 	w.Header().Set("Content-Type", file.Type)
 	_, _ = w.Write(file.Content) // the visitor may have left
 	return nil

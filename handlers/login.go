@@ -134,7 +134,7 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request, _ session.Sessio
 	}
 	s.log.Info("logged out", "person", sess.Person)
 	if target := s.cfg.Provider.LogoutURL(sess.Tokens.ID); target != "" {
-		return seeOther(w, r, target)
+		return s.leave(w, frame{}, "Logging out", target)
 	}
 	return seeOther(w, r, "/")
 }

@@ -80,11 +80,8 @@ func (s *Server) browserOf(r *http.Request) browser.Browser {
 func (s *Server) headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		// form-action also covers the redirects that follow a POST: logging out
-		// and approving may lead to the provider.
-		formAction := strings.Join(append([]string{"'self'"}, s.cfg.Provider.Origins()...), " ")
-		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "+
-			"form-action "+formAction+"; frame-ancestors 'none'; base-uri 'none'")
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; manifest-src 'self'; "+
+			"form-action 'self'; frame-ancestors 'none'; base-uri 'none'") // see leave for form-action
 		// Not no-referrer: over plain http browsers then send "Origin: null"
 		// with our own forms.
 		h.Set("Referrer-Policy", "same-origin")

@@ -27,7 +27,7 @@ type hostTest struct {
 func newHostTest(t *testing.T, appURL string) *hostTest {
 	t.Helper()
 	kept, jar := newStore(t, appURL, nil)
-	pages, err := parsePages()
+	pages, err := parsePages(appURL)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,13 +1,13 @@
 package handlers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"html/template"
 	"net/http"
 	"net/netip"
 	"regexp"
-	"strings"
 	"time"
 
 	"changebank/internal/browser"
@@ -51,11 +51,18 @@ func (s *Server) attemptID(r *http.Request) string { return s.qr.Read(r)["attemp
 // is none. laptop is this browser; coming from elsewhere than before may end the
 // attempt ([devicegrant.Manager.CheckLaptop]).
 func (s *Server) attempt(r *http.Request, laptop browser.Browser) (devicegrant.Attempt, error) {
+	return s.attemptBy(r, laptop, s.cfg.Grants.CheckLaptop)
+}
+
+type laptopCheck func(ctx context.Context, id string, laptop browser.Browser) (devicegrant.Attempt, error)
+
+// attemptBy is attempt with another check than CheckLaptop.
+func (s *Server) attemptBy(r *http.Request, laptop browser.Browser, check laptopCheck) (devicegrant.Attempt, error) {
 	id := s.attemptID(r)
 	if id == "" {
 		return devicegrant.Attempt{}, nil
 	}
-	a, err := s.cfg.Grants.CheckLaptop(r.Context(), id, laptop)
+	a, err := check(r.Context(), id, laptop)
 	if errors.Is(err, devicegrant.ErrNone) {
 		return devicegrant.Attempt{}, nil
 	}
@@ -78,7 +85,11 @@ func (s *Server) laptop(r *http.Request) (browser.Browser, error) {
 }
 
 // qrLogin shows this browser's code: the one it has, or a new one. A code that
-// has ended stays on the page as ended until the person asks for another.
+// has ended stays on the page as ended until the person asks for another: with
+// the page's button, or by coming from a link on another page. Those links have
+// the query new=1, which a reload, a refresh and a redirect to the page do not
+// have. It never replaces a code that can still be used, so another site gains
+// nothing by leading a browser to it.
 func (s *Server) qrLogin(w http.ResponseWriter, r *http.Request, sess session.Session) error {
 	if sess.LoggedIn() {
 		return seeOther(w, r, "/account")
@@ -91,10 +102,12 @@ func (s *Server) qrLogin(w http.ResponseWriter, r *http.Request, sess session.Se
 	if err != nil {
 		return err
 	}
-	if a.ID != "" {
-		return s.showAttempt(w, r, a, "")
-	}
+	asksForNew := r.URL.Query().Get("new") == "1"
 	switch {
+	case a.ID != "" && !asksForNew:
+		return s.showAttempt(w, r, a, "")
+	case a.ID != "" && !a.State.Ended():
+		return seeOther(w, r, qrPath) // without the query: a refresh must not ask again
 	case r.Header.Get("X-Requested-With") == "qrlogin.js":
 		// The script of a tab whose attempt is gone starts no code: usually,
 		// another tab has logged in. An app's own browser on Android sends the
@@ -228,7 +241,7 @@ func (s *Server) qrLoginConfirm(w http.ResponseWriter, r *http.Request, _ sessio
 	if a.ID == "" {
 		return seeOther(w, r, qrPath)
 	}
-	number := strings.Join(strings.Fields(r.PostFormValue("number")), "")
+	number := devicegrant.Fold(r.PostFormValue("number"))
 	if !fourDigits.MatchString(number) { // a slip, which costs no try
 		return s.showAttempt(w, r, a, "Enter the four digits that your phone shows.")
 	}

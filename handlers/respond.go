@@ -45,6 +45,7 @@ type notice struct {
 	Title, Text string
 	Next        link
 	Refresh     int    // seconds; 0: not
+	Onward      bool   // the page continues at Next by itself
 	Status      int    // of an error
 	Reference   string // of an error, as in the log
 }
@@ -109,10 +110,12 @@ func (s *Server) showError(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-func parsePages() (map[string]*template.Template, error) {
+// parsePages parses every page with the layout. appURL is for addresses that
+// other sites read, which must be absolute.
+func parsePages(appURL string) (map[string]*template.Template, error) {
 	layout, err := template.New("layout.html").
-		Funcs(template.FuncMap{"asset": static.Path}).
-		ParseFS(templates.Files, "layout.html", "drawings.html", "new-devices.html")
+		Funcs(template.FuncMap{"asset": static.Path, "appURL": func() string { return appURL }, "spelled": spelled}).
+		ParseFS(templates.Files, "layout.html", "drawings.html", "code.html", "new-devices.html")
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +165,22 @@ func text(w http.ResponseWriter, status int, body string) error {
 	return nil
 }
 
-// seeOther sends the browser to GET a page.
+// leave answers with a page that continues at another one, automatically. Every
+// form whose answer may lead to another origin, now or after more redirects,
+// ends here: form-action of the Content-Security-Policy also applies to each
+// redirect that follows a form, silently, and nobody knows all the origins that
+// a provider redirects to. A page's own refresh is none of those redirects, and
+// needs no script. The browser does not repeat the form when the person goes
+// back.
+func (s *Server) leave(w http.ResponseWriter, f frame, title, to string) error {
+	return s.render(w, "notice", notice{
+		frame: f, Title: title, Text: "You continue at the login service. If nothing happens, choose Continue.",
+		Next: link{to, "Continue"}, Onward: true,
+	})
+}
+
+// seeOther sends the browser to GET a page of ours. See [Server.leave] for those
+// of others.
 func seeOther(w http.ResponseWriter, r *http.Request, path string) error {
 	http.Redirect(w, r, path, http.StatusSeeOther)
 	return nil

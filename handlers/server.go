@@ -44,6 +44,7 @@ type Server struct {
 	log     *slog.Logger
 	pages   map[string]*template.Template
 	qr      *cookies.Kind // the ID of the attempt that this browser started
+	opened  *cookies.Kind // the Ref of the attempt that this browser opened last
 	probe   *cookies.Kind // holds nothing; it shows that the browser keeps cookies
 	shown   *cookies.Kind // seals when a question was shown
 	flows   flows         // logins in progress at the provider
@@ -63,7 +64,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	pages, err := parsePages()
+	pages, err := parsePages(cfg.AppURL)
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +75,7 @@ func New(cfg Config) (*Server, error) {
 		log:     cfg.Log,
 		pages:   pages,
 		qr:      cfg.Cookies.Kind("qr", qrLifetime),
+		opened:  cfg.Cookies.Kind("opened", qrLifetime),
 		probe:   cfg.Cookies.Kind("probe", probeLifetime),
 		shown:   cfg.Cookies.Kind("shown", qrLifetime),
 		flows:   newFlows(cfg.Cookies, cfg.Store),
@@ -142,9 +144,11 @@ func (s *Server) routes() http.Handler {
 	page("GET /devices", members(s.devices))
 	page("POST /devices/{ref}/end", members(s.endDevice))
 	page("POST /devices/{ref}/confirm", members(s.confirmDevice))
-	page("POST /devices/others/end", members(s.endOtherDevices)) // no ref is in lower case
+	page("GET /devices/others/end", members(s.othersQuestion)) // no ref is in lower case
+	page("POST /devices/others/end", members(s.endOtherDevices))
 
 	plain("GET /static/{name}", s.static)
+	plain("GET /favicon.ico", s.favicon)
 	plain("GET /healthz", s.healthz)
 	plain("GET /readyz", s.readyz)
 	plain("GET /", s.notFound)

@@ -2,7 +2,10 @@ package handlers
 
 import (
 	"cmp"
+	"slices"
 	"strings"
+	"time"
+	"unicode"
 
 	"changebank/internal/devicegrant"
 )
@@ -26,7 +29,7 @@ type screens struct{ laptop, phone words }
 
 var texts = map[situation]screens{
 	{devicegrant.Waiting, ""}: {
-		laptop: words{"Scan the code with your phone", "Waiting for your phone", "Scan the code with the camera of a phone where you're already logged in, and approve there. This page updates automatically."},
+		laptop: words{"Scan the code with your phone", "Waiting for your phone", "Scan the code with your phone's camera. Log in on the phone if it asks you to, then approve. This page updates automatically."},
 	},
 	{devicegrant.Opened, ""}: {
 		laptop: words{"Approve on your phone", "Opened on {phone}", "Approve there, after checking that it shows the code below."},
@@ -139,5 +142,35 @@ func laptopNote(a devicegrant.Attempt) string {
 	if a.Approval == devicegrant.ApprovalRefused && a.FallbackURL != "" {
 		return "The login service asks once more, on a page of its own on your phone. Approve there too."
 	}
+	if expiring(a) {
+		return "Expires in less than a minute. You can show a new code then."
+	}
 	return ""
+}
+
+// expiring reports whether the person at the laptop should hear that its code
+// is about to expire. While the phone asks, they are not hurried.
+func expiring(a devicegrant.Attempt) bool {
+	return (a.State == devicegrant.Waiting || a.State == devicegrant.Number) && time.Until(a.Expires) < time.Minute
+}
+
+// spelled spaces out a code or a number for screen readers, which would read it
+// as a word, or as "one thousand and twenty-three". A comma makes them pause:
+// where the code has a dash, or else after each three or four characters.
+func spelled(code string) string {
+	groups := strings.FieldsFunc(code, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	if len(groups) == 1 {
+		all, size := []rune(groups[0]), 3
+		if len(all)%4 == 0 {
+			size = 4
+		}
+		groups = nil
+		for group := range slices.Chunk(all, size) {
+			groups = append(groups, string(group))
+		}
+	}
+	for i, group := range groups {
+		groups[i] = strings.Join(strings.Split(group, ""), " ")
+	}
+	return strings.Join(groups, ", ")
 }

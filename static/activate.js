@@ -2,39 +2,54 @@
 // and shows the next page when it changes.
 "use strict";
 
-(() => {
-  const pause = 2000; // milliseconds
+// The page's refresh follows this script in the HTML, and ends with
+// </template>. So it takes effect if the script is blocked, and only then.
+if ("beforeRefresh" in document.currentScript.dataset) document.write("<template>");
+
+addEventListener("DOMContentLoaded", () => {
+  const shortest = 2000; // milliseconds between two looks
+  const longest = 20000;
+  let pause = shortest;
   const pastNgrok = { "ngrok-skip-browser-warning": "true" }; // its own page in front of ours
   let timer;
   const state = (d) => d.getElementById("login-state");
 
   async function look() {
     const address = state(document)?.dataset.watch;
-    if (!address) return; // nothing will change
+    if (!address || document.hidden) return; // nothing will change, or nobody would see it
+    // What a person waits for comes soon. A page that stays open is left alone.
     timer = setTimeout(look, pause);
-    if (document.hidden) return;
+    pause = Math.min(1.25 * pause, longest);
     let fresh;
     try {
       const response = await fetch(address, { redirect: "manual", headers: pastNgrok });
-      if (response.status < 500 && !response.ok) {
-        clearTimeout(timer);
-        location.reload(); // the page is no longer about this login
-        return;
-      }
-      if (!response.ok) throw new Error("not now");
+      if (response.status >= 500) throw new Error("not now");
       fresh = new DOMParser().parseFromString(await response.text(), "text/html");
     } catch {
       return; // the buttons still work, or say what is wrong
     }
     const [now, then] = [fresh, document].map(state);
-    if (!now || now.dataset.state === then.dataset.state) return;
+    if (!now) {
+      location.reload(); // the page is no longer about this login
+      return;
+    }
+    if (now.dataset.state === then.dataset.state) return;
+    pause = shortest;
     const focused = then.contains(document.activeElement);
     then.replaceWith(now);
     arm();
     document.title = fresh.title;
     // Screen readers announce changes only in an element that stays.
-    document.getElementById("announce").textContent = now.innerText;
+    document.getElementById("announce").textContent = spoken(now);
     if (focused) now.querySelector("a, button")?.focus();
+  }
+
+  // spoken is what a screen reader announces of a page: not its buttons, and a
+  // number digit by digit.
+  function spoken(page) {
+    const copy = page.cloneNode(true);
+    for (const silent of copy.querySelectorAll("form, .buttons, [aria-hidden]")) silent.remove();
+    return copy.textContent.replace(/\s+/g, " ").trim();
   }
 
   // The buttons work once the page has been in front for a moment: the second
@@ -65,10 +80,15 @@
   addEventListener("focus", arm);
   addEventListener("blur", disarm);
   addEventListener("pageshow", arm);
-  document.addEventListener("visibilitychange", arm);
+  document.addEventListener("visibilitychange", () => {
+    arm();
+    clearTimeout(timer);
+    pause = shortest;
+    look();
+  });
   document.addEventListener("submit", (event) => {
     if (!armed && event.target.id === "approve") event.preventDefault();
   });
 
-  setTimeout(look, pause);
-})();
+  timer = setTimeout(look, pause);
+});

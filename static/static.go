@@ -1,9 +1,11 @@
-// Package static embeds the stylesheet, the script and the drawings, and names
+// Package static embeds the stylesheet, the scripts and the icons, and names
 // each with a fingerprint of its content, so that browsers may keep them
-// forever.
+// forever. TestIcons in tests/ draws the pictures that are not SVG.
 package static
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -12,7 +14,7 @@ import (
 	"strings"
 )
 
-//go:embed *.css *.js *.svg
+//go:embed *.css *.js *.svg *.png *.ico *.webmanifest
 var embedded embed.FS
 
 // File is one of the files as it is served.
@@ -20,6 +22,9 @@ type File struct {
 	Type    string // its Content-Type
 	Content []byte
 }
+
+// types are the Content-Types that package mime knows on some systems only.
+var types = map[string]string{".ico": "image/x-icon", ".webmanifest": "application/manifest+json"}
 
 var served, names = load()
 
@@ -36,13 +41,25 @@ func load() (map[string]File, map[string]string) {
 		if err != nil {
 			panic(err)
 		}
-		sum := sha256.Sum256(content)
 		ext := path.Ext(entry.Name())
+		if ext == ".webmanifest" {
+			content = withIcons(content, names)
+		}
+		sum := sha256.Sum256(content)
 		name := strings.TrimSuffix(entry.Name(), ext) + "." + hex.EncodeToString(sum[:4]) + ext
-		served[name] = File{mime.TypeByExtension(ext), content}
+		served[name] = File{cmp.Or(types[ext], mime.TypeByExtension(ext)), content}
 		names[entry.Name()] = name
 	}
 	return served, names
+}
+
+// withIcons puts the fingerprinted names of its icons into the manifest. ReadDir
+// sorts, so icons have names that come before the manifest's.
+func withIcons(manifest []byte, names map[string]string) []byte {
+	for plain, name := range names {
+		manifest = bytes.ReplaceAll(manifest, []byte(`"`+plain+`"`), []byte(`"`+name+`"`))
+	}
+	return manifest
 }
 
 // Path returns where a file is served, or "" if there is no such file.

@@ -22,6 +22,8 @@ func TestMakeChange(t *testing.T) {
 		"0.30":        "We can make change for $0.30 with 6 nickels and 0 pennies!", // not 5 and 5
 		" $1,234.56 ": "We can make change for $1,234.56 with 24,691 nickels and 1 penny!",
 		".06":         "We can make change for $0.06 with 1 nickel and 1 penny!",
+		"١٬٢٣٤٫٥٦":    "We can make change for $1,234.56 with 24,691 nickels and 1 penny!",
+		"０．３０":        "We can make change for $0.30 with 6 nickels and 0 pennies!",
 		"0":           "We can make change for $0.00 with 0 nickels and 0 pennies!",
 	} {
 		p := customer.submit(form, "make-change", url.Values{"amount": {amount}})

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/net/html"
+
+	"changebank/internal/testfusion"
 )
 
 // device is a card on the page of devices.
@@ -106,8 +108,8 @@ func TestEndDevice(t *testing.T) {
 	laptop.as(linuxAgent).logIn(richard)
 	mine, ended := phone.ref(), laptop.ref()
 	revocations := b.demo.once("/oauth2/revoke", "token", nil)
-	if p := phone.endDevice(ended); p.Status != http.StatusOK || !p.says("Chrome on Linux") {
-		t.Errorf("ending a device: %v, want which one was logged out", p)
+	if p := phone.endDevice(ended); p.Status != http.StatusOK || !p.says("Chrome on Linux") || !strings.Contains(p.text("advice"), "codes") || !p.links("/devices") {
+		t.Errorf("ending a device: %v, want which one was logged out, and what to do if it was an intruder's", p)
 	}
 	phone.awaitCount("revocations", revocations, 1)
 	if p := laptop.get("/account"); p.URL.Path != "/" || p.person() != "" || !p.has("ended") {
@@ -137,14 +139,32 @@ func TestEndDevice(t *testing.T) {
 	}
 }
 
+// One press does not end anything: a page asks first, and says how many and
+// which.
 func TestEndOtherDevices(t *testing.T) {
 	t.Parallel()
 	b, laptop, phone := pair(t)
-	desk, stranger := b.browserOf(t, richard), b.browserOf(t, erlich)
+	desk, stranger := b.browser(t).as(linuxAgent), b.browserOf(t, erlich)
+	desk.logIn(richard)
 	laptop.logInWith(phone)
 	old := laptop.cookies()
-	if p := phone.press(phone.get("/devices"), "/devices/others/end"); !p.says("2 other devices") {
-		t.Errorf("ending all others: %v, want how many", p)
+	list := phone.get("/devices")
+	if !list.links("/devices/others/end") {
+		t.Fatalf("no link to the question: %v", list)
+	}
+	question := phone.get("/devices/others/end")
+	for _, want := range []string{"2 other devices", "Firefox on Windows", "Chrome on Linux"} {
+		if !question.says(want) {
+			t.Errorf("the question lacks %q: %v", want, question)
+		}
+	}
+	desk.wantPerson(richard)
+	laptop.wantPerson(richard)
+	if p := laptop.get("/devices/others/end"); p.Status != http.StatusForbidden {
+		t.Errorf("a laptop that is in question itself is asked: %v, want 403", p)
+	}
+	if p := phone.submit(question, "end-others", nil); !p.says("2 other devices") || !p.has("advice") {
+		t.Errorf("ending all others: %v, want how many, and what to do if one was an intruder's", p)
 	}
 	desk.wantPerson("")
 	laptop.wantPerson("")
@@ -158,8 +178,10 @@ func TestEndOtherDevices(t *testing.T) {
 	if phone.get("/devices").has("end-others") {
 		t.Error("there is a button to end others where there are none")
 	}
-	if p := phone.post("/devices/others/end", nil); p.Status != http.StatusOK || !p.says("No other") {
-		t.Errorf("ending no others: %v", p)
+	for _, p := range []page{phone.get("/devices/others/end"), phone.post("/devices/others/end", nil)} {
+		if p.Status != http.StatusOK || !p.says("No other") || p.has("end-others") {
+			t.Errorf("ending no others: %v", p)
+		}
 	}
 	stranger.wantPerson(erlich)
 }
@@ -171,7 +193,8 @@ func TestDevicesOfOthers(t *testing.T) {
 	b := startBank(t)
 	mine, theirs, nobody := b.browserOf(t, richard), b.browserOf(t, erlich), b.browser(t)
 	words := func(p page) string { // but for the reference, which is each page's own
-		return strings.ReplaceAll(p.text("main"), p.text("reference"), "")
+		words, _, _ := strings.Cut(p.text("main"), "quote this reference")
+		return words
 	}
 	unknown := words(mine.post("/devices/NOSUCHRF/end", nil))
 	for _, what := range []string{"end", "confirm"} {
@@ -189,7 +212,7 @@ func TestDevicesOfOthers(t *testing.T) {
 			t.Errorf("%s from another site: %v, want 403", what, p)
 		}
 	}
-	for _, p := range []page{nobody.post("/devices/others/end", nil), nobody.get("/devices")} {
+	for _, p := range []page{nobody.post("/devices/others/end", nil), nobody.get("/devices/others/end"), nobody.get("/devices")} {
 		if p.URL.Path != "/" {
 			t.Errorf("nobody sees %v, want the home page", p)
 		}
@@ -232,5 +255,22 @@ func TestManyDevices(t *testing.T) {
 	all.Wait()
 	if left.Load() > 0 || len(phone.devices()) != 1 {
 		t.Errorf("%d of 16 are still logged in, and %d devices listed, want 0 and 1", left.Load(), len(phone.devices()))
+	}
+}
+
+// After a device was logged out, the person learns at which login service to
+// change the password. At the demo provider nobody can.
+func TestAdviceNamesLoginService(t *testing.T) {
+	t.Parallel()
+	b, laptop, phone := fusionPair(t, testfusion.Behavior{})
+	laptop.logInWith(phone)
+	host := strings.TrimPrefix(b.fusion.URL, "http://")
+	if got := phone.endDevice(laptop.ref()).text("advice"); !strings.Contains(got, host) || !strings.Contains(got, "password") {
+		t.Errorf("the advice is %q, want where to change the password: %s", got, host)
+	}
+	_, laptop, phone = pair(t)
+	laptop.logInWith(phone)
+	if got := phone.endDevice(laptop.ref()).text("advice"); strings.Contains(got, "password") {
+		t.Errorf("the advice at the demo is %q, which has no way to change a password", got)
 	}
 }

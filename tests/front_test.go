@@ -25,6 +25,7 @@ type front struct {
 	behind atomic.Pointer[url.URL] // the server; nil while it is stopped
 	answer atomic.Pointer[func(http.ResponseWriter, *http.Request) bool]
 	change atomic.Pointer[func(answer map[string]any)] // of JSON answers
+	proxy  *httputil.ReverseProxy
 
 	mu      sync.Mutex
 	secrets map[string][]string // by their names
@@ -32,7 +33,7 @@ type front struct {
 
 func newFront(t testing.TB) *front {
 	f := &front{secrets: make(map[string][]string)}
-	proxy := &httputil.ReverseProxy{
+	f.proxy = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(f.behind.Load())
 			r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"] // SetXForwarded appends to it
@@ -48,7 +49,7 @@ func newFront(t testing.TB) *front {
 			http.Error(w, "the server is stopped", http.StatusBadGateway)
 			return
 		}
-		proxy.ServeHTTP(w, r)
+		f.proxy.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
 	f.URL = strings.Replace(server.URL, "127.0.0.1", "localhost", 1)

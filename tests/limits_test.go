@@ -1,9 +1,7 @@
 package tests
 
 import (
-	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"testing"
@@ -72,39 +70,6 @@ func TestLiveLogins(t *testing.T) {
 	first.post(qrPage+"/cancel", nil)
 	second.code()
 	b.wantRefused(t, "live attempts", 1)
-}
-
-// A code has six characters, and a person who guesses one could approve it. So
-// a person may try only a few wrong ones, on all their browsers together. Right
-// codes cost nothing, other people are not affected, and without a login nobody
-// learns which codes exist.
-func TestGuessedUserCode(t *testing.T) {
-	t.Parallel()
-	b := startBank(t, "LIMIT_WRONG_CODES=4")
-	laptop, phone, tablet := b.browser(t), b.browserOf(t, erlich).at(homeAddr), b.browserOf(t, erlich).at(awayAddr)
-	link := laptop.code()
-	for i := range 4 {
-		phone.get(link)
-		guesser := []*browser{phone, tablet}[i%2]
-		if p := guesser.get(fmt.Sprintf("/activate?user_code=NOSUCH%d", i)); p.Status != http.StatusNotFound || p.find("form", "activate") == nil {
-			t.Fatalf("guess %d: %v, want 404 and the form", i+1, p)
-		}
-	}
-	phone.get(link).wantLimit("the right code after four guesses", 100, 150)
-	tablet.get("/activate?user_code=NOSUCH").wantLimit("a fifth guess on the other browser", 100, 150)
-	form := url.Values{"user_code": {"NOSUCH"}, "attempt": {"x"}, "answer": {"yes"}}
-	phone.post("/activate", form).wantLimit("a fifth guess that is posted", 100, 150)
-	b.wantRefused(t, "unknown code", 4)
-	b.wantRefused(t, "wrong codes", 3)
-	laptop.wantState("opened")
-
-	stranger := b.browser(t)
-	if known, unknown := stranger.get(link).URL.Host, stranger.get("/activate?user_code=NOSUCH").URL.Host; known != unknown {
-		t.Errorf("a stranger is led to %s with a known code and to %s with an unknown one", known, unknown)
-	}
-	if p := b.browserOf(t, richard).get(b.browser(t).code()); p.find("form", "approve") == nil {
-		t.Errorf("another person must wait, too: %v", p)
-	}
 }
 
 // A login starts only from the allowed networks, and finishes with a phone

@@ -58,7 +58,7 @@ func TestConnectionLost(t *testing.T) {
 }
 
 // A page refreshes when its code expires, as after a sleep, and when someone
-// returns to it, although its stream is silent.
+// returns to it, although its stream tells of no change.
 func TestPageWakes(t *testing.T) {
 	t.Parallel()
 	b := startBank(t)
@@ -69,7 +69,7 @@ func TestPageWakes(t *testing.T) {
 		`document.dispatchEvent(new Event("visibilitychange"))`,
 	} {
 		laptop := newWindow(t, chromium, "laptop", 1280, 800)
-		laptop.beforeEachPage(`window.EventSource = class { readyState = 1; addEventListener() {} close() {} }`)
+		laptop.beforeEachPage(`window.EventSource = class { readyState = 1; addEventListener(name, f) { if (name === "alive") setInterval(f, 1000) } close() {} }`)
 		phone.deny(laptop.showCode(b))
 		if laptop.has(`[data-state="denied"]`) {
 			t.Fatal("the page shows the denial although its stream is silent")

@@ -93,3 +93,29 @@ func TestUnconfirmedDevice(t *testing.T) {
 	phone.wantQuestions("after all that", second, first)
 	phone.wantPerson(richard)
 }
+
+// Every button names its device, also where two devices have the same name: a
+// screen reader lists buttons without what is around them.
+func TestButtonNames(t *testing.T) {
+	t.Parallel()
+	b, first, phone := pair(t)
+	first.logInWith(phone)
+	b.browser(t).logInWith(phone)
+	for path, want := range map[string]int{"/account": 4, "/devices": 7} {
+		var names []string
+		for node := range phone.get(path).find("main", "").Descendants() {
+			if node.Data != "button" {
+				continue
+			}
+			name := attr(node, "aria-label")
+			if words := textOf(node); !strings.HasPrefix(name, words) {
+				t.Errorf("%s: the button %q is called %q, which does not begin with its words", path, words, name)
+			}
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		if len(names) != want || len(slices.Compact(slices.Clone(names))) != want {
+			t.Errorf("%s: the buttons are called %q, want %d different names", path, names, want)
+		}
+	}
+}

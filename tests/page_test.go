@@ -77,6 +77,24 @@ func (p page) attr(id, name string) string {
 	return attr(node, name)
 }
 
+// continues returns where the page leads by itself, at once, or "".
+func (p page) continues() string {
+	p.t.Helper()
+	for node := range p.doc.Descendants() {
+		if node.Data != "meta" || attr(node, "http-equiv") != "refresh" {
+			continue
+		}
+		if to, ok := strings.CutPrefix(attr(node, "content"), "0; url="); ok {
+			at, err := p.URL.Parse(to)
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			return at.String()
+		}
+	}
+	return ""
+}
+
 // state returns the state of the login that the page is about, or "".
 func (p page) state() string {
 	if !p.has("login-state") {

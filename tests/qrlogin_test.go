@@ -69,6 +69,10 @@ func TestPhoneLogsInFirst(t *testing.T) {
 	b := startBank(t)
 	laptop, phone := b.browser(t), b.browser(t)
 	p, link := laptop.showCode()
+	scan := phone.getOnce(link)
+	if to := scan.Header.Get("Location"); scan.Status != http.StatusSeeOther || !strings.HasPrefix(to, "/login?return_to=") {
+		t.Errorf("a scan on a phone that is logged out: %d to %q, want 303 to /login", scan.Status, to)
+	}
 	question := phone.atProvider(phone.get(link), richard)
 	if got := question.URL.String(); got != link {
 		t.Fatalf("after its login the phone is at %s, want %s", got, link)

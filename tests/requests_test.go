@@ -144,7 +144,7 @@ func TestHeaders(t *testing.T) {
 	for _, path := range []string{"/", qrPage, "/nosuch"} {
 		p := visitor.get(path)
 		csp := p.Header.Get("Content-Security-Policy")
-		for _, want := range []string{"default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self' " + b.DemoURL + ";"} {
+		for _, want := range []string{"default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self';"} {
 			if !strings.Contains(csp, want) {
 				t.Errorf("%s: the policy lacks %q: %s", path, want, csp)
 			}

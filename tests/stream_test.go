@@ -42,6 +42,9 @@ func (b *browser) events() stream {
 			case "event":
 				name = value
 			case "data":
+				if name == "alive" {
+					continue // a sign of life
+				}
 				s.states <- name + eventState(value)
 			}
 		}

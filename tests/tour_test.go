@@ -81,6 +81,8 @@ func (tour *tourist) beforeTheLogin() {
 	b, laptop, phone := tour.b, tour.laptop, tour.phone
 	laptop.open(b.URL)
 	tour.see(laptop, "home", `.hero`)
+	phone.open(b.URL)
+	tour.see(phone, "home on a phone", `.hero`)
 	phone.open(b.URL + qrPage)
 	tour.see(phone, "this phone", `#this-phone`)
 	phone.open(b.URL + "/login")
@@ -111,7 +113,7 @@ func (tour *tourist) account() {
 
 func (tour *tourist) denied() {
 	laptop, phone := tour.laptop, tour.phone
-	laptop.click(`main a[href="/logged-out-qr-login"]`)
+	laptop.click(`main a[href^="/logged-out-qr-login"]`)
 	tour.state(laptop, "waiting")
 	phone.open(tour.link())
 	tour.state(phone, "opened")
@@ -169,12 +171,29 @@ func (tour *tourist) loggedIn() {
 	tour.see(laptop, "account by phone", `#by-phone`)
 	tour.state(phone, "claimed")
 
-	phone.click(`#not-me`)
-	tour.see(phone, "devices", `.new-device`)
+	tour.secondLaptop()
+	phone.open(b.URL + "/account")
+	tour.see(phone, "account with two new devices", `.new-device + .new-device`)
+	phone.open(b.URL + "/devices")
+	tour.see(phone, "devices", `.new-device + .new-device`)
+	phone.click(`#end-others`)
+	tour.see(phone, "log out all others", `form#end-others button`)
+	phone.click(`main a[href="/devices"]`)
 	phone.click(`#devices li:not([data-here]) button`)
-	tour.see(phone, "device ended", `main a[href="/devices"]`)
+	tour.see(phone, "device ended", `#advice`)
+	phone.open(b.URL + "/devices")
+	phone.click(`#devices li:not([data-here]) button`)
+	phone.await(`#advice`)
 	laptop.open(b.URL + "/account")
 	tour.see(laptop, "home after the end", `#ended`)
+}
+
+// secondLaptop logs in another laptop with the same name and address.
+func (tour *tourist) secondLaptop() {
+	other := tour.b.browser(tour.t).as(windowsAgent).at(homeAddr)
+	tour.phone.open(other.code())
+	tour.phone.answer("yes")
+	other.claim(richard)
 }
 
 func (tour *tourist) errors() {

@@ -16,7 +16,7 @@ func walkThrough(t *testing.T, b *bank, laptop, phone *window) {
 	t.Helper()
 	phone.logIn(b, richard)
 	laptop.open(b.URL)
-	laptop.click(`main a[href="/logged-out-qr-login"]`)
+	laptop.click(`main a[href^="/logged-out-qr-login"]`)
 	laptop.awaitState("waiting")
 	laptop.click(`form[action$="/cancel"] button`)
 	laptop.awaitState("cancelled")

@@ -71,9 +71,60 @@ func TestSwitchAccount(t *testing.T) {
 	if got := question.URL.String(); got != link || !question.says(richard) {
 		t.Fatalf("after the login the phone shows %v, want the question", question)
 	}
-	// Two people have opened the code, and the bank cannot know how well they
-	// know each other.
-	laptop.confirm(phone.answer(question, "yes").number(), richard)
+	if as := question.text("opened-as"); !strings.Contains(as, erlich) || question.has("second") {
+		t.Errorf("the question says %q, and warns of a second person: %t", as, question.has("second"))
+	}
+	// Nobody else has the code, so it takes no number.
+	phone.answer(question, "yes")
+	laptop.claim(richard)
+	b.wantSteps(t, "opened by a second person", 0)
+}
+
+// Switching accounts by logging out first is the same.
+func TestSwitchAccountByLogout(t *testing.T) {
+	t.Parallel()
+	b := startBank(t)
+	laptop, phone := b.browser(t), b.browserOf(t, erlich)
+	link := laptop.code()
+	phone.get(link)
+	phone.logOut()
+	question := phone.atProvider(phone.get(link), richard)
+	if as := question.text("opened-as"); !strings.Contains(as, erlich) || question.has("second") {
+		t.Errorf("the question says %q, and warns of a second person: %t", as, question.has("second"))
+	}
+	phone.answer(question, "yes")
+	laptop.claim(richard)
+}
+
+// A phisher on the same network opens his code first, in a browser of his own,
+// and logs out again. The victim's browser has opened another code before, which
+// proves nothing about this one: two people have it, and the number is asked for.
+func TestPhisherOpensFirst(t *testing.T) {
+	t.Parallel()
+	b := startBank(t)
+	laptop, phisher, victim := b.browser(t), b.browserOf(t, erlich), b.browserOf(t, richard)
+	victim.deny(b.browser(t).code())
+	link := laptop.code()
+	phisher.get(link)
+	phisher.logOut()
+	var question page
+	for _, time := range []string{"first", "second"} {
+		question = victim.get(link)
+		if !question.has("second") || question.has("opened-as") || strings.Contains(question.Body, erlich) {
+			t.Errorf("the %s time, the victim is not warned, or is told a name: %v", time, question)
+		}
+	}
+	number := victim.answer(question, "yes").number()
+	laptop.wantState("number")
+	laptop.wantNoLogin("before the number")
+	if hasNumber(phisher.seen.String(), number) {
+		t.Error("the phisher has seen the number")
+	}
+	// After the victim's yes, the browser that opened the code first is refused.
+	phisher.logIn(erlich)
+	if p := phisher.get(link); p.Status != http.StatusForbidden {
+		t.Errorf("the phisher after the victim's yes: %v, want 403", p)
+	}
 }
 
 // switchLink returns where the question leads to switch the account.

@@ -3,6 +3,7 @@ package tests
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 
 	"github.com/chromedp/chromedp"
@@ -124,6 +125,19 @@ func (w *window) text(selector string) string {
 func (w *window) has(selector string) bool {
 	w.t.Helper()
 	return evaluate[int](w, "document.querySelectorAll(`"+selector+"`).length") > 0
+}
+
+func (w *window) back() {
+	w.t.Helper()
+	w.do("go back", chromedp.NavigateBack())
+}
+
+// setHidden puts the page behind another tab, or in front again. Chromium without
+// a screen shows every tab.
+func (w *window) setHidden(hidden bool) {
+	w.t.Helper()
+	w.run(fmt.Sprintf(`Object.defineProperty(Document.prototype, "hidden", { configurable: true, get: () => %t });
+		document.dispatchEvent(new Event("visibilitychange"))`, hidden))
 }
 
 // location returns the page's address.

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"changebank/internal/typed"
 )
 
 // Cents is an amount of money.
@@ -26,17 +28,26 @@ var (
 	ErrTooLarge  = errors.New("change: amount above the maximum")
 )
 
+// maxLength is the length in bytes of the longest text that is read as an amount.
+const maxLength = 8 << 10
+
 var (
 	// A sign, the dollars with their separators, the cents.
-	shape   = regexp.MustCompile(`^([-−]?)\$? ?([\d, ]*)(?:\.(\d*))?$`)
+	shape   = regexp.MustCompile(`^(-?)\$? ?([\d, ]*)(?:\.(\d*))?$`)
 	dollars = regexp.MustCompile(`^(?:\d*|\d{1,3}(?:[, ]\d{3})+)$`)
+	// Arabic and Persian keyboards have separators of their own, and Japanese
+	// ones another full stop.
+	separators = strings.NewReplacer("٫", ".", "٬", ",", "。", ".")
 )
 
-// Parse parses an amount of dollars, like 1, .5 or $1,234.56. Thousands may be
-// separated by commas or spaces, and spaces around the amount are ignored. The
-// error is one of those above.
+// Parse parses an amount of dollars, like 1, .5 or $1,234.56, in the digits of
+// any script. Thousands may be separated by commas or spaces, and spaces around
+// the amount are ignored. The error is one of those above.
 func Parse(text string) (Cents, error) {
-	text = strings.Join(strings.Fields(text), " ")
+	if len(text) > maxLength {
+		return 0, ErrNotAmount
+	}
+	text = strings.Join(strings.Fields(separators.Replace(typed.Plain(text))), " ")
 	if text == "" {
 		return 0, ErrEmpty
 	}

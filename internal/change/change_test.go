@@ -30,6 +30,13 @@ var amounts = []struct {
 	{"$1,000,000,000,000", change.Max, nil},
 	{"1000000000000.00", change.Max, nil},
 	{strings.Repeat("0", 5000) + "1", 100, nil},
+	{"＄１，２３４．５６", 123456, nil}, // full-width
+	{"１２。５０", 1250, nil},
+	{"١٬٢٣٤٫٥٦", 123456, nil},               // Arabic
+	{"\u200f۱۲٫۵\u200f", 1250, nil},         // Persian, with direction marks
+	{"१,२३४.५६", 123456, nil},               // Devanagari
+	{"1\u202f234\u202f567", 123456700, nil}, // narrow no-break spaces
+	{"\ufeff12\u200b.50\u2060", 1250, nil},  // pasted
 
 	{"", 0, change.ErrEmpty},
 	{" \t\n\u00a0", 0, change.ErrEmpty},
@@ -49,16 +56,24 @@ var amounts = []struct {
 	{"$$1", 0, change.ErrNotAmount},
 	{"1$", 0, change.ErrNotAmount},
 	{"€1", 0, change.ErrNotAmount},
-	{"１", 0, change.ErrNotAmount}, // a full-width digit
 	{"1\x00", 0, change.ErrNotAmount},
 	{"\xff1", 0, change.ErrNotAmount},
+	{"½", 0, change.ErrNotAmount},
+	{"1²", 0, change.ErrNotAmount},
+	{"١٫٢٫٣", 0, change.ErrNotAmount},
+	{"\u200b\u200f", 0, change.ErrEmpty},
+	{strings.Repeat("1", 9000), 0, change.ErrNotAmount},
 	{"-1", 0, change.ErrNegative},
 	{"-$1.50", 0, change.ErrNegative},
 	{"−1", 0, change.ErrNegative}, // a minus sign, not a hyphen
+	{"–1", 0, change.ErrNegative}, // a dash
+	{"－１", 0, change.ErrNegative},
+	{"\u200e-\u200e1", 0, change.ErrNegative},
 	{"-0.001", 0, change.ErrNegative},
 	{"1.234", 0, change.ErrDecimals},
 	{"0.005", 0, change.ErrDecimals},
 	{"1.000", 0, change.ErrDecimals},
+	{"١٫٢٣٤", 0, change.ErrDecimals},
 	{"1,23", 0, change.ErrGrouping},
 	{"1,2345", 0, change.ErrGrouping},
 	{"1234,567", 0, change.ErrGrouping},
@@ -67,6 +82,8 @@ var amounts = []struct {
 	{"1,234,", 0, change.ErrGrouping},
 	{"1 2", 0, change.ErrGrouping},
 	{"1 .5", 0, change.ErrGrouping},
+	{"１，２３", 0, change.ErrGrouping},
+	{"١٢٬٣", 0, change.ErrGrouping},
 	{"1000000000000.01", 0, change.ErrTooLarge},
 	{"92233720368547758.07", 0, change.ErrTooLarge},
 	{"92233720368547758.08", 0, change.ErrTooLarge}, // one more than 63 bits
@@ -122,7 +139,7 @@ func TestEveryCent(t *testing.T) {
 // An amount that parses can be printed, and the printed text parses to the same
 // amount.
 func FuzzParse(f *testing.F) {
-	for _, text := range []string{"", "1", ".5", "$1,234.56", " 1 234 ", "-1", "1e308", "1,23", "9999999999999999999", "\xff"} {
+	for _, text := range []string{"", "1", ".5", "$1,234.56", " 1 234 ", "-1", "1e308", "1,23", "9999999999999999999", "\xff", "＄１，２３４．５６", "١٬٢٣٤٫٥٦\u200f"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

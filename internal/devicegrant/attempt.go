@@ -100,7 +100,7 @@ type Attempt struct {
 	Laptop           browser.Browser // until the approval: as last seen; then: as shown to the person
 	Phone            browser.Browser
 	Person           idp.Person // who opened it first, and from the approval on who approved
-	OpenedByOthers   bool       // more than one person opened it
+	OpenedByOthers   bool       // someone else opened it too, in another browser
 	DifferentNetwork bool       // the laptop and the phone are not known to be on the same network
 	Tries            int        // wrong numbers typed
 

@@ -3,13 +3,14 @@ package devicegrant
 import (
 	"context"
 	"errors"
+	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
-	"changebank/internal/browser"
-	"changebank/internal/idp"
 	"changebank/internal/limit"
 	"changebank/internal/store"
+	"changebank/internal/typed"
 )
 
 // codeRecord finds an attempt by its user code.
@@ -21,9 +22,23 @@ type codeRecord struct {
 // KeepUntil implements [store.Record].
 func (c codeRecord) KeepUntil() time.Time { return c.Until }
 
-// Fold returns a user code as people may type it: in either case, with or
-// without dashes and spaces (RFC 8628, section 6.1).
+// triedCode says that a person has tried an unknown user code.
+type triedCode struct{ Until time.Time }
+
+// KeepUntil implements [store.Record].
+func (t triedCode) KeepUntil() time.Time { return t.Until }
+
+// maxTyped is the length in bytes of the longest text that is read as a user
+// code, or as a link with one in it.
+const maxTyped = 2 << 10
+
+// Fold returns a user code in the form that it is found by, however people type
+// it: in either case, with the digits of any script, and with or without dashes
+// and spaces (RFC 8628, section 6.1).
 func Fold(userCode string) string {
+	if len(userCode) > maxTyped {
+		return "" // which no code folds to
+	}
 	return strings.Map(func(c rune) rune {
 		switch {
 		case 'a' <= c && c <= 'z':
@@ -32,28 +47,81 @@ func Fold(userCode string) string {
 			return c
 		}
 		return -1
-	}, userCode)
+	}, typed.Plain(userCode))
+}
+
+// inLink finds the user code in a verification_uri_complete (RFC 8628, section
+// 3.3.1), and in a link that leads there. Most providers name it like this.
+var inLink = regexp.MustCompile(`(?i)(?:^|[?&#;])user_code=([^?&#;\s]*)`)
+
+// CodeIn returns the user code in what a person typed or pasted: the text itself,
+// or the code of the link that it is. A link counts for its code only, and leads
+// nowhere. The text is empty if it is too long.
+func CodeIn(text string) string {
+	if len(text) > maxTyped {
+		return ""
+	}
+	for range 3 { // a link inside another link is escaped twice
+		text = strings.TrimSpace(typed.Plain(text))
+		found := inLink.FindStringSubmatch(text)
+		if found != nil {
+			text = found[1]
+		}
+		unescaped, err := url.QueryUnescape(text)
+		if err != nil {
+			break
+		}
+		text = unescaped
+	}
+	return strings.TrimSpace(typed.Plain(text))
 }
 
 // find returns the ID of the attempt with that user code. User codes are short,
 // and each one that is guessed could be answered (RFC 8628, section 5.1), so
-// wrong ones are limited. Each lookup is counted in advance, and taken back unless
-// the code was wrong: many requests at once must not look for free.
-func (m *Manager) find(ctx context.Context, userCode string, phone browser.Browser, person idp.Person) (string, error) {
-	rule := limit.Rule{Name: "wrong codes", N: m.cfg.Limits.WrongCodes, Window: limitWindow}
-	guesser := person.Issuer + "\x00" + person.Subject
+// wrong ones are limited, for each person. Each lookup is counted in advance, and
+// taken back unless the code was wrong: many requests at once must not look for
+// free.
+//
+// A code that this person has tried before costs nothing, so that a page can be
+// reloaded, and is not looked up again, so that nobody can wait for it to appear.
+func (m *Manager) find(ctx context.Context, v Visit) (string, error) {
+	guesser, code := v.Person.Issuer+"\x00"+v.Person.Subject, Fold(v.UserCode)
+	guess := guesser + "\x00" + code
+	if _, err := m.tried.Get(ctx, guess); err == nil {
+		return "", ErrUnknownCode
+	} else if !errors.Is(err, store.ErrNotFound) {
+		return "", err
+	}
+	rule := m.triesRule(v)
 	err := m.limiter.Allow(ctx, rule, guesser)
 	if tooMany, ok := errors.AsType[*limit.TooManyError](err); ok {
-		m.logRefused(rule.Name, "phone", phone, "person", person, "wait", tooMany.Wait)
+		m.logRefused(rule.Name, "phone", v.Phone, "person", v.Person, "wait", tooMany.Wait)
 	}
 	if err != nil {
 		return "", err
 	}
-	code, err := m.codes.Get(ctx, Fold(userCode))
+	found, err := m.codes.Get(ctx, code)
 	if errors.Is(err, store.ErrNotFound) {
-		m.logRefused("unknown code", "phone", phone, "person", person)
-		return "", ErrUnknownCode
+		err = m.tried.CreateAs(context.WithoutCancel(ctx), guess, triedCode{time.Now().Add(limitWindow)})
+		if !errors.Is(err, store.ErrExists) { // if the store failed, a reload counts as well
+			m.logRefused("unknown code", "phone", v.Phone, "person", v.Person)
+			return "", ErrUnknownCode
+		}
+		err = ErrUnknownCode // another request has paid for it
 	}
 	m.limiter.Refund(ctx, rule, guesser)
-	return code.Attempt, err
+	return found.Attempt, err
+}
+
+// triesRule is the limit that a visit's wrong code counts in. Codes that another
+// site may have sent count apart from those that the person scans or types: a
+// site that opens made-up links must not use up the person's own tries. And they
+// do count: a guesser can make his requests look as if another site sent them. So
+// he gets twice the limit, and no more.
+func (m *Manager) triesRule(v Visit) limit.Rule {
+	rule := limit.Rule{Name: "wrong codes", N: m.cfg.Limits.WrongCodes, Window: limitWindow}
+	if v.Linked {
+		rule.Name = "wrong codes in links"
+	}
+	return rule
 }

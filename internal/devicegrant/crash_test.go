@@ -203,7 +203,7 @@ func (w *world) logIn(p *process) (a Attempt, session string) {
 		return err
 	}))
 	must("Open", w.try(p, func(m *Manager) error {
-		_, err := m.Open(w.Context(), a.UserCode, phone, richard)
+		_, err := m.Open(w.Context(), visit(a.UserCode, phone, richard))
 		return err
 	}))
 	must("Yes", w.try(p, func(m *Manager) error {

@@ -64,7 +64,7 @@ func TestNoAfterUnansweredApproval(t *testing.T) {
 		if _, err := w.yes(a); !errors.Is(err, ErrNoAnswer) {
 			w.Fatalf("Yes: %v, want %v", err, ErrNoAnswer)
 		}
-		if got, err := w.m.Open(w.Context(), a.UserCode, phone, richard); err != nil || got.State != Yes || got.Approval.Answered() {
+		if got, err := w.m.Open(w.Context(), visit(a.UserCode, phone, richard)); err != nil || got.State != Yes || got.Approval.Answered() {
 			w.Errorf("Open: %s, approval %s, %v, want %s to be asked again", got.State, got.Approval, err, Yes)
 		}
 		synctest.Wait() // a poll is in flight

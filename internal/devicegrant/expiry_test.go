@@ -47,7 +47,7 @@ func TestCodeLifetime(t *testing.T) {
 					w.Errorf("the laptop saw %v (over: %v, %v), want %s at once", seen, over, err, Expired)
 				}
 				w.wantEnd(a, Expired, "")
-				got, err := w.m.Open(w.Context(), a.UserCode, phone, richard)
+				got, err := w.m.Open(w.Context(), visit(a.UserCode, phone, richard))
 				if err != nil || got.State != Expired {
 					w.Errorf("Open: %s, %v, want %s", got.State, err, Expired)
 				}
@@ -67,7 +67,7 @@ func TestExpiryIsNoticed(t *testing.T) {
 		"CheckLaptop": func(w *world, a Attempt) (Attempt, error) { return w.m.CheckLaptop(w.Context(), a.ID, elsewhere) },
 		"Yes":         func(w *world, a Attempt) (Attempt, error) { return w.yes(a) },
 		"Open": func(w *world, a Attempt) (Attempt, error) {
-			return w.m.Open(w.Context(), a.UserCode, phone, richard)
+			return w.m.Open(w.Context(), visit(a.UserCode, phone, richard))
 		},
 		"No":      func(w *world, a Attempt) (Attempt, error) { return w.no(a) },
 		"Confirm": func(w *world, a Attempt) (Attempt, error) { return w.m.Confirm(w.Context(), a.ID, "1234") },

@@ -15,17 +15,30 @@ import (
 const guessesRule = "wrong codes"
 
 func (w *world) guess(person idp.Person, code string) error {
-	_, err := w.m.Open(w.Context(), code, phone, person)
+	_, err := w.m.Open(w.Context(), visit(code, phone, person))
 	return err
+}
+
+// unknown returns a user code that nobody has tried.
+func (w *world) unknown() string {
+	w.guessed++
+	return fmt.Sprintf("NONE-%04d", w.guessed)
 }
 
 func (w *world) wantUnknown(person idp.Person, times int) {
 	w.Helper()
 	for i := range times {
-		if err := w.guess(person, fmt.Sprintf("NONE-%04d", i)); !errors.Is(err, ErrUnknownCode) {
+		if err := w.guess(person, w.unknown()); !errors.Is(err, ErrUnknownCode) {
 			w.Errorf("guess %d: %v, want %v", i+1, err, ErrUnknownCode)
 		}
 	}
+}
+
+// follow is a person following a link on another site.
+func (w *world) follow(person idp.Person, code string) (Attempt, error) {
+	v := visit(code, phone, person)
+	v.Linked = true
+	return w.m.Open(w.Context(), v)
 }
 
 // User codes are short (RFC 8628, section 5.1): a script that may try all of
@@ -36,7 +49,7 @@ func TestGuessing(t *testing.T) {
 		w.wantUnknown(richard, 4)
 		time.Sleep(time.Minute)
 		w.wantUnknown(richard, 7) // one has been forgotten
-		w.wantTooMany(w.guess(richard, "NONE-9999"), guessesRule, time.Minute)
+		w.wantTooMany(w.guess(richard, w.unknown()), guessesRule, time.Minute)
 		// A code that exists is refused as well, or the refusal would reveal it.
 		w.wantTooMany(w.guess(richard, a.UserCode), guessesRule, time.Minute)
 		_, err := w.yes(a)
@@ -50,13 +63,13 @@ func TestGuessing(t *testing.T) {
 		w.wantUnknown(idp.Person{Issuer: "https://other.example", Subject: richard.Subject}, 1)
 
 		time.Sleep(time.Minute - time.Nanosecond)
-		w.wantTooMany(w.guess(richard, "NONE-9999"), guessesRule, time.Nanosecond)
+		w.wantTooMany(w.guess(richard, w.unknown()), guessesRule, time.Nanosecond)
 		time.Sleep(time.Nanosecond)
 		w.wantUnknown(richard, 1)
-		w.wantTooMany(w.guess(richard, "NONE-9999"), guessesRule, time.Minute)
+		w.wantTooMany(w.guess(richard, w.unknown()), guessesRule, time.Minute)
 		time.Sleep(time.Hour)
 		w.wantUnknown(richard, 10)
-		w.wantTooMany(w.guess(richard, "NONE-9999"), guessesRule, time.Minute)
+		w.wantTooMany(w.guess(richard, w.unknown()), guessesRule, time.Minute)
 	})
 }
 
@@ -67,10 +80,10 @@ func TestGuessingAtTwoProcesses(t *testing.T) {
 		w.wantUnknown(richard, 5)
 		w.m = w.newManager()
 		w.wantUnknown(richard, 5)
-		w.wantTooMany(w.guess(richard, "NONE"), guessesRule, time.Minute)
+		w.wantTooMany(w.guess(richard, w.unknown()), guessesRule, time.Minute)
 		first.Close()
 		w.m = w.newManager()
-		w.wantTooMany(w.guess(richard, "NONE"), guessesRule, time.Minute)
+		w.wantTooMany(w.guess(richard, w.unknown()), guessesRule, time.Minute)
 	})
 }
 
@@ -79,7 +92,7 @@ func TestRefusedGuessesDoNotCount(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.wantUnknown(richard, 10)
 		for i := range 10 {
-			w.wantTooMany(w.guess(richard, "NONE"), guessesRule, time.Minute-time.Duration(i)*time.Second)
+			w.wantTooMany(w.guess(richard, w.unknown()), guessesRule, time.Minute-time.Duration(i)*time.Second)
 			time.Sleep(time.Second)
 		}
 		time.Sleep(50 * time.Second)
@@ -91,7 +104,7 @@ func TestKnownCodesDoNotCount(t *testing.T) {
 	inBubble(t, func(w *world) {
 		a, other := w.start(), w.start()
 		w.wantUnknown(richard, 9)
-		w.noError(w.m.Open(w.Context(), other.UserCode, phone, mallory))
+		w.noError(w.m.Open(w.Context(), visit(other.UserCode, phone, mallory)))
 		for range 30 {
 			w.open(a)
 			if err := w.guess(richard, other.UserCode); !errors.Is(err, ErrOtherPerson) {
@@ -112,7 +125,7 @@ func TestManyGuessesAtOnce(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 100 {
 			wg.Go(func() {
-				_, err := managers[i%2].Open(w.Context(), fmt.Sprintf("NONE-%d", i), phone, richard)
+				_, err := managers[i%2].Open(w.Context(), visit(fmt.Sprintf("NONE-%d", i), phone, richard))
 				switch {
 				case errors.Is(err, ErrUnknownCode):
 					unknown.Add(1)
@@ -128,6 +141,98 @@ func TestManyGuessesAtOnce(t *testing.T) {
 	})
 }
 
+// A person reloads the page of a dead link, in another spelling, with the back
+// button or from the history. Only codes that they had not tried before count.
+func TestTriedCodesCountOnce(t *testing.T) {
+	inBubble(t, func(w *world) {
+		a := w.start()
+		for range 30 {
+			for _, code := range []string{"DEAD-LINK", "dead link", "ＤＥＡＤＬＩＮＫ"} {
+				if err := w.guess(richard, code); !errors.Is(err, ErrUnknownCode) {
+					w.Fatalf("reloading: %v, want %v", err, ErrUnknownCode)
+				}
+			}
+			if _, err := w.follow(richard, "DEAD-LINK"); !errors.Is(err, ErrUnknownCode) {
+				w.Fatalf("following the link again: %v, want %v", err, ErrUnknownCode)
+			}
+		}
+		if n := len(w.lines(`rule="unknown code"`)); n != 1 {
+			w.Errorf("%d lines about the unknown code, want 1", n)
+		}
+		w.wantUnknown(richard, 9)
+		w.wantTooMany(w.guess(richard, w.unknown()), guessesRule, time.Minute)
+		w.wantTooMany(w.guess(richard, a.UserCode), guessesRule, time.Minute)
+		if err := w.guess(richard, "DEAD-LINK"); !errors.Is(err, ErrUnknownCode) {
+			w.Errorf("reloading at the limit: %v, want %v", err, ErrUnknownCode)
+		}
+		w.wantUnknown(mallory, 10) // who has tried none of them
+	})
+}
+
+// The same dead link in thirty tabs at once is one try.
+func TestTriedAtOnce(t *testing.T) {
+	inBubble(t, func(w *world) {
+		var wg sync.WaitGroup
+		for range 30 {
+			wg.Go(func() { _ = w.guess(richard, "DEAD-LINK") })
+		}
+		wg.Wait()
+		w.wantUnknown(richard, 9)
+		w.wantTooMany(w.guess(richard, w.unknown()), guessesRule, time.Minute)
+	})
+}
+
+// A reload must not be a free look either: a guesser would ask again and again
+// until somebody gets the code.
+func TestTriedCodeIsNotAwaited(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.provider.userCodes = []string{"WDJB-MJHT"}
+		if err := w.guess(mallory, "WDJB-MJHT"); !errors.Is(err, ErrUnknownCode) {
+			w.Fatalf("before it exists: %v, want %v", err, ErrUnknownCode)
+		}
+		a := w.start()
+		if err := w.guess(mallory, a.UserCode); !errors.Is(err, ErrUnknownCode) {
+			w.Errorf("a second look: %v, want %v", err, ErrUnknownCode)
+		}
+		w.want(a, Waiting)
+		w.open(a) // by the person whose it is
+	})
+}
+
+// Another site opens one made-up link after the other. The person can still
+// scan and type codes. Guessers, who can pretend to come from there, get twice
+// the limit in all: then such a link shows nothing, whether its code exists or
+// not.
+func TestLinkedGuesses(t *testing.T) {
+	inBubble(t, func(w *world) {
+		a := w.start()
+		for i := range 10 {
+			if got, err := w.follow(richard, a.UserCode); err != nil || got.State != Opened {
+				w.Errorf("a link with a known code: %s, %v", got.State, err)
+			}
+			if _, err := w.follow(richard, w.unknown()); !errors.Is(err, ErrUnknownCode) {
+				w.Errorf("link %d: %v, want %v", i+1, err, ErrUnknownCode)
+			}
+		}
+		const linksRule = "wrong codes in links"
+		for _, code := range []string{w.unknown(), a.UserCode} {
+			got, err := w.follow(richard, code)
+			w.wantTooMany(err, linksRule, time.Minute)
+			if got != (Attempt{}) {
+				w.Errorf("a refused link shows %+v", got)
+			}
+		}
+		w.open(a)
+		w.wantUnknown(richard, 10)
+		w.wantTooMany(w.guess(richard, w.unknown()), guessesRule, time.Minute)
+		_, err := w.follow(richard, w.unknown())
+		w.wantTooMany(err, linksRule, time.Minute)
+		if _, err := w.follow(mallory, w.unknown()); !errors.Is(err, ErrUnknownCode) {
+			w.Errorf("another person's link: %v, want %v", err, ErrUnknownCode)
+		}
+	})
+}
+
 // The phone leaves while its known code is looked up.
 func TestAbandonedLookupsDoNotCount(t *testing.T) {
 	inBubble(t, func(w *world) {
@@ -136,11 +241,11 @@ func TestAbandonedLookupsDoNotCount(t *testing.T) {
 			ctx, cancel := context.WithCancel(w.Context())
 			reads := 0
 			w.backend.read = func() {
-				if reads++; reads == 3 { // of the code, after the counter
+				if reads++; reads == 4 { // of the code, after the person's tries and the counter
 					cancel()
 				}
 			}
-			_, _ = w.m.Open(ctx, a.UserCode, phone, richard)
+			_, _ = w.m.Open(ctx, visit(a.UserCode, phone, richard))
 			cancel()
 		}
 		w.backend.read = nil
@@ -160,7 +265,7 @@ func TestFailedLookupsDoNotCount(t *testing.T) {
 			paid = !paid
 		}
 		for range 30 {
-			if err := w.guess(richard, "NONE"); !errors.Is(err, errAway) {
+			if err := w.guess(richard, w.unknown()); !errors.Is(err, errAway) {
 				w.Fatalf("Open: %v, want %v", err, errAway)
 			}
 		}

@@ -15,10 +15,24 @@ import (
 // network that was not shown, ends the attempt.
 func (m *Manager) CheckLaptop(ctx context.Context, id string, laptop browser.Browser) (Attempt, error) {
 	a, err := m.Refresh(ctx, id)
+	return m.checkLaptop(ctx, a, err, laptop)
+}
+
+// CheckHidden is [Manager.CheckLaptop] for a page that nobody sees, such as one
+// in a background tab. Polls that are made only while someone looks do not
+// depend on it.
+func (m *Manager) CheckHidden(ctx context.Context, id string, laptop browser.Browser) (Attempt, error) {
+	a, err := m.refresh(ctx, id, false)
+	return m.checkLaptop(ctx, a, err, laptop)
+}
+
+// checkLaptop compares the laptop with a, which was just read unless err says
+// otherwise.
+func (m *Manager) checkLaptop(ctx context.Context, a Attempt, err error, laptop browser.Browser) (Attempt, error) {
 	if err != nil || a.Laptop == laptop || a.State.Ended() {
 		return a, err
 	}
-	return m.update(ctx, id, func(r *record) error {
+	return m.update(ctx, a.ID, func(r *record) error {
 		switch {
 		case r.State.Ended(), r.ProviderPage && r.State == Approved:
 		case !r.State.Answered():

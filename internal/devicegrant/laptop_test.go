@@ -136,7 +136,7 @@ func TestManyAddresses(t *testing.T) {
 					w.Errorf("%d addresses are kept and the laptop is at %s, want at most %d, and at %s", len(got.Shown), got.Laptop.Addr, maxShown+1, addr(0).Addr)
 				}
 				near := browser.Browser{Agent: phone.Agent, Addr: "2001:db8:1:2::abcd"}
-				a, err = w.m.Open(w.Context(), a.UserCode, near, richard)
+				a, err = w.m.Open(w.Context(), visit(a.UserCode, near, richard))
 				if err != nil || a.DifferentNetwork != (want == Number) {
 					w.Errorf("Open: different network %v, %v", a.DifferentNetwork, err)
 				}
@@ -159,7 +159,7 @@ func TestLocalNetwork(t *testing.T) {
 				a, err := m.Start(w.Context(), home)
 				w.noError(a, err)
 				w.remember(a)
-				if a, err = m.Open(w.Context(), a.UserCode, nearby, richard); err != nil || a.DifferentNetwork == local {
+				if a, err = m.Open(w.Context(), visit(a.UserCode, nearby, richard)); err != nil || a.DifferentNetwork == local {
 					w.Errorf("Open: different network %v, %v", a.DifferentNetwork, err)
 				}
 			})

@@ -13,7 +13,7 @@ func (w *world) wantTooLate(a Attempt, answer Answer) {
 	w.Helper()
 	before := w.record(a)
 	for name, call := range map[string]func() (Attempt, error){
-		"Open": func() (Attempt, error) { return w.m.Open(w.Context(), a.UserCode, answer.Phone, answer.Person) },
+		"Open": func() (Attempt, error) { return w.m.Open(w.Context(), visit(a.UserCode, answer.Phone, answer.Person)) },
 		"Yes":  func() (Attempt, error) { return w.m.Yes(w.Context(), answer) },
 		"No":   func() (Attempt, error) { return w.m.No(w.Context(), answer) },
 	} {
@@ -35,7 +35,7 @@ func TestCodeLifetimeBindsOthers(t *testing.T) {
 				a := w.start()
 				time.Sleep(codeLifetime - time.Nanosecond)
 				a = w.open(a)
-				if second, err := w.m.Open(w.Context(), a.UserCode, tablet, mallory); err != nil || !second.OpenedByOthers {
+				if second, err := w.m.Open(w.Context(), visit(a.UserCode, tablet, mallory)); err != nil || !second.OpenedByOthers {
 					w.Errorf("Open in time by a second person: %+v, %v", second, err)
 				}
 				time.Sleep(time.Nanosecond)

@@ -68,11 +68,11 @@ func TestRefusalsAreLogged(t *testing.T) {
 		a := w.open(w.start())
 		_, _ = w.m.Start(w.Context(), laptop)
 		time.Sleep(codeLifetime)
-		_, _ = w.m.Open(w.Context(), a.UserCode, tablet, mallory)
+		_, _ = w.m.Open(w.Context(), visit(a.UserCode, tablet, mallory))
 		w.noError(w.yes(a))
-		_, _ = w.m.Open(w.Context(), a.UserCode, tablet, mallory)
-		_ = w.guess(mallory, "NONE")
-		_ = w.guess(mallory, "NONE")
+		_, _ = w.m.Open(w.Context(), visit(a.UserCode, tablet, mallory))
+		w.wantUnknown(mallory, 1)
+		_ = w.guess(mallory, w.unknown())
 		for _, rule := range []string{codesRule, "opened too late", "other person", "unknown code", guessesRule} {
 			lines := slices.Concat(w.lines("rule="+rule), w.lines(`rule="`+rule+`"`))
 			if len(lines) != 1 || !strings.Contains(lines[0], "level=WARN") {

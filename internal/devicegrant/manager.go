@@ -61,7 +61,7 @@ type Sessions interface {
 type Limits struct {
 	CodesPerAddress int // new codes in ten minutes, from one IPv4 address or IPv6 /64
 	Live            int // attempts of this process that have not ended
-	WrongCodes      int // unknown user codes, by one person in ten minutes
+	WrongCodes      int // different unknown user codes, by one person in ten minutes
 	WrongNumbers    int // for one attempt
 }
 
@@ -92,6 +92,7 @@ type Manager struct {
 	log      *slog.Logger
 	attempts *store.Table[record]
 	codes    *store.Table[codeRecord] // by folded user code
+	tried    *store.Table[triedCode]  // by person and folded user code
 	limiter  *limit.Limiter
 	live     *liveAttempts
 
@@ -113,6 +114,7 @@ func New(cfg Config) *Manager {
 		log:      cfg.Log,
 		attempts: store.NewTable[record](cfg.Store, "attempts"),
 		codes:    store.NewTable[codeRecord](cfg.Store, "user codes"),
+		tried:    store.NewTable[triedCode](cfg.Store, "tried codes"),
 		limiter:  limit.New(cfg.Store),
 		live:     &liveAttempts{most: cfg.Limits.Live, until: make(map[string]time.Time)},
 		ctx:      ctx,
@@ -133,6 +135,12 @@ func (m *Manager) Close() {
 // Refresh returns the attempt as it is now, or [ErrNone]. It ends the attempt
 // if its time is over, and otherwise makes sure that it has a poller here.
 func (m *Manager) Refresh(ctx context.Context, id string) (Attempt, error) {
+	return m.refresh(ctx, id, true)
+}
+
+// refresh is Refresh for a page that someone looks at, or for one that nobody
+// sees.
+func (m *Manager) refresh(ctx context.Context, id string, looking bool) (Attempt, error) {
 	r, err := m.get(ctx, id)
 	if err != nil {
 		return Attempt{}, err
@@ -140,7 +148,7 @@ func (m *Manager) Refresh(ctx context.Context, id string) (Attempt, error) {
 	if r.overdue() {
 		return m.update(ctx, id, unchanged) // which expires it
 	}
-	if r.pollable() || r.State == Approved {
+	if r.State == Approved || r.pollable() && (looking || !r.mustBeWatched()) {
 		m.startPoller(id)
 	}
 	return r.seen(id), nil

@@ -126,7 +126,7 @@ func TestNumberTypedBeforeTheProviderAnswers(t *testing.T) {
 
 func TestWhenANumberIsAsked(t *testing.T) {
 	openedBy := func(person idp.Person) func(*world, Attempt) {
-		return func(w *world, a Attempt) { _, _ = w.m.Open(w.Context(), a.UserCode, nearPhone, person) }
+		return func(w *world, a Attempt) { _, _ = w.m.Open(w.Context(), visit(a.UserCode, nearPhone, person)) }
 	}
 	moves := func(laptops ...browser.Browser) func(*world, Attempt) {
 		return func(w *world, a Attempt) {
@@ -166,7 +166,7 @@ func TestWhenANumberIsAsked(t *testing.T) {
 				if tt.before != nil {
 					tt.before(w, a)
 				}
-				a, err := w.m.Open(w.Context(), a.UserCode, tt.phone, richard)
+				a, err := w.m.Open(w.Context(), visit(a.UserCode, tt.phone, richard))
 				if err != nil {
 					w.Fatal(err)
 				}
@@ -195,7 +195,7 @@ func TestNumberAfterANetworkChange(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(w *world) {
 				w.reconfigure(func(w *world) { w.confirm = NumberAuto })
-				a, err := w.m.Open(w.Context(), w.start().UserCode, nearPhone, richard)
+				a, err := w.m.Open(w.Context(), visit(w.start().UserCode, nearPhone, richard))
 				if err != nil || a.DifferentNetwork {
 					w.Fatalf("Open: different network %v, %v", a.DifferentNetwork, err)
 				}

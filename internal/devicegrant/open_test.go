@@ -19,7 +19,7 @@ func TestOpen(t *testing.T) {
 			w.Errorf("Open: %+v, want the attempt, its laptop, this phone and Richard", got)
 		}
 		// Again, on another phone of his: a reload, or a link passed on.
-		got, err := w.m.Open(w.Context(), a.UserCode, tablet, richard)
+		got, err := w.m.Open(w.Context(), visit(a.UserCode, tablet, richard))
 		if err != nil || got.State != Opened || got.Phone != tablet {
 			w.Errorf("Open again: %s on %v, %v, want %s on the tablet", got.State, got.Phone, err, Opened)
 		}
@@ -46,7 +46,7 @@ func TestSecondPerson(t *testing.T) {
 				before := w.want(a, state)
 				approvals := w.provider.count().approved
 				for name, answer := range map[string]func() (Attempt, error){
-					"Open": func() (Attempt, error) { return w.m.Open(w.Context(), a.UserCode, tablet, mallory) },
+					"Open": func() (Attempt, error) { return w.m.Open(w.Context(), visit(a.UserCode, tablet, mallory)) },
 					"Yes":  func() (Attempt, error) { return w.m.Yes(w.Context(), answerOf(a, mallory, tablet)) },
 					"No":   func() (Attempt, error) { return w.m.No(w.Context(), answerOf(a, mallory, tablet)) },
 				} {
@@ -91,7 +91,7 @@ func TestTwoPeopleOpenAtOnce(t *testing.T) {
 			errs := make([]error, len(people))
 			var wg sync.WaitGroup
 			for i, person := range people {
-				wg.Go(func() { _, errs[i] = w.m.Open(w.Context(), a.UserCode, phone, person) })
+				wg.Go(func() { _, errs[i] = w.m.Open(w.Context(), visit(a.UserCode, phone, person)) })
 			}
 			wg.Wait()
 			r := w.want(a, Opened)
@@ -110,7 +110,7 @@ func TestTwoApprovers(t *testing.T) {
 		w.reconfigure(func(w *world) { w.confirm = NumberAuto })
 		w.provider.verdicts = script{{person: mallory}}
 		a := w.open(w.start())
-		second, err := w.m.Open(w.Context(), a.UserCode, tablet, mallory)
+		second, err := w.m.Open(w.Context(), visit(a.UserCode, tablet, mallory))
 		if err != nil || !second.OpenedByOthers || !second.Person.Is(richard) {
 			w.Errorf("Open by a second person: %+v, %v, want the question, marked", second, err)
 		}

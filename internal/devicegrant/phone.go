@@ -13,12 +13,23 @@ import (
 	"changebank/internal/idp"
 )
 
+// Visit is a person's phone that shows a user code.
+type Visit struct {
+	UserCode string
+	Phone    browser.Browser
+	Person   idp.Person
+	// Opened is the Ref of the attempt that this very browser has opened, as the
+	// person who opened it first; empty if none. Nobody must be able to forge it:
+	// another account in that browser counts as the same person.
+	Opened string
+	// Linked says that another site may have sent the browser here.
+	Linked bool
+}
+
 // Answer is what a person answers on the phone.
 type Answer struct {
-	UserCode    string
+	Visit
 	Fingerprint string // of the question that was shown
-	Phone       browser.Browser
-	Person      idp.Person
 	Voucher     string // the session that answers; see [Sessions]
 	Access      string // its access token, for the provider
 }
@@ -26,16 +37,18 @@ type Answer struct {
 // Open is a person's phone arriving with a user code. It returns the attempt
 // that the person is asked about, or that needs no answer any longer. Several
 // people may open one code; the first to approve owns it. With
-// [ErrProviderPage] comes the attempt, whose URIComplete is where to go.
-func (m *Manager) Open(ctx context.Context, userCode string, phone browser.Browser, person idp.Person) (Attempt, error) {
-	id, err := m.find(ctx, userCode, phone, person)
+// [ErrProviderPage] comes the attempt, whose URIComplete is where to go. A
+// [*limit.TooManyError] says that the person has tried too many unknown codes;
+// those of visits that are Linked count apart.
+func (m *Manager) Open(ctx context.Context, v Visit) (Attempt, error) {
+	id, err := m.find(ctx, v)
 	if err != nil {
 		return Attempt{}, err
 	}
-	a, err := m.updateFor(ctx, id, phone, person, func(r *record) error {
+	a, err := m.updateFor(ctx, id, v, func(r *record) error {
 		switch r.State {
 		case Waiting:
-			r.Person = person
+			r.Person = v.Person
 			r.Expires = r.Device.Expires
 			if err := r.to(Opened); err != nil {
 				return err
@@ -44,8 +57,8 @@ func (m *Manager) Open(ctx context.Context, userCode string, phone browser.Brows
 		default:
 			return nil
 		}
-		r.Phone = phone
-		r.DifferentNetwork = !r.near(phone, m.cfg.Local)
+		r.Phone = v.Phone
+		r.DifferentNetwork = !r.near(v.Phone, m.cfg.Local)
 		return nil
 	})
 	if !errors.Is(err, ErrProviderPage) {
@@ -59,11 +72,11 @@ func (m *Manager) Open(ctx context.Context, userCode string, phone browser.Brows
 // has not claimed it.
 func (m *Manager) No(ctx context.Context, answer Answer) (Attempt, error) {
 	ctx = context.WithoutCancel(ctx) // a person who closes the tab still wants it
-	id, err := m.find(ctx, answer.UserCode, answer.Phone, answer.Person)
+	id, err := m.find(ctx, answer.Visit)
 	if err != nil {
 		return Attempt{}, err
 	}
-	return m.updateFor(ctx, id, answer.Phone, answer.Person, func(r *record) error {
+	return m.updateFor(ctx, id, answer.Visit, func(r *record) error {
 		if !r.isAskedBy(answer.Fingerprint) {
 			return ErrChanged
 		}
@@ -80,11 +93,11 @@ func (m *Manager) No(ctx context.Context, answer Answer) (Attempt, error) {
 // number (see [Manager.NumberFor]). [ErrNoAnswer] means that the person should
 // approve again.
 func (m *Manager) Yes(ctx context.Context, answer Answer) (Attempt, error) {
-	id, err := m.find(ctx, answer.UserCode, answer.Phone, answer.Person)
+	id, err := m.find(ctx, answer.Visit)
 	if err != nil {
 		return Attempt{}, err
 	}
-	a, err := m.updateFor(ctx, id, answer.Phone, answer.Person, func(r *record) error {
+	a, err := m.updateFor(ctx, id, answer.Visit, func(r *record) error {
 		if !r.isAskedBy(answer.Fingerprint) {
 			return ErrChanged
 		}
@@ -129,12 +142,15 @@ func (m *Manager) takeYes(r *record, answer Answer) error {
 
 // updateFor is update for the person with the phone. It refuses people who may
 // not answer, and notes that more than one person has opened the code.
-func (m *Manager) updateFor(ctx context.Context, id string, phone browser.Browser, person idp.Person, change func(*record) error) (Attempt, error) {
+func (m *Manager) updateFor(ctx context.Context, id string, v Visit, change func(*record) error) (Attempt, error) {
 	second := false // this person is the first one besides the one who opened it
 	ref := ""
 	a, err := m.update(ctx, id, func(r *record) error {
 		ref = r.Ref
-		other := r.Person.Subject != "" && !r.Person.Is(person)
+		// A person who switches accounts is still the one who opened the code,
+		// until somebody has answered.
+		switched := r.State == Opened && v.Opened == r.Ref
+		other := r.Person.Subject != "" && !r.Person.Is(v.Person) && !switched
 		second = false
 		switch {
 		case r.ProviderPage:
@@ -157,11 +173,11 @@ func (m *Manager) updateFor(ctx context.Context, id string, phone browser.Browse
 	case errors.Is(err, ErrNone):
 		err = ErrUnknownCode
 	case errors.Is(err, ErrOtherPerson):
-		m.logRefused("other person", "attempt", ref, "phone", phone, "person", person)
+		m.logRefused("other person", "attempt", ref, "phone", v.Phone, "person", v.Person)
 	case errors.Is(err, ErrTooLate):
-		m.logRefused("opened too late", "attempt", ref, "phone", phone, "person", person)
+		m.logRefused("opened too late", "attempt", ref, "phone", v.Phone, "person", v.Person)
 	case err == nil && second:
-		m.logStep("opened by a second person", a, "second_phone", phone, "second_person", person)
+		m.logStep("opened by a second person", a, "second_phone", v.Phone, "second_person", v.Person)
 	}
 	return a, err
 }

@@ -32,6 +32,13 @@ var looks = map[string]func(w *world, a Attempt){
 		}
 		w.wantPollsAt(a, paces(20)...)
 	},
+	"looks of a page that nobody sees": func(w *world, a Attempt) {
+		for range 12 {
+			w.noError(w.m.CheckHidden(w.Context(), a.ID, laptop))
+			time.Sleep(10 * time.Second)
+		}
+		w.wantPollsAt(a)
+	},
 	"an event stream": func(w *world, a Attempt) {
 		w.watch(w.m, a.ID)
 		time.Sleep(5 * time.Minute)

@@ -149,7 +149,7 @@ func TestProviderPageCodeOnOurPage(t *testing.T) {
 		a := w.onProviderPage()
 		before := w.record(a)
 		for _, person := range []idp.Person{richard, mallory} {
-			got, err := w.m.Open(w.Context(), a.UserCode, phone, person)
+			got, err := w.m.Open(w.Context(), visit(a.UserCode, phone, person))
 			if !errors.Is(err, ErrProviderPage) || got.URIComplete != a.URIComplete || got.State != Waiting {
 				w.Errorf("Open: %s at %s, %v, want %s at %s, %v", got.State, got.URIComplete, err, Waiting, a.URIComplete, ErrProviderPage)
 			}
@@ -167,7 +167,7 @@ func TestProviderPageCodeOnOurPage(t *testing.T) {
 		}
 
 		time.Sleep(expiresIn)
-		if got, err := w.m.Open(w.Context(), a.UserCode, phone, richard); !errors.Is(err, ErrProviderPage) || got.State != Expired {
+		if got, err := w.m.Open(w.Context(), visit(a.UserCode, phone, richard)); !errors.Is(err, ErrProviderPage) || got.State != Expired {
 			w.Errorf("Open: %s, %v, want %s, %v", got.State, err, Expired, ErrProviderPage)
 		}
 		w.wantEnd(a, Expired, "")

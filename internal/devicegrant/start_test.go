@@ -107,7 +107,7 @@ func TestUntypableUserCode(t *testing.T) {
 					w.Errorf("%d codes asked for (%v), want 1", w.provider.started, err)
 				}
 				for _, typed := range []string{code, "", "-"} {
-					if got, err := w.m.Open(w.Context(), typed, phone, richard); !errors.Is(err, ErrUnknownCode) || got != (Attempt{}) {
+					if got, err := w.m.Open(w.Context(), visit(typed, phone, richard)); !errors.Is(err, ErrUnknownCode) || got != (Attempt{}) {
 						w.Errorf("Open(%q): %+v, %v, want %v", typed, got, err, ErrUnknownCode)
 					}
 				}
@@ -139,7 +139,7 @@ func TestUserCodeThatIsTaken(t *testing.T) {
 			w.Errorf("the second attempt has the code %q, want CCCC-DDDD", second.UserCode)
 		}
 		for code, want := range map[string]Attempt{"AAAA-BBBB": first, "CCCC-DDDD": second} {
-			got, err := w.m.Open(w.Context(), code, phone, richard)
+			got, err := w.m.Open(w.Context(), visit(code, phone, richard))
 			if err != nil || got.ID != want.ID {
 				w.Errorf("Open(%q): %q, %v, want %q", code, got.ID, err, want.ID)
 			}
@@ -171,7 +171,7 @@ func TestUserCodeOfAnEndedAttempt(t *testing.T) {
 		if err := w.m.Cancel(w.Context(), a.ID); err != nil {
 			w.Fatalf("Cancel: %v", err)
 		}
-		got, err := w.m.Open(w.Context(), a.UserCode, phone, richard)
+		got, err := w.m.Open(w.Context(), visit(a.UserCode, phone, richard))
 		if err != nil || got.ID != a.ID || got.State != Cancelled || got.Phone != (browser.Browser{}) {
 			w.Errorf("Open: %+v, %v, want the cancelled attempt as it was", got, err)
 		}
@@ -185,7 +185,7 @@ func TestUserCodeOfAnEndedAttempt(t *testing.T) {
 			if _, err := w.m.Refresh(w.Context(), a.ID); !errors.Is(err, ErrNone) {
 				w.Errorf("Refresh: %v, want %v", err, ErrNone)
 			}
-			if _, err := w.m.Open(w.Context(), a.UserCode, phone, richard); !errors.Is(err, ErrUnknownCode) {
+			if _, err := w.m.Open(w.Context(), visit(a.UserCode, phone, richard)); !errors.Is(err, ErrUnknownCode) {
 				w.Errorf("Open: %v, want %v", err, ErrUnknownCode)
 			}
 		}

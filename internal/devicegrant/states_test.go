@@ -62,7 +62,7 @@ func TestTransitions(t *testing.T) {
 
 // actions are the things that can be done to an attempt by those who may.
 var actions = map[string]func(w *world, a Attempt){
-	"open": func(w *world, a Attempt) { w.noError(w.m.Open(w.Context(), a.UserCode, phone, richard)) },
+	"open": func(w *world, a Attempt) { w.noError(w.m.Open(w.Context(), visit(a.UserCode, phone, richard))) },
 	"yes":  func(w *world, a Attempt) { w.noError(w.yes(a)) },
 	"no":   func(w *world, a Attempt) { w.noError(w.no(a)) },
 	"look": func(w *world, a Attempt) { w.noError(w.m.CheckLaptop(w.Context(), a.ID, laptop)) },

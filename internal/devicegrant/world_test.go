@@ -47,6 +47,8 @@ type world struct {
 	limits   Limits
 	confirm  string // most tests are not about the number
 
+	guessed int // how many unknown codes were made up
+
 	mu  sync.Mutex
 	ids []string // of the attempts
 }
@@ -220,18 +222,23 @@ func (w *world) remember(a Attempt) {
 // open is Richard's phone arriving with the attempt's code.
 func (w *world) open(a Attempt) Attempt {
 	w.Helper()
-	a, err := w.m.Open(w.Context(), a.UserCode, phone, richard)
+	a, err := w.m.Open(w.Context(), visit(a.UserCode, phone, richard))
 	if err != nil || a.State != Opened {
 		w.Fatalf("Open: %s, %v, want %s", a.State, err, Opened)
 	}
 	return a
 }
 
+// visit is a person's phone arriving with a user code that it has scanned.
+func visit(userCode string, phone browser.Browser, person idp.Person) Visit {
+	return Visit{UserCode: userCode, Phone: phone, Person: person}
+}
+
 // answerOf is what a person's phone sends about the question as it is in a.
 func answerOf(a Attempt, person idp.Person, phone browser.Browser) Answer {
 	return Answer{
-		UserCode: a.UserCode, Fingerprint: a.Fingerprint(),
-		Phone: phone, Person: person, Voucher: voucherOf(person), Access: phoneToken,
+		Visit:       visit(a.UserCode, phone, person),
+		Fingerprint: a.Fingerprint(), Voucher: voucherOf(person), Access: phoneToken,
 	}
 }
 

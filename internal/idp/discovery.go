@@ -151,9 +151,8 @@ func asymmetric(offered []string) []string {
 	})
 }
 
-// Origins returns the origins of the provider's login and logout pages, which a
-// Content-Security-Policy must allow our forms to lead to. It is nil until the
-// provider has been discovered.
+// Origins returns the origins of the provider's login and logout pages. It is nil
+// until the provider has been discovered.
 func (c *Client) Origins() []string {
 	p, err := c.ready()
 	if err != nil {
