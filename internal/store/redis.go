@@ -21,7 +21,7 @@ const (
 )
 
 // Redis is a [Backend] in a Redis that any number of processes share. Each
-// process has at most 21 connections: 20 for commands, opened when they are
+// process keeps at most 21 connections: 20 for commands, opened when they are
 // needed, and one for changes that others make.
 //
 // Every operation ends within 3 seconds. One that fails is not repeated, because
