@@ -32,6 +32,7 @@ func main() {
 	// The demo provider's library logs its own failures to the default logger.
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	err := run(ctx, os.Args[1:], os.Environ(), os.Stderr)
 	stop()
 	if err != nil {
@@ -92,23 +93,11 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 	cfg.SetPorts(listeners.Port(), demoListeners.Port())
 
 	// The store, and the part of it for this provider and this address.
-	file, err := store.OpenDir(cfg.DataDir, log)
+	records, err := store.Open(ctx, string(cfg.RedisURL), cfg.DataDir, cfg.Keys(), log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	keys := cfg.Keys()
-	if len(keys) == 0 {
-		key, err := file.SecretKey() // made once, and kept beside the data
-		if err != nil {
-			return err
-		}
-		keys = append(keys, key)
-	}
-	records, err := store.New(ctx, file, keys)
-	if err != nil {
-		return err
-	}
+	defer func() { err = errors.Join(err, records.Close()) }()
 	bank := records.Namespace(strings.Join([]string{cfg.Issuer, cfg.ClientID, cfg.AppURL}, " "))
 
 	// The identity provider: a demo inside the program, or anyone's.
@@ -188,7 +177,8 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 	case err := <-failed:
 		return err
 	case <-ctx.Done():
-		log.Info("stopping", "cause", context.Cause(ctx))
+		log.Info("stopping", "cause", context.Cause(ctx), "delay", cfg.ShutdownDelay)
+		pages.Drain(cfg.ShutdownDelay)
 		return nil
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"changebank/internal/idp"
 	"changebank/internal/limit"
 	"changebank/internal/session"
+	"changebank/internal/store"
 )
 
 // An errorPage is what a visitor is told about an error.
@@ -59,6 +60,7 @@ var errorPages = []struct {
 	errorPage
 }{
 	{idp.ErrNotReady, errorPage{status: 503, title: "Login service unavailable", text: "It is starting, or can't be reached. This page tries again automatically.", next: home, retry: 5 * time.Second}},
+	{store.ErrUnavailable, errorPage{status: 503, title: "Temporarily unavailable", text: "Changebank can't reach its data, so nothing was done. Try again in a moment.", next: home, retry: 5 * time.Second}},
 
 	{errNotFound, errorPage{status: 404, title: "Page not found", text: "Check the address, or start from the home page.", next: home}},
 	{errWrongMethod, errorPage{status: 405, title: "Method not allowed", text: "This address does not accept that request, so nothing was done. Start from the home page.", next: home}},

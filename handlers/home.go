@@ -73,14 +73,23 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) error {
 	return text(w, http.StatusOK, "ok\n")
 }
 
-// readyz says whether people can log in.
+// readyz says whether people can log in here: a load balancer should send
+// requests only to replicas that are ready.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
+	if s.draining() {
+		return text(w, http.StatusServiceUnavailable, "stopping\n")
+	}
 	if s.cfg.Provider.Ready() != nil {
 		return text(w, http.StatusServiceUnavailable, "identity provider not found yet\n")
 	}
 	if err := s.cfg.Store.Ping(r.Context()); err != nil {
-		s.log.Error("store not ready", "err", err)
+		if !s.storeDown.Swap(true) { // health checks come every few seconds
+			s.log.Error("store not ready", "err", err)
+		}
 		return text(w, http.StatusServiceUnavailable, "store not ready\n")
+	}
+	if s.storeDown.Swap(false) {
+		s.log.Info("store ready again")
 	}
 	return text(w, http.StatusOK, "ok\n")
 }

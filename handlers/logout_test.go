@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -23,7 +22,7 @@ type attemptsAway struct{ store.Backend }
 
 func (b attemptsAway) Get(ctx context.Context, key string) ([]byte, error) {
 	if strings.HasPrefix(key, "attempts:") {
-		return nil, errors.New("the store is away")
+		return nil, store.ErrUnavailable
 	}
 	return b.Backend.Get(ctx, key)
 }
@@ -60,8 +59,8 @@ func TestLogoutWhileTheStoreFails(t *testing.T) {
 	laptop.exchange(func(w http.ResponseWriter, r *http.Request) {
 		r.Method, r.Host, r.URL.Path = http.MethodPost, "bank.example", "/logout"
 		s.ServeHTTP(w, r)
-		if got := w.(*httptest.ResponseRecorder).Code; got != http.StatusInternalServerError {
-			t.Errorf("the logout: %d, want 500", got)
+		if got := w.(*httptest.ResponseRecorder).Code; got != http.StatusServiceUnavailable {
+			t.Errorf("the logout: %d, want 503", got)
 		}
 	})
 	laptop.exchange(func(_ http.ResponseWriter, r *http.Request) {

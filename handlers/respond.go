@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"changebank/internal/session"
+	"changebank/internal/store"
 	"changebank/static"
 	"changebank/templates"
 )
@@ -92,7 +93,7 @@ func (s *Server) showError(w http.ResponseWriter, r *http.Request, err error) {
 	page := notice{Title: e.title, Text: e.text, Next: e.next, Status: e.status, Reference: rand.Text()[:8]}
 	if seconds := int(math.Ceil(e.retry.Seconds())); seconds > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
-		if e.status == http.StatusServiceUnavailable {
+		if e.status == http.StatusServiceUnavailable && r.Method == http.MethodGet {
 			page.Refresh = seconds
 		}
 	}
@@ -101,8 +102,10 @@ func (s *Server) showError(w http.ResponseWriter, r *http.Request, err error) {
 		level, message = slog.LevelError, "page failed"
 	}
 	s.log.Log(r.Context(), level, message, "route", r.Pattern, "status", e.status, "reference", page.Reference, "err", explain(err))
-	if sess, err := s.cfg.Sessions.Load(r); err == nil {
-		page.frame = frameOf(sess)
+	if !errors.Is(err, store.ErrUnavailable) { // which may take seconds to say so again
+		if sess, err := s.cfg.Sessions.Load(r); err == nil {
+			page.frame = frameOf(sess)
+		}
 	}
 	if err := s.renderStatus(w, e.status, "notice", page); err != nil {
 		s.log.Error("error page failed", "err", err)

@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"net/url"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"changebank/internal/browser"
 	"changebank/internal/cookies"
@@ -47,8 +49,11 @@ type Server struct {
 	shown   *cookies.Kind // seals when a question was shown
 	flows   flows         // logins in progress at the provider
 	handler http.Handler
+	drained chan struct{} // closed when load balancers must send requests elsewhere
 	stop    chan struct{} // closed when the event streams must end
 	streams streamCount
+
+	storeDown atomic.Bool // as the latest health check found
 
 	warnOnce sync.Once // about a proxy that is not trusted
 	crowds   browser.Crowds
@@ -75,6 +80,7 @@ func New(cfg Config) (*Server, error) {
 		probe:   cfg.Cookies.Kind("probe", probeLifetime),
 		shown:   cfg.Cookies.Kind("shown", qrLifetime),
 		flows:   newFlows(cfg.Cookies, cfg.Store),
+		drained: make(chan struct{}),
 		stop:    make(chan struct{}),
 		streams: streamCount{of: make(map[string]int)},
 	}
@@ -84,6 +90,24 @@ func New(cfg Config) (*Server, error) {
 
 // ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// Drain makes the process unready and returns after the delay, by which load
+// balancers should have noticed. Until the server stops, requests are answered
+// as before, but no connection is kept for another: new requests reach other
+// replicas. Call it once.
+func (s *Server) Drain(delay time.Duration) {
+	close(s.drained)
+	time.Sleep(delay)
+}
+
+func (s *Server) draining() bool {
+	select {
+	case <-s.drained:
+		return true
+	default:
+		return false
+	}
+}
 
 // EndStreams ends the event streams, which would otherwise keep a server from
 // shutting down. Their browsers reconnect to its successor. Call it once.

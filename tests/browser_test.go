@@ -43,6 +43,7 @@ type browser struct {
 	http  *http.Client
 	agent string // the User-Agent header
 	addr  string // sent as X-Forwarded-For by a proxy that the bank trusts, unless empty
+	on    string // the replica that is to answer, if there are several; empty: any
 	seen  record // everything that the browser received, with headers and streams
 }
 
@@ -124,6 +125,9 @@ func (c connection) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if c.addr != "" && req.Header.Get("X-Forwarded-For") == "" {
 		req.Header.Set("X-Forwarded-For", c.addr)
+	}
+	if c.on != "" {
+		req.Header.Set(replicaHeader, c.on)
 	}
 	resp, err := c.RoundTripper.RoundTrip(req)
 	if err == nil {

@@ -60,8 +60,8 @@ func fusionPair(t *testing.T, behavior testfusion.Behavior) (b *fusionBank, lapt
 }
 
 // refreshes returns how often a token was refreshed.
-func (b *fusionBank) refreshes() int {
-	return len(slices.DeleteFunc(b.fusion.Requests("/oauth2/token"), func(r testfusion.Request) bool {
+func refreshes(fusion *testfusion.Server) int {
+	return len(slices.DeleteFunc(fusion.Requests("/oauth2/token"), func(r testfusion.Request) bool {
 		return r.Form.Get("grant_type") != "refresh_token"
 	}))
 }
@@ -211,7 +211,7 @@ func TestFusionRefreshesAtApproval(t *testing.T) {
 			b, _, phone := fusionPair(t, testfusion.Behavior{TokenLifetime: 2 * time.Second, OneTimeRefresh: once})
 			for n := range 2 {
 				b.browser(t).logInWith(phone)
-				if got := b.refreshes(); got != n+1 {
+				if got := refreshes(b.fusion); got != n+1 {
 					t.Errorf("%d refreshes after %d approvals", got, n+1)
 				}
 			}

@@ -35,7 +35,8 @@ type Config struct {
 	AdminPassword Secret   // likewise, for its administrator
 
 	AppSecretKeys []Secret // the first seals, all of them open; none: one is made and kept in DataDir
-	DataDir       string
+	DataDir       string   // not used with RedisURL
+	RedisURL      Secret   // may contain a password; empty: data is kept in DataDir
 
 	ConfirmNumber  string // auto, always or never
 	CodeLifetime   time.Duration
@@ -43,6 +44,7 @@ type Config struct {
 	Limits         Limits
 	TrustedProxies []netip.Prefix
 	SharedNetworks []netip.Prefix // exits that many strangers share
+	ShutdownDelay  time.Duration  // between a signal to stop and the end of service
 
 	LogFormat string // text or json
 	LogLevel  slog.Level
@@ -107,6 +109,7 @@ func Load(environ []string, dotenv string, options Options) (*Config, error) {
 		c.AdminPassword = cmp.Or(c.AdminPassword, KnownPassword)
 	}
 	p.checkProvider(c)
+	p.checkRedis(c)
 	return c, errors.Join(p.faults...)
 }
 

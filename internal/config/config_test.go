@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -133,7 +134,9 @@ var everySetting = settings{
 	"ADMIN_PASSWORD":  "admin-password",
 	"APP_SECRET_KEY":  "the-first-key-of-32-characters-or-more, the-second-key-of-32-characters-or-more",
 	"DATA_DIR":        "/data",
+	"REDIS_URL":       "redis://user:redis-password@redis.example.com:6380/2",
 	"CODE_LIFETIME":   "2m30s",
+	"SHUTDOWN_DELAY":  "7s",
 	"TRUSTED_PROXIES": "10.1.2.3/8, 192.0.2.1, 2001:db8::/32",
 	"SHARED_NETWORKS": "203.0.113.7, ::ffff:203.0.113.8",
 	"CONFIRM_NUMBER":  "always",
@@ -170,8 +173,10 @@ func TestEverySetting(t *testing.T) {
 		AdminPassword: "admin-password",
 		AppSecretKeys: []config.Secret{"the-first-key-of-32-characters-or-more", "the-second-key-of-32-characters-or-more"},
 		DataDir:       "/data",
+		RedisURL:      "redis://user:redis-password@redis.example.com:6380/2",
 		ConfirmNumber: "always",
 		CodeLifetime:  150 * time.Second,
+		ShutdownDelay: 7 * time.Second,
 		QRAllowFrom:   []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")},
 		Limits:        config.Limits{CodesPerAddress: 1, Live: 2, WrongCodes: 3, WrongNumbers: 4},
 		TrustedProxies: []netip.Prefix{
@@ -196,6 +201,28 @@ func TestNoDataDir(t *testing.T) {
 	}
 	if c := mustLoad(t, settings{"DATA_DIR": "/data"}); c.DataDir != "/data" {
 		t.Errorf("DataDir = %q, want /data", c.DataDir)
+	}
+}
+
+// The password is not shown. With REDIS_URL, nothing is kept in DATA_DIR, so it
+// needs none.
+func TestRedisURL(t *testing.T) {
+	for _, name := range []string{"HOME", "XDG_CONFIG_HOME", "AppData", "home"} {
+		t.Setenv(name, "")
+	}
+	for url, want := range map[string]string{
+		"redis://localhost":                             "the Redis at localhost",
+		"rediss://user:SECRET-5@redis.example.com:1/2":  "the Redis at redis.example.com:1",
+		"unix:///run/redis.sock?db=3":                   "the Redis at /run/redis.sock",
+		"redis://:SECRET-%40%3A%2F%23%3F%25@[::1]:6379": "the Redis at [::1]:6379",
+	} {
+		c := mustLoad(t, settings{"REDIS_URL": url, "APP_SECRET_KEY": key})
+		if got := c.DataPlace(); got != want {
+			t.Errorf("REDIS_URL=%s: DataPlace() = %q, want %q", url, got, want)
+		}
+		if text := fmt.Sprintf("%+v", c); strings.Contains(text, "SECRET-") {
+			t.Errorf("printing the settings shows the password: %s", text)
+		}
 	}
 }
 

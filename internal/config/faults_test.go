@@ -71,8 +71,23 @@ var faults = []struct {
 	{"issuer without a scheme", provider.with(settings{"ISSUER": "login.example.com"}), []string{"ISSUER", "login.example.com"}},
 	{"issuer of another scheme", provider.with(settings{"ISSUER": "file:///etc/passwd"}), []string{"ISSUER"}},
 	{"issuer without a client", provider.with(settings{"CLIENT_ID": ""}), []string{"CLIENT_ID"}},
+	{"Redis without a scheme", withRedis("localhost:6379"), []string{"REDIS_URL", "like redis://user:password@host:6379/0"}},
+	{"Redis of another scheme", withRedis("http://localhost"), []string{"REDIS_URL", "scheme"}},
+	{"Redis with a word for the port", withRedis("redis://u:SECRET-5@host:port"), []string{"REDIS_URL cannot be read"}},
+	{"Redis with a word for the database", withRedis("redis://u:SECRET-5@host/bank"), []string{"REDIS_URL cannot be read", "number"}},
+	{"Redis with an @ in the password", withRedis("redis://u:SECRET-5@/x@host"), []string{"REDIS_URL cannot be read"}},
+	{"Redis with a # in the password", withRedis("redis://u:SECRET-5#x@host"), []string{"REDIS_URL cannot be read", "# as %23"}},
+	{"Redis with a % in the password", withRedis("redis://u:SECRET-5%zz@host"), []string{"REDIS_URL cannot be read", "% as %25"}},
+	{"Redis with options", withRedis("redis://u:SECRET-5@host?max_retries=5"), []string{"REDIS_URL has something after the address"}},
+	{"Redis socket without a path", withRedis("unix://"), []string{"REDIS_URL"}},
+	{"Redis Sentinel", withRedis("redis://u:SECRET-5@host:26379?master_name=bank"), []string{"REDIS_URL names a Sentinel or a cluster"}},
+	{"Redis Sentinel by its scheme", withRedis("redis-sentinel://host"), []string{"REDIS_URL names a Sentinel or a cluster"}},
+	{"Redis with two hosts", withRedis("redis://host:1,other:2"), []string{"REDIS_URL names a Sentinel or a cluster"}},
+	{"Redis without a key", settings{"REDIS_URL": "redis://localhost"}, []string{"APP_SECRET_KEY is needed with REDIS_URL"}},
 	{"issuer without a secret", provider.with(settings{"CLIENT_SECRET": ""}), []string{"CLIENT_SECRET", "CLIENT_AUTH=none"}},
 }
+
+func withRedis(url string) settings { return settings{"REDIS_URL": url, "APP_SECRET_KEY": key} }
 
 // A bad APP_URL was once three faults, two of them about settings that nobody
 // had made.
@@ -81,6 +96,9 @@ func TestFaults(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := load(t, tt.env.with(settings{"DATA_DIR": "/data"}))
 			wantFault(t, err, tt.want...)
+			if err != nil && strings.Contains(err.Error(), "SECRET-") {
+				t.Errorf("the error shows a secret: %v", err)
+			}
 		})
 	}
 }

@@ -61,6 +61,7 @@ func (p *parser) parse(fixedPorts bool) *Config {
 		AdminPassword: Secret(p.values["ADMIN_PASSWORD"]),
 		AppSecretKeys: p.secretKeys("APP_SECRET_KEY"),
 		DataDir:       p.dataDir("DATA_DIR"),
+		RedisURL:      Secret(p.values["REDIS_URL"]),
 		ConfirmNumber: p.oneOf("CONFIRM_NUMBER", "auto", "always", "never"),
 		CodeLifetime:  p.duration("CODE_LIFETIME", 5*time.Minute, 30*time.Second, 30*time.Minute),
 		LogFormat:     p.oneOf("LOG_FORMAT", "text", "json"),
@@ -68,6 +69,7 @@ func (p *parser) parse(fixedPorts bool) *Config {
 
 		TrustedProxies: p.prefixes("TRUSTED_PROXIES", "127.0.0.0/8, ::1/128"),
 		SharedNetworks: p.prefixes("SHARED_NETWORKS", ""),
+		ShutdownDelay:  p.duration("SHUTDOWN_DELAY", 0, 0, 5*time.Minute),
 		QRAllowFrom:    p.prefixes("QR_ALLOW_FROM", ""),
 		Limits: Limits{
 			CodesPerAddress: p.count("LIMIT_CODES_PER_ADDRESS", 60),
@@ -214,7 +216,7 @@ func (p *parser) dataDir(name string) string {
 		return dir
 	}
 	base, err := os.UserConfigDir()
-	if err != nil {
+	if err != nil && p.values["REDIS_URL"] == "" {
 		p.fault(name, "is required: this user has no configuration folder for the default (%v)", err)
 	}
 	return filepath.Join(base, "changebank")

@@ -15,7 +15,8 @@ func TestUnknownSettingInFile(t *testing.T) {
 		"port=5001":                      "did you mean PORT?",
 		"export CODE_LIFETIM='2m'":       "did you mean CODE_LIFETIME?",
 		"CONFRIM_NUMBER: always":         "did you mean CONFIRM_NUMBER?",
-		"REDIS=redis://localhost":        "README.md lists them all",
+		"REDIS=redis://localhost":        "did you mean REDIS_URL?",
+		"MEMCACHED=localhost":            "README.md lists them all",
 		"LOG_LEVEL=warn\nLOG_LEVLE=warn": "did you mean LOG_LEVEL?",
 	} {
 		_, err := loadFile(t, nil, "# a comment\nLOG_FORMAT=\"text\" # another\n\n"+text+"\nLISTEN=127.0.0.1")

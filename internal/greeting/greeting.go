@@ -28,7 +28,7 @@ func Write(w io.Writer, cfg *config.Config, people []string, password string) {
 		fmt.Fprintf(&text, "People log in at %s\n", cfg.Issuer)
 	}
 	text.WriteString(audience(cfg))
-	fmt.Fprintf(&text, "Data is kept in %s. Stop with Ctrl-C.\n", cfg.DataDir)
+	fmt.Fprintf(&text, "Data is kept in %s. Stop with Ctrl-C.\n", cfg.DataPlace())
 	if cfg.Ngrok || cfg.LAN {
 		// An address too long for a QR code can still be typed.
 		if code, err := QR(cfg.AppURL, isTerminal(w)); err == nil {

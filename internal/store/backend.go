@@ -18,6 +18,8 @@ var (
 	ErrExists = errors.New("store: record exists")
 	// ErrConflict says that another writer changed the record at the same time.
 	ErrConflict = errors.New("store: record changed by another writer")
+	// ErrUnavailable says that the store cannot be read or written at present.
+	ErrUnavailable = errors.New("store: unavailable")
 	// ErrClosed says that the store was closed.
 	ErrClosed = errors.New("store: closed")
 )

@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"changebank/internal/testredis"
 )
 
 // BenchmarkFileSwap has each writer change a record of its own, alone and with
@@ -23,24 +25,37 @@ func BenchmarkFileSwap(b *testing.B) {
 	}
 }
 
+// onBoth runs a benchmark on each backend.
+func onBoth(b *testing.B, bench func(b *testing.B, backend Backend)) {
+	b.Run("file", func(b *testing.B) { bench(b, openFile(b, newPath(b))) })
+	b.Run("redis", func(b *testing.B) {
+		r, _ := openedRedis(b, testredis.Start(b).URL())
+		bench(b, r)
+	})
+}
+
 func BenchmarkTableGet(b *testing.B) {
-	table := newNotes(b, openFile(b, newPath(b)), "notes")
-	id := mustCreate(b, table, strings.Repeat("x", 512))
-	for b.Loop() {
-		if _, err := table.Get(b.Context(), id); err != nil {
-			b.Fatal(err)
+	onBoth(b, func(b *testing.B, backend Backend) {
+		table := newNotes(b, backend, "notes")
+		id := mustCreate(b, table, strings.Repeat("x", 512))
+		for b.Loop() {
+			if _, err := table.Get(b.Context(), id); err != nil {
+				b.Fatal(err)
+			}
 		}
-	}
+	})
 }
 
 // BenchmarkTableUpdate has each writer update a record of its own.
 func BenchmarkTableUpdate(b *testing.B) {
 	for _, writers := range []int{1, 128} {
 		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
-			table := newNotes(b, openFile(b, newPath(b)), "notes")
-			runParallel(b, writers, func(int) func() {
-				id := mustCreate(b, table, strings.Repeat("x", 512))
-				return func() { mustUpdate(b, table, id, func(n *note) { n.Count++ }) }
+			onBoth(b, func(b *testing.B, backend Backend) {
+				table := newNotes(b, backend, "notes")
+				runParallel(b, writers, func(int) func() {
+					id := mustCreate(b, table, strings.Repeat("x", 512))
+					return func() { mustUpdate(b, table, id, func(n *note) { n.Count++ }) }
+				})
 			})
 		})
 	}

@@ -43,8 +43,7 @@ type File struct {
 	committed time.Time
 	fault     error
 
-	mu       sync.Mutex
-	watchers map[string]map[chan struct{}]struct{}
+	watchers watchers
 }
 
 type swap struct {
@@ -62,12 +61,11 @@ type swapped struct {
 // newFile starts the writer of an open file, and owns its lock from then on.
 func newFile(db *bolt.DB, lock *flock.Flock) *File {
 	f := &File{
-		db:       db,
-		lock:     lock,
-		queue:    make(chan swap),
-		pings:    make(chan chan<- error),
-		stop:     make(chan struct{}),
-		watchers: make(map[string]map[chan struct{}]struct{}),
+		db:    db,
+		lock:  lock,
+		queue: make(chan swap),
+		pings: make(chan chan<- error),
+		stop:  make(chan struct{}),
 	}
 	f.wg.Go(f.write)
 	return f
@@ -102,24 +100,7 @@ func (f *File) Swap(ctx context.Context, key string, old, new []byte, until time
 // Watch implements [Backend]. One process owns the file, so the watchers can
 // live in memory.
 func (f *File) Watch(ctx context.Context, key string) <-chan struct{} {
-	ch := make(chan struct{}, 1)
-	ch <- struct{}{}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.watchers[key] == nil {
-		f.watchers[key] = make(map[chan struct{}]struct{})
-	}
-	f.watchers[key][ch] = struct{}{}
-	context.AfterFunc(ctx, func() {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		delete(f.watchers[key], ch)
-		if len(f.watchers[key]) == 0 {
-			delete(f.watchers, key)
-		}
-		close(ch)
-	})
-	return ch
+	return f.watchers.watch(ctx, key)
 }
 
 // Close implements [Backend].
@@ -190,7 +171,7 @@ func (f *File) commit(batch []swap) {
 			results[i] = swapped{err: err}
 		}
 		if results[i].ok {
-			f.notify(s.key)
+			f.watchers.tick(s.key)
 		}
 		s.done <- results[i]
 	}
@@ -200,7 +181,7 @@ func (f *File) commit(batch []swap) {
 func (f *File) update(change func(*bolt.Tx) error) error {
 	err := f.db.Update(change)
 	if err != nil {
-		err = fmt.Errorf("store: write: %w", err)
+		err = fmt.Errorf("%w: write: %w", ErrUnavailable, err)
 	}
 	f.committed, f.fault = time.Now(), err
 	return err
@@ -227,17 +208,6 @@ func (s swap) apply(tx *bolt.Tx, now time.Time) (bool, error) {
 		return false, err
 	}
 	return true, records.Put(key, append(until, s.new...))
-}
-
-func (f *File) notify(key string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for ch := range f.watchers[key] {
-		select {
-		case ch <- struct{}{}:
-		default: // it has not received the previous tick yet
-		}
-	}
 }
 
 // live returns what follows the 8 bytes of "until", nil if that has passed.

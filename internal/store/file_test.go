@@ -199,9 +199,9 @@ func TestFileForgetsWatchers(t *testing.T) {
 		cancel()
 		wantClosed(t, ch)
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if len(f.watchers) != 0 {
-		t.Errorf("watchers that have left are kept: %v", f.watchers)
+	f.watchers.mu.Lock()
+	defer f.watchers.mu.Unlock()
+	if len(f.watchers.byKey) != 0 {
+		t.Errorf("watchers that have left are kept: %v", f.watchers.byKey)
 	}
 }

@@ -1,73 +1,86 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/hkdf"
-	"crypto/rand"
 	"crypto/sha256"
 	"errors"
-	"time"
+	"log/slog"
 )
 
 // A Store is a [Backend] and the keys that protect what is in it.
 type Store struct {
 	backend   Backend
 	keys      [][]byte
-	lookup    []byte // names the records
+	lookup    *lookupKey // names the records
 	namespace string
+	stop      context.CancelFunc // of [Open]; nil after New
 }
 
-const lookupName = "lookup-key" // no table's record has a name without a colon
+// Open opens the store in the Redis at redisURL, or in the folder dir if that is
+// empty. Without keys, a folder's own is used (see [File.SecretKey]); a Redis
+// needs some. Its errors are written for the operator.
+func Open(ctx context.Context, redisURL, dir string, keys [][]byte, log *slog.Logger) (s *Store, err error) {
+	var backend Backend
+	if redisURL != "" {
+		backend, err = OpenRedis(ctx, redisURL, log)
+	} else {
+		backend, keys, err = openDirWithKeys(dir, keys, log)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s, err = New(ctx, backend, keys); err != nil {
+		return nil, errors.Join(err, backend.Close())
+	}
+	var kept context.Context
+	kept, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	if redisURL != "" { // nobody else can change a file
+		go s.keepLookup(kept, log)
+	}
+	return s, nil
+}
 
-// forever is when the lookup key expires: later than any program lives, and
-// still a time that a [Backend] can hold.
-var forever = time.Date(2200, time.January, 1, 0, 0, 0, 0, time.UTC)
-
-var errWrongKeys = errors.New("the stored data was sealed with a different key; " +
-	"set APP_SECRET_KEY to that key, or add it after the current one (if APP_SECRET_KEY was not set before, the key is in secret.key in DATA_DIR), " +
-	"or delete the stored data to start over, which logs everyone out")
+func openDirWithKeys(dir string, keys [][]byte, log *slog.Logger) (Backend, [][]byte, error) {
+	file, err := OpenDir(dir, log)
+	if err != nil || len(keys) > 0 {
+		return file, keys, err
+	}
+	key, err := file.SecretKey()
+	if err != nil {
+		return nil, nil, errors.Join(err, file.Close())
+	}
+	return file, [][]byte{key}, nil
+}
 
 // New returns a Store that seals records with the first of keys and opens them
 // with any of them. Each key needs at least 16 bytes of randomness.
-//
-// Records are named by a keyed hash, because a plain hash of something as short
-// as a user code can be reversed by trying all of them. The lookup key is
-// random. The first New on a backend stores it, sealed like a record, and later
-// ones read it, so that names stay the same when keys change. If none of keys
-// opens it, New fails: a second lookup key would hide every record.
 //
 // To change keys while several replicas run, first add the new key last on each
 // of them, and then put it first. A replica that starts in between finds a
 // lookup key that it can open. Nobody is logged out.
 func New(ctx context.Context, backend Backend, keys [][]byte) (*Store, error) {
-	s := &Store{backend: backend, keys: keys}
-	seals := s.sealer(lookupName)
-	for {
-		stored, err := backend.Get(ctx, lookupName)
-		if err != nil {
-			return nil, err
-		}
-		lookup, key, ok := seals.open(lookupName, stored)
-		switch {
-		case stored == nil:
-			lookup = make([]byte, sha256.Size)
-			rand.Read(lookup)
-		case !ok:
-			return nil, errWrongKeys
-		case key == 0:
-			s.lookup = lookup
-			return s, nil
-		}
-		// It is missing, or sealed with an older key. If another process is
-		// quicker to store it, that copy counts.
-		if _, err := backend.Swap(ctx, lookupName, stored, seals.seal(lookupName, lookup), forever); err != nil {
-			return nil, err
-		}
+	s := &Store{backend: backend, keys: keys, lookup: new(lookupKey)}
+	if _, err := s.agreeOnLookup(ctx); err != nil {
+		return nil, err
 	}
+	return s, nil
 }
 
-// Ping returns an error if the store cannot be read and written.
-func (s *Store) Ping(ctx context.Context) error { return s.backend.Ping(ctx) }
+// Close closes the backend. Later calls return [ErrClosed].
+func (s *Store) Close() error {
+	if s.stop != nil {
+		s.stop()
+	}
+	return s.backend.Close()
+}
+
+// Ping returns an error if the store cannot be read and written. It may be
+// called at any rate.
+func (s *Store) Ping(ctx context.Context) error {
+	return cmp.Or(s.backend.Ping(ctx), s.lookup.err())
+}
 
 // Namespace returns the part of the Store with that name. Records of other
 // namespaces do not exist in it. The application's namespace is named for its

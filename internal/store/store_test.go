@@ -64,7 +64,7 @@ func TestNamesAreKeyed(t *testing.T) {
 	if !bytes.Contains(image, []byte(lookupName)) {
 		t.Error("the file has no lookup key: this test looks in the wrong place")
 	}
-	if bytes.Contains(image, notes.lookup) {
+	if bytes.Contains(image, notes.lookup.get()) {
 		t.Error("the file shows the lookup key")
 	}
 }
@@ -126,12 +126,12 @@ func TestLookupKeyDoesNotExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := newPath(t)
 		f := openFile(t, path)
-		want := mustNew(t, f, newKey).lookup
+		want := mustNew(t, f, newKey).lookup.get()
 		closeFile(t, f)
 		time.Sleep(150 * 365 * 24 * time.Hour)
 		f = openFile(t, path)
 		time.Sleep(2 * sweepEvery)
-		if got := mustNew(t, f, newKey).lookup; !bytes.Equal(got, want) {
+		if got := mustNew(t, f, newKey).lookup.get(); !bytes.Equal(got, want) {
 			t.Errorf("in %d there is another lookup key", time.Now().Year())
 		}
 	})

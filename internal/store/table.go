@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
+	cryptorand "crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 )
 
@@ -29,7 +30,7 @@ type Table[T Record] struct {
 	backend Backend
 	name    string
 	prefix  string // what a record's name is made from, before its identifier
-	lookup  []byte
+	lookup  *lookupKey
 	sealer  sealer
 }
 
@@ -47,7 +48,7 @@ func NewTable[T Record](s *Store, name string) *Table[T] {
 // Create stores a record and returns its new identifier: at least 128 random
 // bits, as text.
 func (t *Table[T]) Create(ctx context.Context, record T) (id string, err error) {
-	id = rand.Text()
+	id = cryptorand.Text()
 	return id, t.CreateAs(ctx, id, record)
 }
 
@@ -83,11 +84,30 @@ func (t *Table[T]) Get(ctx context.Context, id string) (T, error) {
 // an error, nothing is written and Update returns that error. change must only
 // compute: it runs again if another writer was quicker.
 func (t *Table[T]) Update(ctx context.Context, id string, change func(*T) error) (T, error) {
-	for {
+	for lost := 0; ; lost++ {
 		record, err := t.TryUpdate(ctx, id, change)
 		if !errors.Is(err, ErrConflict) {
 			return record, err
 		}
+		if err := stepAside(ctx, lost); err != nil {
+			return record, err
+		}
+	}
+}
+
+// stepAside waits for a random time after a compare-and-set lost, so that many
+// writers of one record do not meet again. It does not wait for the first that
+// lost, as when two writers happen to meet, and then up to 1, 2, 4, 8 and at last
+// 16 milliseconds.
+func stepAside(ctx context.Context, lostBefore int) error {
+	if lostBefore == 0 {
+		return ctx.Err()
+	}
+	select {
+	case <-time.After(rand.N(time.Millisecond << min(lostBefore-1, 4))):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -124,7 +144,7 @@ func (t *Table[T]) TryUpdate(ctx context.Context, id string, change func(*T) err
 func (t *Table[T]) Delete(ctx context.Context, id string) (T, error) {
 	var none T
 	key := t.key(id)
-	for {
+	for lost := 0; ; lost++ {
 		stored, _, record, err := t.read(ctx, key)
 		if err != nil {
 			return none, err
@@ -135,6 +155,9 @@ func (t *Table[T]) Delete(ctx context.Context, id string) (T, error) {
 		}
 		if ok {
 			return record, nil
+		}
+		if err := stepAside(ctx, lost); err != nil {
+			return none, err
 		}
 	}
 }
@@ -162,7 +185,7 @@ func (t *Table[T]) read(ctx context.Context, key string) (stored, plain []byte, 
 
 // key returns the name of a record in the backend.
 func (t *Table[T]) key(id string) string {
-	mac := hmac.New(sha256.New, t.lookup)
+	mac := hmac.New(sha256.New, t.lookup.get())
 	mac.Write([]byte(t.prefix + id))
 	return t.name + ":" + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }

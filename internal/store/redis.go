@@ -1,0 +1,187 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	redisPrefix  = "changebank:"   // of each key and channel
+	redisTimeout = 3 * time.Second // bounds each operation
+	redisPool    = 20              // connections for commands
+)
+
+// Redis is a [Backend] in a Redis that any number of processes share. Each
+// process keeps at most 21 connections: 20 for commands, opened when they are
+// needed, and one for changes that others make.
+//
+// Every operation ends within 3 seconds. One that fails is not repeated, because
+// a Swap whose answer was lost may have been made. After an outage of any kind
+// the next operation works again.
+//
+// Redis expires the values. It is told how long a value has left by the clock of
+// the process that writes it, so the clock of Redis does not matter, and a value
+// expires when its writer's clock says so. A reader whose clock differs sees it
+// expire that much too early or too late; Ping fails if the clock of this
+// process and that of Redis differ by more than 2 seconds.
+type Redis struct {
+	client   *redis.Client
+	channel  string // which every change is published to
+	log      *slog.Logger
+	watchers watchers
+
+	ctx  context.Context // until Close
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+
+	mu   sync.Mutex
+	ping *redisPing // the latest
+}
+
+// A stored value is its fingerprint, followed by the caller's bytes. A Swap
+// sends the fingerprint of the old value instead of all of it. A value that does
+// not exist has an empty fingerprint.
+const fingerprintSize = 16
+
+func fingerprint(value []byte) []byte {
+	if value == nil {
+		return nil
+	}
+	sum := sha256.Sum256(value)
+	return sum[:fingerprintSize]
+}
+
+// swapScript is Swap. KEYS[1] is the key. ARGV is the fingerprint of the old
+// value, the new value with its own fingerprint, the milliseconds that it has
+// left (0: delete it; negative: it does not expire), the channel, and the key's
+// name in the channel. It publishes first: if the user may not do that, nothing
+// has changed yet. Subscribers receive the message after the whole script.
+var swapScript = redis.NewScript(`
+if redis.call('GETRANGE', KEYS[1], 0, 15) ~= ARGV[1] then
+	return 0
+end
+redis.call('PUBLISH', ARGV[4], ARGV[5])
+if ARGV[3] == '0' then
+	redis.call('DEL', KEYS[1])
+elseif ARGV[3] == '-1' then
+	redis.call('SET', KEYS[1], ARGV[2])
+else
+	redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+end
+return 1
+`)
+
+// Get implements [Backend].
+func (r *Redis) Get(ctx context.Context, key string) ([]byte, error) {
+	bounded, cancel := context.WithTimeout(ctx, redisTimeout)
+	defer cancel()
+	stored, err := r.client.Get(bounded, redisPrefix+key).Bytes()
+	switch {
+	case errors.Is(err, redis.Nil):
+		return nil, nil
+	case err != nil:
+		return nil, r.fault(ctx, err)
+	case len(stored) < fingerprintSize:
+		return nil, fmt.Errorf("store: Redis has a value for %s%s that another program wrote", redisPrefix, key)
+	}
+	return stored[fingerprintSize:], nil
+}
+
+// Swap implements [Backend].
+func (r *Redis) Swap(ctx context.Context, key string, old, new []byte, until time.Time) (bool, error) {
+	bounded, cancel := context.WithTimeout(ctx, redisTimeout)
+	defer cancel()
+	left := int64(0)
+	if new != nil {
+		left = milliseconds(time.Now(), until)
+	}
+	swapped, err := swapScript.Run(bounded, r.client, []string{redisPrefix + key},
+		fingerprint(old), append(fingerprint(new), new...), left, r.channel, key).Bool()
+	return swapped, r.fault(ctx, err)
+}
+
+// milliseconds returns for how long Redis keeps a value: 0 if it has expired,
+// -1 without end. Part of a millisecond counts as one, so that nothing expires
+// early.
+func milliseconds(now, until time.Time) int64 {
+	if !until.Before(forever) {
+		return -1
+	}
+	left := until.Sub(now)
+	if left <= 0 {
+		return 0
+	}
+	return int64((left + time.Millisecond - 1) / time.Millisecond)
+}
+
+// Watch implements [Backend].
+func (r *Redis) Watch(ctx context.Context, key string) <-chan struct{} {
+	return r.watchers.watch(ctx, key)
+}
+
+// Close implements [Backend].
+func (r *Redis) Close() error {
+	r.stop()
+	err := r.client.Close()
+	r.wg.Wait()
+	if errors.Is(err, redis.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// fault returns the error of an operation that the caller has given ctx.
+func (r *Redis) fault(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case r.ctx.Err() != nil:
+		return ErrClosed
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case isOver(ctx):
+		return context.DeadlineExceeded
+	case isTimeout(err):
+		return fmt.Errorf("%w: no answer from Redis within %v: %w", ErrUnavailable, redisTimeout, err)
+	default:
+		return fmt.Errorf("%w: Redis: %w", ErrUnavailable, err)
+	}
+}
+
+// isOver reports whether the deadline of ctx has passed. The connection has the
+// same one, and may notice it a little earlier.
+func isOver(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && !time.Now().Before(deadline)
+}
+
+func isTimeout(err error) bool {
+	timeout, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
+	return ok && timeout.Timeout()
+}
+
+// channelOf names the channel of a database: Redis itself does not separate the
+// channels of its databases.
+func channelOf(db int) string { return redisPrefix + "changes:" + strconv.Itoa(db) }
+
+// infoField returns a field of the answer to INFO, empty if it is missing.
+func infoField(info, name string) string {
+	for line := range strings.Lines(info) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
