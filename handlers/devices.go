@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"changebank/internal/session"
@@ -14,14 +13,14 @@ const devicesPath = "/devices"
 
 // device is one of a person's sessions, in words.
 type device struct {
-	Ref          string
-	Browser      string
-	Began        string // and how
-	Addr         string // of the login
-	Seen         string
-	Here         bool // it is this browser
-	Pending      bool // a phone approved it, and it has not claimed its session yet
-	ByPhone, New bool // New: a phone logged it in, and nobody has confirmed it
+	Ref     string
+	Browser string
+	Began   string // and how
+	Addr    string // of the login
+	Seen    string
+	Here    bool // it is this browser
+	Pending bool // a phone approved it, and it has not claimed its session yet
+	ByPhone bool // a phone logged it in
 }
 
 // devicesPage is the list of where a person is logged in.
@@ -34,19 +33,19 @@ type devicesPage struct {
 
 // devices shows the person where they are logged in.
 func (s *Server) devices(w http.ResponseWriter, r *http.Request, sess session.Session) error {
-	devices, err := s.devicesOf(r, sess)
+	sessions, err := s.cfg.Sessions.Of(r.Context(), sess.Person)
 	if err != nil {
 		return err
 	}
-	return s.render(w, "devices", devicesPage{frameOf(sess), newOnes(sess, devices), devices, len(devices) > 1})
+	toConfirm, err := s.cfg.Sessions.ToConfirm(r.Context(), sess)
+	if err != nil {
+		return err
+	}
+	return s.render(w, "devices", devicesPage{frameOf(sess), devicesOf(sess, toConfirm), devicesOf(sess, sessions), len(sessions) > 1})
 }
 
-// devicesOf returns the devices of a session's person, its own among them.
-func (s *Server) devicesOf(r *http.Request, sess session.Session) ([]device, error) {
-	sessions, err := s.cfg.Sessions.Of(r.Context(), sess.Person)
-	if err != nil {
-		return nil, err
-	}
+// devicesOf describes sessions of a person, as seen from one of them.
+func devicesOf(sess session.Session, sessions []session.Session) []device {
 	devices := make([]device, len(sessions))
 	for i, other := range sessions {
 		devices[i] = device{
@@ -58,19 +57,9 @@ func (s *Server) devicesOf(r *http.Request, sess session.Session) ([]device, err
 			Here:    other.Ref == sess.Ref,
 			Pending: other.Pending,
 			ByPhone: other.By == session.ByPhone,
-			New:     other.Unconfirmed() && !other.Pending,
 		}
 	}
-	return devices, nil
-}
-
-// newOnes returns the devices that the person is asked about in this session:
-// none in one that is itself unconfirmed.
-func newOnes(sess session.Session, devices []device) []device {
-	if sess.Unconfirmed() {
-		return nil
-	}
-	return slices.DeleteFunc(slices.Clone(devices), func(d device) bool { return !d.New })
+	return devices
 }
 
 // lastSeen says when a session's browser was last seen, and what has changed

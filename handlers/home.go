@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"net/http"
+	"time"
 
 	"changebank/internal/session"
 	"changebank/static"
@@ -22,22 +23,20 @@ func (s *Server) home(w http.ResponseWriter, r *http.Request, sess session.Sessi
 	}{frameOf(sess), s.cfg.People, ended})
 }
 
+// greetFor is how long the account page says that a phone logged this browser
+// in: another person's phone may have approved.
+const greetFor = 5 * time.Minute
+
 func (s *Server) account(w http.ResponseWriter, r *http.Request, sess session.Session) error {
-	devices, err := s.devicesOf(r, sess)
+	toConfirm, err := s.cfg.Sessions.ToConfirm(r.Context(), sess)
 	if err != nil {
 		return err
 	}
-	page := struct {
+	return s.render(w, "account", struct {
 		frame
-		ByPhone bool // shown once: another person's phone may have approved
+		ByPhone bool
 		New     []device
-	}{frame: frameOf(sess), New: newOnes(sess, devices)}
-	if byPhone(sess) && !sess.Greeted {
-		if page.ByPhone, err = s.cfg.Sessions.Greet(r); err != nil {
-			return err
-		}
-	}
-	return s.render(w, "account", page)
+	}{frameOf(sess), byPhone(sess) && time.Since(sess.Began) < greetFor, devicesOf(sess, toConfirm)})
 }
 
 func (s *Server) static(w http.ResponseWriter, r *http.Request) error {
