@@ -36,19 +36,20 @@ type devicesPage struct {
 
 // devices shows the person where they are logged in.
 func (s *Server) devices(w http.ResponseWriter, r *http.Request, sess session.Session) error {
-	devices, err := s.devicesOf(r, sess)
+	sessions, err := s.cfg.Sessions.Of(r.Context(), sess.Person)
 	if err != nil {
 		return err
 	}
-	return s.render(w, "devices", devicesPage{frameOf(sess), newOnes(sess, devices), devices, len(devices) > 1})
+	devices := devicesOf(sess, sessions)
+	page := devicesPage{frame: frameOf(sess), Devices: devices, Others: len(devices) > 1}
+	if !sess.Unconfirmed() {
+		page.New = slices.DeleteFunc(slices.Clone(devices), func(d device) bool { return !d.New })
+	}
+	return s.render(w, "devices", page)
 }
 
-// devicesOf returns the devices of a session's person, its own among them.
-func (s *Server) devicesOf(r *http.Request, sess session.Session) ([]device, error) {
-	sessions, err := s.cfg.Sessions.Of(r.Context(), sess.Person)
-	if err != nil {
-		return nil, err
-	}
+// devicesOf describes sessions of a person, as seen from one of them.
+func devicesOf(sess session.Session, sessions []session.Session) []device {
 	devices := make([]device, len(sessions))
 	for i, other := range sessions {
 		devices[i] = device{
@@ -64,16 +65,7 @@ func (s *Server) devicesOf(r *http.Request, sess session.Session) ([]device, err
 			New:     other.Unconfirmed() && !other.Pending,
 		}
 	}
-	return devices, nil
-}
-
-// newOnes returns the devices that the person is asked about in this session:
-// none in one that is itself unconfirmed.
-func newOnes(sess session.Session, devices []device) []device {
-	if sess.Unconfirmed() {
-		return nil
-	}
-	return slices.DeleteFunc(slices.Clone(devices), func(d device) bool { return !d.New })
+	return devices
 }
 
 // lastSeen says when a session's browser was last seen, and what has changed
@@ -139,10 +131,11 @@ func (s *Server) othersQuestion(w http.ResponseWriter, r *http.Request, sess ses
 	if sess.Unconfirmed() {
 		return session.ErrUnconfirmed // as the answer would be
 	}
-	devices, err := s.devicesOf(r, sess)
+	sessions, err := s.cfg.Sessions.Of(r.Context(), sess.Person)
 	if err != nil {
 		return err
 	}
+	devices := devicesOf(sess, sessions)
 	others := slices.DeleteFunc(devices, func(d device) bool { return d.Here })
 	if len(others) == 0 {
 		return s.noOthers(w, sess)

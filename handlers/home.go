@@ -3,6 +3,7 @@ package handlers
 import (
 	"net/http"
 	"path"
+	"time"
 
 	"changebank/internal/browser"
 	"changebank/internal/session"
@@ -25,23 +26,21 @@ func (s *Server) home(w http.ResponseWriter, r *http.Request, sess session.Sessi
 	}{frameOf(sess), s.cfg.People, ended, browser.IsPhone(r)})
 }
 
+// greetFor is how long the account page says that a phone logged this browser
+// in: another person's phone may have approved.
+const greetFor = 5 * time.Minute
+
 func (s *Server) account(w http.ResponseWriter, r *http.Request, sess session.Session) error {
-	devices, err := s.devicesOf(r, sess)
+	toConfirm, err := s.cfg.Sessions.ToConfirm(r.Context(), sess)
 	if err != nil {
 		return err
 	}
-	page := struct {
+	return s.render(w, "account", struct {
 		frame
-		ByPhone        bool // shown once: another person's phone may have approved
+		ByPhone        bool
 		MustLogInAgain bool // before this device may approve another's login
 		New            []device
-	}{frame: frameOf(sess), MustLogInAgain: byPhone(sess), New: newOnes(sess, devices)}
-	if byPhone(sess) && !sess.Greeted {
-		if page.ByPhone, err = s.cfg.Sessions.Greet(r); err != nil {
-			return err
-		}
-	}
-	return s.render(w, "account", page)
+	}{frameOf(sess), byPhone(sess) && time.Since(sess.Began) < greetFor, byPhone(sess), devicesOf(sess, toConfirm)})
 }
 
 func (s *Server) static(w http.ResponseWriter, r *http.Request) error {

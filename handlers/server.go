@@ -125,7 +125,7 @@ func (s *Server) routes() http.Handler {
 	changing("GET /callback", s.callback)
 	page("GET /logout", members(s.logoutQuestion))
 	page("POST /logout", s.logout)
-	changing("GET /account", members(s.account))
+	page("GET /account", members(s.account))
 	page("GET /make-change", members(s.makeChange))
 	page("POST /make-change", members(s.makeChange))
 

@@ -37,7 +37,7 @@ func walkThrough(t *testing.T, b *bank, laptop, phone *window) {
 	if got := laptop.location(); got != b.URL+"/account" {
 		t.Errorf("the laptop is at %s, want /account", got)
 	}
-	laptop.await(`#by-phone`) // said once, so no script may have fetched it unseen
+	laptop.await(`#by-phone`)
 	phone.awaitState("claimed")
 
 	phone.open(b.URL + "/account")

@@ -30,8 +30,28 @@ func (m *Manager) Of(ctx context.Context, person idp.Person) ([]Session, error) 
 	if err != nil {
 		return nil, err
 	}
+	return m.read(ctx, l.open())
+}
+
+// ToConfirm returns the sessions that by's person is asked about: those live
+// ones that are unconfirmed. An unconfirmed session is asked about none.
+func (m *Manager) ToConfirm(ctx context.Context, by Session) ([]Session, error) {
+	if by.Unconfirmed() {
+		return nil, nil
+	}
+	l, err := m.list(ctx, by.Person)
+	if err != nil {
+		return nil, err
+	}
+	sessions, err := m.read(ctx, slices.DeleteFunc(l.open(), func(e entry) bool { return !e.Unconfirmed }))
+	return slices.DeleteFunc(sessions, func(s Session) bool { return s.Pending || !s.Unconfirmed() }), err
+}
+
+// read returns those of the entries' sessions that are valid, the newest first
+// and without their secrets.
+func (m *Manager) read(ctx context.Context, entries []entry) ([]Session, error) {
 	var sessions []Session
-	for _, e := range l.open() {
+	for _, e := range entries {
 		s, err := m.get(ctx, e.ID)
 		if err != nil {
 			return nil, err
@@ -112,6 +132,17 @@ func (m *Manager) Confirm(ctx context.Context, by Session, ref string) error {
 	if errors.Is(err, store.ErrNotFound) {
 		return ErrOver
 	}
+	if err != nil {
+		return err
+	}
+	_, err = m.lists.Update(ctx, key(by.Person), func(l *list) error {
+		for i := range l.Entries {
+			if l.Entries[i].ID == e.ID {
+				l.Entries[i].Unconfirmed = false
+			}
+		}
+		return nil
+	})
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -180,6 +181,46 @@ func TestEndGoneCaller(t *testing.T) {
 	other.wantNone(b.Manager, "after EndOthers")
 }
 
+// wantToConfirm checks which browsers' sessions a person is asked about in the
+// session of by, the newest first.
+func (b *bank) wantToConfirm(by *browser, want ...*browser) {
+	by.t.Helper()
+	sessions, err := b.ToConfirm(by.t.Context(), by.load(b.Manager))
+	if err != nil {
+		by.t.Errorf("ToConfirm: %v", err)
+	}
+	var got, refs []string
+	for _, s := range sessions {
+		got = append(got, s.Ref)
+	}
+	for _, other := range want {
+		refs = append(refs, b.refOf(other))
+	}
+	if !slices.Equal(got, refs) {
+		by.t.Errorf("ToConfirm = %q, want %q", got, refs)
+	}
+}
+
+// A page that every session opens must not get slower with the number of the
+// person's sessions: it reads the list, and the sessions that are asked about.
+func TestToConfirmReadsFew(t *testing.T) {
+	b := newBank(t)
+	phone, laptop := newBrowser(t), newBrowser(t)
+	for range 20 {
+		newBrowser(t).logIn(b.Manager, richard)
+	}
+	phone.logIn(b.Manager, richard)
+	laptop.claim(b.Manager, richard)
+	s := phone.load(b.Manager)
+	reads := b.tap.reads.Load()
+	if sessions, err := b.ToConfirm(t.Context(), s); len(sessions) != 1 || err != nil {
+		t.Errorf("ToConfirm = %+v, %v; want one session", sessions, err)
+	}
+	if n := b.tap.reads.Load() - reads; n != 2 {
+		t.Errorf("ToConfirm reads %d records, want 2", n)
+	}
+}
+
 // TestConfirm: a laptop that a phone was tricked into logging in must not
 // confirm itself or the next one, nor log the phone out.
 func TestConfirm(t *testing.T) {
@@ -209,7 +250,11 @@ func TestConfirm(t *testing.T) {
 		t.Errorf("EndOthers of an unconfirmed session = %d, %v; want %v", n, err, session.ErrUnconfirmed)
 	}
 	wantUnconfirmed(laptop, true, "before the answer")
+	b.wantToConfirm(phone, evil, laptop)
+	b.wantToConfirm(evil)
 	confirm(phone, b.refOf(laptop), nil)
+	b.wantToConfirm(phone, evil)
+	b.wantToConfirm(laptop, evil)
 	wantUnconfirmed(laptop, false, "after the answer")
 	wantUnconfirmed(evil, true, "after the answer about another")
 	confirm(phone, b.refOf(laptop), nil) // once more
@@ -217,6 +262,7 @@ func TestConfirm(t *testing.T) {
 	ref := b.refOf(evil)
 	evil.logOut(b.Manager)
 	confirm(phone, ref, session.ErrOver)
+	b.wantToConfirm(phone)
 
 	id := pending.pend(b.Manager, richard)
 	confirm(phone, b.sessionsOf(richard)[0].Ref, nil)

@@ -30,9 +30,14 @@ type entry struct {
 	ID    string
 	Ref   string // two entries share it while a new login replaces a session
 	Began time.Time
+	// Unconfirmed repeats that of the session, so that nobody must read all of
+	// a person's sessions to find those to ask about.
+	Unconfirmed bool `json:",omitzero"`
 }
 
-func entryOf(s Session) entry { return entry{ID: s.ID, Ref: s.Ref, Began: s.Began} }
+func entryOf(s Session) entry {
+	return entry{ID: s.ID, Ref: s.Ref, Began: s.Began, Unconfirmed: s.Unconfirmed()}
+}
 
 // KeepUntil implements [store.Record].
 func (l list) KeepUntil() time.Time { return l.Until }

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -165,53 +164,6 @@ func TestLoadMeetsLoad(t *testing.T) {
 	if n := b.tap.writes.Load() - writes; n != 2 {
 		t.Errorf("they write %d times, want twice: the second loses", n)
 	}
-}
-
-// TestGreet: the person is told once that a phone has logged the browser in,
-// however many tabs ask at once.
-func TestGreet(t *testing.T) {
-	b := newBank(t)
-	greetings := func(browser *browser) (n int) {
-		t.Helper()
-		var wg sync.WaitGroup
-		var mu sync.Mutex
-		for range 10 {
-			wg.Go(func() {
-				first, err := b.Greet(browser.request())
-				if err != nil {
-					t.Errorf("Greet: %v", err)
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				if first {
-					n++
-				}
-			})
-		}
-		wg.Wait()
-		return n
-	}
-	want := func(browser *browser, want int, when string) {
-		t.Helper()
-		if n := greetings(browser); n != want {
-			t.Errorf("%s: greeted %d times, want %d", when, n, want)
-		}
-	}
-	laptop, visitor := newBrowser(t), newBrowser(t)
-	want(visitor, 0, "not logged in")
-	laptop.logIn(b.Manager, richard)
-	want(laptop, 0, "logged in at the provider")
-	laptop.claim(b.Manager, richard)
-	late := laptop.thief()
-	want(laptop, 1, "logged in by phone")
-	want(laptop, 0, "greeted before")
-	if !laptop.load(b.Manager).Greeted {
-		t.Error("the session is not marked as greeted")
-	}
-	laptop.claim(b.Manager, richard)
-	late.wantNone(b.Manager, "after another claim")
-	want(late, 0, "with the cookie of a session that ended")
-	want(laptop, 1, "logged in by phone again")
 }
 
 // BenchmarkLoad measures what each page pays.

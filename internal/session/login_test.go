@@ -213,8 +213,11 @@ func TestStoreAway(t *testing.T) {
 		t.Fatalf("Close: %v", err)
 	}
 	for name, page := range map[string]func(w http.ResponseWriter, r *http.Request) error{
-		"Load":      func(_ http.ResponseWriter, r *http.Request) error { _, err := b.Load(r); return err },
-		"Greet":     func(_ http.ResponseWriter, r *http.Request) error { _, err := b.Greet(r); return err },
+		"Load": func(_ http.ResponseWriter, r *http.Request) error { _, err := b.Load(r); return err },
+		"ToConfirm": func(_ http.ResponseWriter, r *http.Request) error {
+			_, err := b.ToConfirm(r.Context(), due)
+			return err
+		},
 		"WasEnded":  func(_ http.ResponseWriter, r *http.Request) error { _, err := b.WasEnded(r); return err },
 		"LogIn":     func(w http.ResponseWriter, r *http.Request) error { return b.LogIn(w, r, richard, tokensOf("lost")) },
 		"SetCookie": func(w http.ResponseWriter, r *http.Request) error { return b.SetCookie(w, r, "another") },

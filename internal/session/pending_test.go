@@ -17,9 +17,6 @@ func TestClaim(t *testing.T) {
 		early := newBrowser(t)
 		early.setCookie(b.Manager, id)
 		early.wantNone(b.Manager, "with the cookie of a pending session")
-		if first, err := b.Greet(early.request()); first || err != nil {
-			t.Errorf("Greet with the cookie of a pending session = %t, %v; want false", first, err)
-		}
 		if s, _ := early.logOut(b.Manager); s != (session.Session{}) {
 			t.Errorf("Logout with the cookie of a pending session = %+v", s)
 		}
@@ -111,12 +108,6 @@ func TestClaimAgain(t *testing.T) {
 			laptop.setCookie(b.Manager, id)
 			laptop.load(b.Manager)
 		}, false},
-		{"after Greet alone", func(b *bank, laptop *browser, id string) {
-			laptop.setCookie(b.Manager, id)
-			if first, err := b.Greet(laptop.request()); !first || err != nil {
-				laptop.t.Errorf("Greet = %t, %v; want true", first, err)
-			}
-		}, true},
 		{"after Logout", func(b *bank, laptop *browser, id string) {
 			laptop.setCookie(b.Manager, id)
 			laptop.logOut(b.Manager)

@@ -50,7 +50,6 @@ type Session struct {
 	Tokens    idp.Tokens
 	By        string // ByProvider or ByPhone
 	Pending   bool   // not live yet: no cookie opens it
-	Greeted   bool   // the person was told how the login came about
 	Confirmed bool   // another session of the person said that this one is theirs
 
 	Began   time.Time       // of what it is now: pending, live, or a tombstone
@@ -159,17 +158,6 @@ func (m *Manager) Load(r *http.Request) (Session, error) {
 		}
 		return nil
 	})
-}
-
-// Greet reports whether the person is to be told that a phone logged this
-// browser in. It is true once in the life of a session.
-func (m *Manager) Greet(r *http.Request) (first bool, err error) {
-	_, err = m.update(r.Context(), m.id(r), func(s *Session) error {
-		first = s.live(time.Now()) && s.By == ByPhone && !s.Greeted
-		s.Greeted = s.Greeted || first
-		return nil
-	})
-	return first && err == nil, err
 }
 
 // WasEnded reports whether another device ended the session of the browser
