@@ -29,7 +29,7 @@ const (
 // plainly what to do. No code is redeemed twice, and none is polled too fast.
 func TestStorm(t *testing.T) {
 	t.Parallel()
-	r := startReplicas(t, 3, crowd(t, stormPeople), "LIMIT_CODES_PER_ADDRESS=1000000", "LOG_LEVEL=info")
+	r := startReplicas(t, 3, crowd(t, stormPeople), "LIMIT_CODES_PER_ADDRESS=1000000")
 	var phones []*browser
 	for i := range stormPeople {
 		phone := r.browser(t)
@@ -153,11 +153,11 @@ func weathered(laptop, phone *browser, person string) bool {
 	code := until("a code", func() page { return laptop.get(qrPage) }, func(p page) bool { return p.state() != "" })
 	link := code.attr("verification-link", "href")
 	question := func() page { return phone.get(link) }
-	asks := func(p page) bool { return p.find("form", "approve") != nil || p.state() != "" }
-	p := until("the question", question, asks)
-	for p.find("form", "approve") != nil && time.Now().Before(deadline) {
-		if p = phone.answer(p, "yes"); p.Status >= 500 { // the answer was lost: what became of it?
-			p = until("the question again", question, asks)
+	hasState := func(p page) bool { return p.state() != "" }
+	p := until("the question", question, hasState)
+	for p.state() == "opened" && time.Now().Before(deadline) {
+		if p = phone.answer(p, "yes"); !hasState(p) { // the answer was lost: what became of it?
+			p = until("the question again", question, hasState)
 		}
 	}
 	number := ""
