@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -124,9 +125,7 @@ func (c *copies) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPost {
 		_, _ = io.Copy(io.Discard, r.Body)
 	}
-	for name, values := range found.head {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), found.head)
 	_, _ = w.Write(found.body)
 }
 

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -185,16 +187,46 @@ func (p *progress) logins() bool {
 	return done > 0
 }
 
-// A laptop that is logged in as someone else than its phone is an error, and
-// makes the result bad.
+// A laptop that is logged in as someone else than its phone's person is an
+// error, and makes the result bad.
 func TestCrossed(t *testing.T) {
 	t.Parallel()
-	var measured tally
-	measured.note(t.Context(), 0, errCrossed)
-	var r Report
-	r.row("logins", "yes to account", &measured, 0)
-	if !r.bad() || r.Crossed != 1 || r.Rows[0].Count != 0 || r.Rows[0].Errors != 1 {
-		t.Errorf("%+v", r)
+	b := &bench{options: options{program: built, replicas: 1}, report: &Report{}}
+	stop, err := b.start(t.Context(), io.Discard)
+	defer stop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := b.takePhone(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.person = "someone else"
+	b.giveBack(p)
+	test := &loginTest{bench: b, ctx: t.Context()}
+	test.openLoop(t.Context(), 10, 100*time.Millisecond, test.login)
+	test.phones.Wait()
+	row := b.report.row("logins", "yes to account", &test.tally, 0)
+	if !b.report.bad() || b.report.Crossed != 1 || row.Count != 0 || row.Errors != 1 {
+		t.Errorf("crossed %d, errors %v, row %+v", b.report.Crossed, b.report.Errors, row)
+	}
+}
+
+// A Changebank that fails is reported with what failed, and the result is bad.
+func TestFailing(t *testing.T) {
+	t.Parallel()
+	failing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/readyz" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer failing.Close()
+	var table bytes.Buffer
+	args := append(slices.Clone(tiny), "-url", failing.URL, "-issuer-listen", "127.0.0.1:0", "-phases", "codes")
+	r, err := run(t.Context(), args, &table, io.Discard)
+	const kind = "GET /logged-out-qr-login: status 503"
+	if err == nil || r == nil || r.Errors[kind] == 0 || !r.bad() || !strings.Contains(table.String(), kind) {
+		t.Errorf("error %v, table\n%s", err, &table)
 	}
 }
 

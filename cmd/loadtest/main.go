@@ -90,6 +90,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (*Report,
 	if err != nil {
 		return nil, err
 	}
+	b.reportMachine()
 	for _, p := range phases {
 		if !slices.Contains(o.phases, p.name) || ctx.Err() != nil {
 			continue

@@ -44,7 +44,7 @@ Phases:
 	soak     mixed for six times -duration: do memory, connections or errors grow?
 
 The program's CPU time, memory and data file are measured only where this
-command has started it, on Linux. Laptops and phones come through a trusted
+command has started it, on Linux. Its data is on the disk of TMPDIR. Laptops and phones come through a trusted
 proxy that gives each household an address of its own (X-Forwarded-For). The
 exit code is 1 if there was an error, or if a laptop was logged in as someone
 else than the person who approved.

@@ -103,7 +103,7 @@ func startProgram(ctx context.Context, o options, appURL, issuer string, ports [
 func build(ctx context.Context, path string) error {
 	out, err := exec.CommandContext(ctx, "go", "build", "-o", path, "changebank").CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("Changebank was not built; run this command in its folder, or name a program with -program: %w\n%s", err, out)
+		return fmt.Errorf("the program was not built; run this command in its folder, or name a program with -program: %w\n%s", err, out)
 	}
 	return nil
 }
@@ -123,7 +123,7 @@ func (p *program) startReplica(path, dir string, env []string) error {
 	command.Env, command.Dir = env, dir
 	command.Stdout, command.Stderr = log, log
 	if err := command.Start(); err != nil {
-		return fmt.Errorf("Changebank was not started: %w", err)
+		return fmt.Errorf("the program was not started: %w", err)
 	}
 	r := replica{command, log.Name(), make(chan struct{})}
 	go func() {
@@ -148,10 +148,10 @@ func (p *program) awaitReady(ctx context.Context) error {
 			}
 			rest(ctx, 50*time.Millisecond)
 			if ctx.Err() != nil {
-				return fmt.Errorf("Changebank at %s is not ready: %w", addr, err)
+				return fmt.Errorf("the program at %s is not ready: %w", addr, err)
 			}
 			if i < len(p.started) && p.started[i].hasEnded() {
-				return errors.New("Changebank has ended:")
+				return errors.New("the program has ended; its log says")
 			}
 		}
 	}
