@@ -133,12 +133,12 @@ func TestURL(t *testing.T) {
 	}()
 	defer func() { (<-stop)() }()
 	var out bytes.Buffer
-	r := measure(t, &out, "-url", appURL, "-issuer-listen", issuer, "-phases", "logins", "-json")
+	r := measure(t, &out, "-url", appURL, "-issuer-listen", issuer, "-phases", "waiting,logins", "-json")
 	var read Report
 	if err := json.Unmarshal(out.Bytes(), &read); err != nil {
 		t.Fatalf("the JSON: %v in %s", err, &out)
 	}
-	if got := counts(&read); len(got) != 2 || !slices.Equal(got, counts(r)) {
+	if got := counts(&read); len(got) != 5 || !slices.Equal(got, counts(r)) {
 		t.Errorf("the JSON has the rows %v, want %v", got, counts(r))
 	}
 }

@@ -140,7 +140,8 @@ func (t *tally) openLoop(ctx context.Context, rate float64, d time.Duration, do 
 			t.note(ctx, took, err)
 		})
 	}
-	t.elapsed += max(d, time.Since(began))
+	rest(ctx, time.Until(began.Add(d)))
+	t.elapsed += time.Since(began)
 	wg.Wait()
 }
 
