@@ -90,7 +90,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (*Report,
 	if err != nil {
 		return nil, err
 	}
-	b.reportMachine()
+	reportEnd := b.reportMachine()
 	for _, p := range phases {
 		if !slices.Contains(o.phases, p.name) || ctx.Err() != nil {
 			continue
@@ -101,6 +101,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (*Report,
 		}
 		err = nil
 	}
+	reportEnd()
 	b.progress.end()
 	b.report.Stopped = ctx.Err() != nil
 	if o.json {

@@ -107,7 +107,7 @@ func (r *Report) write(w io.Writer) error {
 	}
 	fmt.Fprintln(table)
 	for _, f := range r.Facts {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s %s  %s\n", f.Phase, f.Of, f.What, number(f.Value), f.Unit, f.Note)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s %s  %s\n", f.Phase, f.Of, f.What, digits(f.Value), f.Unit, f.Note)
 	}
 	fmt.Fprintln(table)
 	fmt.Fprintf(table, "all\tlogins that crossed\t%d\n", r.Crossed)
@@ -133,11 +133,17 @@ func (r *Report) write(w io.Writer) error {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// number writes three digits, or a dash for what is unknown.
+// number writes a measurement, or a dash for what is unknown.
 func number(f float64) string {
-	switch {
-	case f == 0:
+	if f == 0 {
 		return "-"
+	}
+	return digits(f)
+}
+
+// digits writes three digits, or all of a large number.
+func digits(f float64) string {
+	switch {
 	case f >= 100 || f <= -100:
 		return fmt.Sprintf("%.0f", f)
 	case f >= 10 || f <= -10:

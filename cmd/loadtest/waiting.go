@@ -14,10 +14,13 @@ func waiting(ctx context.Context, b *bench) error {
 	if err := b.warmUp(ctx); err != nil {
 		return err
 	}
-	b.wait(ctx, "laptop", b.bank.processes, func(ctx context.Context) (func(), error) {
+	// The memory of pages that were left is not given back at once, so that both
+	// are compared with what the program needed before.
+	without := b.bank.memory()
+	b.wait(ctx, "laptop", b.bank.processes, without, func(ctx context.Context) (func(), error) {
 		return b.waitingLaptop(ctx)
 	})
-	b.wait(ctx, "stream of the bare server", b.bare.processes, func(ctx context.Context) (func(), error) {
+	b.wait(ctx, "stream of the bare server", b.bare.processes, b.bare.memory(), func(ctx context.Context) (func(), error) {
 		one := newBrowser(b.bare.site, laptopAgent, "127.0.0.1")
 		resp, err := one.send(ctx, http.MethodGet, "/events", nil)
 		if err != nil {
@@ -30,7 +33,7 @@ func waiting(ctx context.Context, b *bench) error {
 	defer b.idp.UseOwnPage(false)
 	before := b.idp.Counts().OwnPagePolls
 	began := time.Now()
-	b.wait(ctx, own, b.bank.processes, func(ctx context.Context) (func(), error) {
+	b.wait(ctx, own, b.bank.processes, without, func(ctx context.Context) (func(), error) {
 		return b.waitingLaptop(ctx)
 	})
 	polls := float64(b.idp.Counts().OwnPagePolls - before)
@@ -67,16 +70,16 @@ func (b *bench) waitingLaptop(ctx context.Context) (leave func(), err error) {
 	return func() { s.close(); l.close() }, nil
 }
 
-// wait opens as many pages as laptops are to wait, and reports the memory and
-// the processor time that the servers need for them.
-func (b *bench) wait(ctx context.Context, what string, servers processes, open func(context.Context) (func(), error)) {
+// wait opens as many pages as laptops are to wait, and reports the processor
+// time that the servers need for them, and how much more memory than without.
+func (b *bench) wait(ctx context.Context, what string, servers processes, without int64, open func(context.Context) (func(), error)) {
 	ctx, cancel := context.WithCancel(ctx) // the streams end with it
 	defer cancel()
 	var mu sync.Mutex
 	var leave []func()
 	var t tally
 	b.progress.now("waiting: "+what, &t)
-	memory, cpu := servers.memory(), servers.cpu()
+	cpu := servers.cpu()
 	t.each(ctx, b.n, clients, timed(func(ctx context.Context, _ int) error {
 		close, err := open(ctx)
 		if err != nil {
@@ -93,7 +96,7 @@ func (b *bench) wait(ctx context.Context, what string, servers processes, open f
 	rest(ctx, b.duration)
 	if n := float64(len(leave)); n > 0 && len(servers) > 0 {
 		idle := milliseconds(servers.cpu()-cpu) / time.Since(began).Seconds()
-		b.report.fact("waiting", what, "memory for each", float64(servers.memory()-memory)/n, "bytes")
+		b.report.fact("waiting", what, "memory for each", float64(servers.memory()-without)/n, "bytes")
 		b.report.fact("waiting", what, "CPU for 1000", idle/n*1000, "ms each second")
 	}
 	for _, l := range leave {
