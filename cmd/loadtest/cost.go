@@ -9,16 +9,20 @@ type cost struct {
 	used    int64         // bytes of the data file
 	written int64         // bytes to the disk
 	polls   int64         // of the provider, for codes of our own page
+	opened  int64         // connections to the provider; with https each would need a handshake
 }
 
 func (b *bench) spent() cost {
-	c := cost{cpu: b.bank.cpu(), written: b.bank.written(), polls: b.idp.Counts().Polls}
+	c := cost{cpu: b.bank.cpu(), written: b.bank.written(), polls: b.idp.Counts().Polls, opened: b.connections.Load()}
 	c.commits, c.used = dataFile(b.bank.data)
 	return c
 }
 
 func (c cost) since(before cost) cost {
-	return cost{c.cpu - before.cpu, c.commits - before.commits, c.used - before.used, c.written - before.written, c.polls - before.polls}
+	return cost{
+		c.cpu - before.cpu, c.commits - before.commits, c.used - before.used, c.written - before.written,
+		c.polls - before.polls, c.opened - before.opened,
+	}
 }
 
 // reportCost reports a measurement, and what each operation cost.
@@ -34,6 +38,7 @@ func (b *bench) reportCost(phase, what, each string, t *tally, c cost) {
 	if each == "login" {
 		per("polls", c.polls, "")
 	}
+	per("new connections to the provider", c.opened, "")
 	if b.bank.data != "" {
 		per("commits", c.commits, "")
 		per("growth of the data file", c.used, "bytes")

@@ -41,7 +41,8 @@ func (t *loginTest) login(ctx context.Context, _ int) (time.Duration, error) {
 	return t.approve(ctx, l, s, p)
 }
 
-// sitDown shows a code on a laptop in the phone's household.
+// sitDown shows a code on a laptop in the phone's household, which was never
+// here before.
 func (t *loginTest) sitDown(ctx context.Context, p *phone) (*laptop, *stream, error) {
 	l := newLaptop(t.bank.site, p.addr)
 	l.assets = make(map[string]bool)

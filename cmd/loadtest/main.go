@@ -53,9 +53,11 @@ type bench struct {
 	report   *Report
 	progress *progress
 
-	people atomic.Int64 // numbers of persons and households that exist
-	mu     sync.Mutex
-	free   []*phone // logged in, longest unused first
+	connections atomic.Int64 // to the provider
+	people      atomic.Int64 // numbers of persons and households that exist
+
+	mu   sync.Mutex
+	free []*phone // logged in, longest unused first
 }
 
 // phase is one part of the measurement. It adds what it has to the report, also
@@ -182,7 +184,11 @@ func (b *bench) startProvider(appURL string) (stop func(), err error) {
 		l.Close()
 		return nil, err
 	}
-	server := &http.Server{Handler: b.idp}
+	server := &http.Server{Handler: b.idp, ConnState: func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			b.connections.Add(1)
+		}
+	}}
 	go func() { _ = server.Serve(l) }() // until it is closed
 	return func() { _ = server.Close() }, nil
 }

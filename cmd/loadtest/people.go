@@ -137,7 +137,8 @@ func (l *laptop) redraw(ctx context.Context) (page, error) {
 	return once.do(ctx, http.MethodGet, qrPath, nil)
 }
 
-// phone is a phone on which a person is logged in.
+// phone is a phone on which a person is logged in. It was here before: scripts
+// and styles are in its cache.
 type phone struct {
 	*browser
 	person string
@@ -146,7 +147,6 @@ type phone struct {
 // newPhone logs a person in.
 func newPhone(ctx context.Context, s *site, issuer, person, addr string) (*phone, error) {
 	p := &phone{newBrowser(s, phoneAgent, addr), person}
-	p.assets = make(map[string]bool)
 	return p, p.logIn(ctx, issuer)
 }
 

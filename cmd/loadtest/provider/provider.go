@@ -57,8 +57,8 @@ type Provider struct {
 	refresh map[string]string  // persons by refresh token's ID
 }
 
-// New returns a Provider with a new signing key. Its tokens are signed with
-// ES256, which costs the load generator a fortieth of RS256.
+// New returns a Provider with a new signing key. It signs with ES256, which takes
+// far less time than RS256, FusionAuth's default. To verify takes a little more.
 func New(cfg Config) (*Provider, error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
