@@ -117,8 +117,12 @@ func (l *laptop) logOut(ctx context.Context) error {
 	return err
 }
 
-// logins measures whole logins: at steady rates, and as many as possible.
+// logins measures whole logins: one after another, at steady rates, and as many
+// as possible.
 func logins(ctx context.Context, b *bench) error {
+	if err := b.loginsAtOnce(ctx, 1); err != nil {
+		return err
+	}
 	for _, rate := range b.rates {
 		what := fmt.Sprintf("yes to account, %g logins/s", rate)
 		err := b.measureLogins(ctx, "logins", what, int(4*rate)+clients, func(t *loginTest) {
@@ -128,9 +132,14 @@ func logins(ctx context.Context, b *bench) error {
 			return err
 		}
 	}
-	what := fmt.Sprintf("yes to account, %d at once", b.n)
-	return b.measureLogins(ctx, "logins", what, 2*b.n, func(t *loginTest) {
-		t.closedLoop(ctx, b.n, b.duration, t.login)
+	return b.loginsAtOnce(ctx, b.n)
+}
+
+// loginsAtOnce lets that many people log in, again and again.
+func (b *bench) loginsAtOnce(ctx context.Context, people int) error {
+	what := fmt.Sprintf("yes to account, %d at once", people)
+	return b.measureLogins(ctx, "logins", what, 2*people, func(t *loginTest) {
+		t.closedLoop(ctx, people, b.duration, t.login)
 	})
 }
 

@@ -44,10 +44,10 @@ Phases:
 	soak     mixed for six times -duration: do memory, connections or errors grow?
 
 The program's CPU time, memory and data file are measured only where this
-command has started it, on Linux. Its data is on the disk of TMPDIR. Laptops and phones come through a trusted
-proxy that gives each household an address of its own (X-Forwarded-For). The
-exit code is 1 if there was an error, or if a laptop was logged in as someone
-else than the person who approved.
+command has started it, on Linux. Its data is on the disk of TMPDIR. Laptops and
+phones come through a trusted proxy that gives each household an address of its
+own (X-Forwarded-For). The exit code is 1 if there was an error, or if a laptop
+was logged in as someone else than the person who approved.
 
 Flags:
 `
@@ -77,7 +77,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 		o.rates, err = parseRates(text)
 		return err
 	})
-	flags.DurationVar(&o.duration, "duration", 4*time.Second, "how long each measurement lasts")
+	flags.DurationVar(&o.duration, "duration", 4*time.Second, "how long each measurement lasts; of a page, with the bare server's part")
 	flags.BoolVar(&o.json, "json", false, "print the results as JSON")
 	if err := flags.Parse(args); err != nil {
 		return o, err
