@@ -46,11 +46,15 @@ func (t *loginTest) login(ctx context.Context, _ int) (time.Duration, error) {
 func (t *loginTest) sitDown(ctx context.Context, p *phone) (*laptop, *stream, error) {
 	l := newLaptop(t.bank.site, p.addr)
 	l.assets = make(map[string]bool)
-	if err := l.showCode(ctx); err != nil {
-		return nil, nil, err
+	err := l.showCode(ctx)
+	if err == nil {
+		var s *stream
+		if s, err = l.listen(ctx); err == nil {
+			return l, s, nil
+		}
 	}
-	s, err := l.listen(ctx)
-	return l, s, err
+	l.close()
+	return nil, nil, err
 }
 
 // approve scans the laptop's code and says yes, and waits for the account page.
@@ -178,6 +182,7 @@ func storm(ctx context.Context, b *bench) error {
 			}
 			l, s, err := t.sitDown(ctx, p)
 			if err != nil {
+				t.giveBack(p)
 				return err
 			}
 			mu.Lock()

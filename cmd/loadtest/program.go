@@ -18,7 +18,7 @@ import (
 
 const (
 	clientID     = "loadtest"
-	clientSecret = "not a secret: anyone may be anyone at the load provider"
+	clientSecret = "not-a-secret" // anyone may be anyone at the load provider
 
 	startTimeout = 30 * time.Second
 	stopTimeout  = 20 * time.Second
@@ -46,7 +46,7 @@ type replica struct {
 func settings(appURL, issuer string) []string {
 	all := []string{
 		"APP_URL=" + appURL, "ISSUER=" + issuer, "CLIENT_ID=" + clientID, "CLIENT_SECRET=" + clientSecret,
-		"CLIENT_AUTH=post", "TRUSTED_PROXIES=127.0.0.0/8, ::1/128", "LIMIT_LIVE=1000000",
+		"CLIENT_AUTH=post", "TRUSTED_PROXIES=127.0.0.0/8,::1/128", "LIMIT_LIVE=1000000",
 	}
 	for _, name := range config.Names() {
 		if strings.HasPrefix(name, "LIMIT_") && strings.HasSuffix(name, "_PER_ADDRESS") {
