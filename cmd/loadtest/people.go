@@ -76,15 +76,18 @@ func (l *laptop) listen(ctx context.Context) (*stream, error) {
 	return &stream{resp, bufio.NewReaderSize(resp.Body, 512)}, nil
 }
 
-// next waits for the next event and returns its state.
+// next waits for the next state. Other events and comments are signs of life.
 func (s *stream) next() (string, error) {
-	for {
+	for name := ""; ; {
 		line, err := s.lines.ReadString('\n')
 		if err != nil {
 			return "", fault{"the laptop's event stream ended", err}
 		}
+		if event, ok := strings.CutPrefix(line, "event: "); ok {
+			name = strings.TrimSpace(event)
+		}
 		data, ok := strings.CutPrefix(line, "data: ")
-		if !ok {
+		if !ok || name != "state" {
 			continue
 		}
 		var event struct{ State string }
