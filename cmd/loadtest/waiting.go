@@ -17,9 +17,7 @@ func waiting(ctx context.Context, b *bench) error {
 	// The memory of pages that were left is not given back at once, so that both
 	// are compared with what the program needed before.
 	without := b.bank.memory()
-	b.wait(ctx, "laptop", b.bank.processes, without, func(ctx context.Context) (func(), error) {
-		return b.waitingLaptop(ctx)
-	})
+	b.wait(ctx, "laptop", b.bank.processes, without, b.waitingLaptop)
 	b.wait(ctx, "stream of the bare server", b.bare.processes, b.bare.memory(), func(ctx context.Context) (func(), error) {
 		one := newBrowser(b.bare.site, laptopAgent, "127.0.0.1")
 		resp, err := one.send(ctx, http.MethodGet, "/events", nil)
@@ -33,9 +31,7 @@ func waiting(ctx context.Context, b *bench) error {
 	defer b.idp.UseOwnPage(false)
 	before := b.idp.Counts().OwnPagePolls
 	began := time.Now()
-	b.wait(ctx, own, b.bank.processes, without, func(ctx context.Context) (func(), error) {
-		return b.waitingLaptop(ctx)
-	})
+	b.wait(ctx, own, b.bank.processes, without, b.cancellingLaptop)
 	polls := float64(b.idp.Counts().OwnPagePolls - before)
 	b.report.fact("waiting", own, "polls for 1000", 1000*polls/time.Since(began).Seconds()/float64(b.n), "each second")
 	return nil
@@ -53,21 +49,43 @@ func (b *bench) warmUp(ctx context.Context) error {
 	return nil
 }
 
-// waitingLaptop shows a code on a laptop and reads the first event. The function
-// closes the page.
-func (b *bench) waitingLaptop(ctx context.Context) (leave func(), err error) {
-	l := newLaptop(b.bank.site, household(b.people.Add(1)))
-	if err := l.showCode(ctx); err != nil {
-		return nil, err
-	}
-	s, err := l.listen(ctx)
+// cancellingLaptop is a waitingLaptop on which the person presses Cancel before
+// leaving. Otherwise the program polls for some time, during other measurements.
+func (b *bench) cancellingLaptop(ctx context.Context) (leave func(), err error) {
+	l, s, err := b.followedLaptop(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.next(); err != nil {
+	return func() {
+		s.close()
+		_, _ = l.post(ctx, qrPath+"/cancel", nil) // if not, the polls end a little later
+		l.close()
+	}, nil
+}
+
+// waitingLaptop shows a code on a laptop and reads the first event. The function
+// closes the page.
+func (b *bench) waitingLaptop(ctx context.Context) (leave func(), err error) {
+	l, s, err := b.followedLaptop(ctx)
+	if err != nil {
 		return nil, err
 	}
 	return func() { s.close(); l.close() }, nil
+}
+
+func (b *bench) followedLaptop(ctx context.Context) (*laptop, *stream, error) {
+	l := newLaptop(b.bank.site, household(b.people.Add(1)))
+	if err := l.showCode(ctx); err != nil {
+		return nil, nil, err
+	}
+	s, err := l.listen(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := s.next(); err != nil {
+		return nil, nil, err
+	}
+	return l, s, nil
 }
 
 // wait opens as many pages as laptops are to wait, and reports the processor
@@ -99,7 +117,9 @@ func (b *bench) wait(ctx context.Context, what string, servers processes, withou
 		b.report.fact("waiting", what, "memory for each", float64(servers.memory()-without)/n, "bytes")
 		b.report.fact("waiting", what, "CPU for 1000", idle/n*1000, "ms each second")
 	}
-	for _, l := range leave {
-		l()
-	}
+	var left tally
+	left.each(ctx, len(leave), clients, timed(func(_ context.Context, n int) error {
+		leave[n]()
+		return nil
+	}))
 }
