@@ -30,7 +30,10 @@ func main() {
 		}
 		return
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A reader of the results that leaves early, such as head, must not end this
+	// process before it has ended the others.
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	report, err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	switch {
