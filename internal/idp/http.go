@@ -14,9 +14,11 @@ import (
 const maxBody = 1 << 20 // bytes of a response that are read
 
 func newHTTPClient() *http.Client {
+	connections := http.DefaultTransport.(*http.Transport).Clone()
+	connections.MaxIdleConnsPerHost = 50 // there is one host; each login makes three requests at almost the same time
 	return &http.Client{
 		Timeout:   requestTimeout,
-		Transport: transport{http.DefaultTransport.(*http.Transport).Clone()},
+		Transport: transport{connections},
 		// A redirect could carry the client secret to another host.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}

@@ -31,13 +31,16 @@ const (
 // Redis expires the values. It is told how long a value has left by the clock of
 // the process that writes it, so the clock of Redis does not matter, and a value
 // expires when its writer's clock says so. A reader whose clock differs sees it
-// expire that much too early or too late; Ping fails if the clock of this
-// process and that of Redis differ by more than 2 seconds.
+// expire that much too early or too late. If the clock of this process and that
+// of Redis differ by more than 2 seconds, Ping fails, and so does every Swap:
+// leases and deadlines are times in the records, and a process with a wrong clock
+// would take a lease that another one holds.
 type Redis struct {
 	client   *redis.Client
 	channel  string // which every change is published to
 	log      *slog.Logger
 	watchers watchers
+	now      func() time.Time // [time.Now], except in tests of clocks
 
 	ctx  context.Context // until Close
 	stop context.CancelFunc
@@ -62,10 +65,15 @@ func fingerprint(value []byte) []byte {
 
 // swapScript is Swap. KEYS[1] is the key. ARGV is the fingerprint of the old
 // value, the new value with its own fingerprint, the milliseconds that it has
-// left (0: delete it; negative: it does not expire), the channel, and the key's
-// name in the channel. It publishes first: if the user may not do that, nothing
-// has changed yet. Subscribers receive the message after the whole script.
+// left (0: delete it; negative: it does not expire), the channel, the key's name
+// in the channel, the writer's time in milliseconds, and how far that may differ.
+// It publishes first: if the user may not do that, nothing has changed yet.
+// Subscribers receive the message after the whole script.
 var swapScript = redis.NewScript(`
+local clock = redis.call('TIME')
+if math.abs(clock[1] * 1000 + clock[2] / 1000 - ARGV[6]) > tonumber(ARGV[7]) then
+	return -1
+end
 if redis.call('GETRANGE', KEYS[1], 0, 15) ~= ARGV[1] then
 	return 0
 end
@@ -100,13 +108,16 @@ func (r *Redis) Get(ctx context.Context, key string) ([]byte, error) {
 func (r *Redis) Swap(ctx context.Context, key string, old, new []byte, until time.Time) (bool, error) {
 	bounded, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
-	left := int64(0)
+	now, left := r.now(), int64(0)
 	if new != nil {
-		left = milliseconds(time.Now(), until)
+		left = milliseconds(now, until)
 	}
-	swapped, err := swapScript.Run(bounded, r.client, []string{redisPrefix + key},
-		fingerprint(old), append(fingerprint(new), new...), left, r.channel, key).Bool()
-	return swapped, r.fault(ctx, err)
+	result, err := swapScript.Run(bounded, r.client, []string{redisPrefix + key},
+		fingerprint(old), append(fingerprint(new), new...), left, r.channel, key, now.UnixMilli(), maxSkew.Milliseconds()).Int()
+	if result == -1 {
+		err = fmt.Errorf("nothing written, because the clocks of this machine and of Redis differ by more than %v, or the request took that long", maxSkew)
+	}
+	return result == 1, r.fault(ctx, err)
 }
 
 // milliseconds returns for how long Redis keeps a value: 0 if it has expired,

@@ -36,7 +36,7 @@ func openRedis(ctx context.Context, url string, wait time.Duration, log *slog.Lo
 		return nil, err
 	}
 	clientLog.to.Store(log)
-	r := &Redis{client: redis.NewClient(options), channel: channelOf(options.DB), log: log}
+	r := &Redis{client: redis.NewClient(options), channel: channelOf(options.DB), log: log, now: time.Now}
 	r.ctx, r.stop = context.WithCancel(context.Background())
 	changes, err := r.await(ctx, options, wait)
 	if err != nil {

@@ -64,9 +64,9 @@ func (r *Redis) check() error {
 	ctx, cancel := context.WithTimeout(r.ctx, redisTimeout)
 	defer cancel()
 	// One after the other: the client opens more connections for pipelines.
-	began := time.Now()
+	began := r.now()
 	clock, err := r.client.Time(ctx).Result()
-	ended := time.Now()
+	ended := r.now()
 	if err == nil {
 		err = r.client.Ping(ctx).Err()
 	}
@@ -89,7 +89,7 @@ func (r *Redis) check() error {
 	// Every right that a record needs is used. The key is new, so that no conflict
 	// can prevent the write.
 	key, value := "ping:"+rand.Text(), []byte("ping")
-	if _, err := r.Swap(ctx, key, nil, value, time.Now().Add(time.Minute)); err != nil {
+	if _, err := r.Swap(ctx, key, nil, value, r.now().Add(time.Minute)); err != nil {
 		return err
 	}
 	if _, err := r.Get(ctx, key); err != nil {
