@@ -221,3 +221,29 @@ func TestRollOut(t *testing.T) {
 		}
 	}
 }
+
+// During a roll-out an open laptop's page moves to another replica, and says
+// nothing about it.
+func TestRollOutInBrowser(t *testing.T) {
+	t.Parallel()
+	laptop, _ := windows(t, startChromium(t))
+	r := startReplicas(t, 2, kickstart.JSON, "SHUTDOWN_DELAY=1s")
+	phone := r.browser(t)
+	phone.logIn(richard)
+	link := laptop.showCode(r.bank)
+	laptop.run(`window.notes = []; new MutationObserver(() => {
+		const note = document.getElementById("login-note").textContent;
+		if (note) window.notes.push(note);
+	}).observe(document.body, { childList: true, subtree: true, characterData: true })`)
+	for i := range r.all {
+		r.stop(i)
+		r.start(i)
+	}
+	question := phone.get(link)
+	laptop.awaitState("opened")
+	if notes := evaluate[[]string](laptop, `window.notes`); len(notes) > 0 {
+		t.Errorf("during the roll-out the page said %q", notes)
+	}
+	phone.answer(question, "yes")
+	laptop.awaitPerson(richard)
+}
