@@ -77,8 +77,26 @@ func (r *replicas) start(i int) {
 // kill kills a replica: its connections break, and the balancer uses others.
 func (r *replicas) kill(i int) { r.all[i].kill() }
 
-// stop stops a replica as in a roll-out.
-func (r *replicas) stop(i int) { r.all[i].stop() }
+// stop stops a replica as in a roll-out. The balancer sends it nothing more once
+// it says that it is not ready.
+func (r *replicas) stop(i int) {
+	r.t.Helper()
+	r.signal(i, syscall.SIGTERM)
+	addr := r.balancer.behind[i].Load()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		resp, err := http.Get("http://" + *addr + "/readyz")
+		if err != nil {
+			r.t.Errorf("the replica stopped before it said that it would: %v", err)
+			break
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode == http.StatusServiceUnavailable {
+			break
+		}
+	}
+	r.balancer.behind[i].Store(nil)
+	r.all[i].end(0) // no second signal, which would not wait
+}
 
 // signal sends a signal to a replica, such as SIGSTOP.
 func (r *replicas) signal(i int, signal syscall.Signal) {
