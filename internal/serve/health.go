@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,18 +17,21 @@ const healthTimeout = 5 * time.Second
 // CheckHealth returns nil if this program serves on the port at one of those
 // hosts, as given to [Listen], and answers that it is alive. The error is a
 // sentence for the operator.
-func CheckHealth(ctx context.Context, hosts []string, port int) (err error) {
+func CheckHealth(ctx context.Context, hosts []string, port int) error {
 	if port == 0 {
 		return errors.New("not healthy: PORT is 0, so the port is not known; set PORT")
 	}
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
+	var first error
 	for _, host := range hosts {
-		if err = checkHealth(ctx, net.JoinHostPort(reachable(host), strconv.Itoa(port))); err == nil {
+		err := checkHealth(ctx, net.JoinHostPort(reachable(host), strconv.Itoa(port)))
+		if err == nil {
 			return nil
 		}
+		first = cmp.Or(first, err)
 	}
-	return err
+	return first
 }
 
 // reachable returns an address of this machine at which a server can be reached
