@@ -49,6 +49,7 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 	lan := flags.Bool("lan", false, "let phones on the same network connect")
 	ngrok := flags.Bool("ngrok", false, "let phones connect through the ngrok agent on this machine")
 	version := flags.Bool("version", false, "print the version and exit")
+	health := flags.Bool("health", false, "ask the Changebank that runs with these settings whether it is alive, and exit with 0 or 1")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
 	} else if err != nil {
@@ -57,7 +58,7 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 	var options config.Options
 	switch {
 	case flags.NArg() > 0:
-		return fmt.Errorf("unknown argument %q; did you mean -%[1]s? The flags are -lan, -ngrok and -version", flags.Arg(0))
+		return fmt.Errorf("unknown argument %q; did you mean -%[1]s? The flags are -lan, -ngrok, -health and -version", flags.Arg(0))
 	case *version:
 		_, err := fmt.Fprintln(stderr, "changebank", greeting.Version())
 		return err
@@ -71,6 +72,9 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 	cfg, err := config.Load(environ, ".env", options)
 	if err != nil {
 		return fmt.Errorf("invalid settings:\n%w", err)
+	}
+	if *health {
+		return serve.CheckHealth(ctx, cfg.Listen, cfg.Port)
 	}
 	log := cfg.Logger(stderr)
 	for _, warning := range cfg.Warnings() {

@@ -104,7 +104,7 @@ func TestComposeServices(t *testing.T) {
 	services := mustCompose(t, nil).Services
 	for name, service := range services {
 		if provider := name == "db" || name == "fusionauth"; provider != (len(service.Profiles) == 0) {
-			t.Errorf("%s is in the profiles %q, want FusionAuth and its database in none and the rest in app", name, service.Profiles)
+			t.Errorf("%s is in the profiles %q, want FusionAuth and its database in none and the rest in one", name, service.Profiles)
 		}
 		if service.Build == nil && !pinned.MatchString(service.Image) {
 			t.Errorf("%s runs %s, want a version", name, service.Image)

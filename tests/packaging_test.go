@@ -33,6 +33,13 @@ func TestDockerfile(t *testing.T) {
 	if last := images[len(images)-1]; !strings.HasSuffix(last, ":nonroot") {
 		t.Errorf("the program runs in %s, want not as root", last)
 	}
+	// The last image has no libraries and no shell: the program is static, and
+	// checks its own health.
+	for _, want := range []string{"CGO_ENABLED=0 go build", `CMD ["/changebank", "-health"]`, `ENTRYPOINT ["/changebank"]`} {
+		if !strings.Contains(dockerfile, want) {
+			t.Errorf("the Dockerfile lacks %s", want)
+		}
+	}
 	// The image must not keep what git must not.
 	ignored := strings.Fields(topFile(t, ".dockerignore"))
 	for line := range strings.FieldsSeq(topFile(t, ".gitignore")) {

@@ -1,7 +1,10 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
 )
@@ -17,8 +20,23 @@ var names = []string{
 	"LOG_FORMAT", "LOG_LEVEL",
 }
 
+// secrets are the settings that can be in a file each, as container platforms
+// and systemd hand them out: NAME_FILE is the path of that file.
+var secrets = []string{"CLIENT_SECRET", "USER_PASSWORD", "ADMIN_PASSWORD", "APP_SECRET_KEY", "REDIS_URL"}
+
+const fileSuffix = "_FILE"
+
+// allNames are the names that may be set.
+var allNames = func() []string {
+	all := slices.Clone(names)
+	for _, name := range secrets {
+		all = append(all, name+fileSuffix)
+	}
+	return all
+}()
+
 // Names returns the names of all settings, in the order of README.md and
-// .env.example.
+// .env.example. Those with _FILE are left out.
 func Names() []string { return slices.Clone(names) }
 
 // ownPrefixes begin the names that no other program's variables have. Any other
@@ -37,7 +55,7 @@ func (p *parser) collect(environ []string, path string, file []line) {
 	p.values = make(map[string]string)
 	for _, l := range file {
 		at := fmt.Sprintf("%s, line %d:", path, l.number)
-		known := slices.Contains(names, l.name)
+		known := slices.Contains(allNames, l.name)
 		switch {
 		case known && strings.HasPrefix(l.value, "#"):
 			p.report(l.name, at+" "+l.name+" has only a comment; put the value before the #, or the comment on a line of its own")
@@ -52,7 +70,7 @@ func (p *parser) collect(environ []string, path string, file []line) {
 	for _, variable := range environ {
 		name, value, _ := strings.Cut(variable, "=")
 		value = strings.TrimSpace(value)
-		known := slices.Contains(names, name)
+		known := slices.Contains(allNames, name)
 		switch {
 		case known && value != "": // Compose passes on empty ones
 			p.values[name] = value
@@ -60,12 +78,43 @@ func (p *parser) collect(environ []string, path string, file []line) {
 			p.report(name, "environment: unknown setting "+name+"; "+suggest(name))
 		}
 	}
-	for _, name := range names {
+	for _, name := range secrets {
+		p.readSecret(name)
+	}
+	for _, name := range allNames {
 		if value, quoted := unquote(p.values[name]); quoted {
 			p.fault(name, "has quotes around its value; remove them")
 			p.values[name] = value
 		}
 	}
+}
+
+// readSecret reads a setting from the file that NAME_FILE names. Its faults show
+// neither the file's text, nor its path: that may be the secret, set by mistake.
+func (p *parser) readSecret(name string) {
+	setting := name + fileSuffix
+	path := p.values[setting]
+	if path == "" {
+		return
+	}
+	if p.values[name] != "" {
+		p.fault(setting, "and %s are both set; remove one of them", name)
+		return
+	}
+	text, err := os.ReadFile(path)
+	value := strings.TrimSpace(string(text))
+	switch failed, ok := errors.AsType[*fs.PathError](err); {
+	case ok:
+		p.fault(setting, "names a file that cannot be read (%v); it is the path of a file with the value of %s", failed.Err, name)
+	case err != nil:
+		p.fault(setting, "names a file that cannot be read; it is the path of a file with the value of %s", name)
+	case value == "":
+		p.fault(setting, "names an empty file; put the value of %s into it", name)
+	default:
+		p.values[name] = value
+		return
+	}
+	p.faulty[name] = true // that it is missing follows from this
 }
 
 func hasPrefix(name string, prefixes []string) bool {
@@ -87,7 +136,7 @@ func unquote(value string) (string, bool) {
 func suggest(name string) string {
 	name = strings.ToUpper(name)
 	best, most := "", 0
-	for _, known := range names {
+	for _, known := range allNames {
 		if n := likeness(name, known); n > most && 2*n >= max(len(name), len(known)) {
 			best, most = known, n
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -95,16 +94,10 @@ func running(ctx context.Context, err error) string {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodHead, "http://"+failed.Addr.String()+"/healthz", nil)
+	resp, err := headHealth(ctx, failed.Addr.String())
 	if err != nil {
 		return ""
 	}
-	// Not through a proxy, and not to wherever another program redirects.
-	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
-	if err != nil {
-		return ""
-	}
-	resp.Body.Close()
 	if resp.Header.Get("Server") != programName {
 		return ""
 	}
