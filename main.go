@@ -22,6 +22,7 @@ import (
 	"changebank/internal/devicegrant"
 	"changebank/internal/greeting"
 	"changebank/internal/idp"
+	"changebank/internal/metrics"
 	"changebank/internal/reach"
 	"changebank/internal/serve"
 	"changebank/internal/session"
@@ -90,14 +91,20 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 		demoListeners, demoErr = serve.Listen(ctx, cfg.Listen, cfg.DemoPort, "DEMO_PORT")
 		err = errors.Join(err, demoErr)
 	}
-	defer func() { listeners.Close(); demoListeners.Close() }() // unless a server has done so
-	if err != nil {
+	metricsListeners, metricsErr := metrics.Listen(ctx, cfg.MetricsListen, log)
+	defer func() { listeners.Close(); demoListeners.Close(); metricsListeners.Close() }() // unless a server has done so
+	if err = errors.Join(err, metricsErr); err != nil {
 		return err
 	}
 	cfg.SetPorts(listeners.Port(), demoListeners.Port())
 
+	// Counters, for the operator only.
+	failed := make(chan error, 3) // one for each server
+	counters := metrics.New(greeting.Version())
+	defer serve.Start(counters, metricsListeners, nil, failed, log)()
+
 	// The store, and the part of it for this provider and this address.
-	records, err := store.Open(ctx, string(cfg.RedisURL), cfg.DataDir, cfg.Keys(), log)
+	records, err := store.Open(ctx, string(cfg.RedisURL), cfg.DataDir, cfg.Keys(), counters.Store, log)
 	if err != nil {
 		return err
 	}
@@ -105,7 +112,6 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 	bank := records.Namespace(strings.Join([]string{cfg.Issuer, cfg.ClientID, cfg.AppURL}, " "))
 
 	// The identity provider: a demo inside the program, or anyone's.
-	failed := make(chan error, 2) // one for each server
 	var people []string
 	var password string
 	if cfg.Demo {
@@ -124,6 +130,7 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 		AppURL:       cfg.AppURL,
 		Scopes:       cfg.Scopes,
 		Log:          log,
+		Observe:      counters.ProviderCall,
 	})
 	defer provider.Close()
 
@@ -137,14 +144,15 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 		Store:   bank,
 		Cookies: jar,
 		Browser: networks.Of,
-		Refresh: provider.Refresh,
+		Refresh: counters.Refresh(provider.Refresh),
 		Revoke:  provider.Revoke,
 		Log:     log,
+		Observe: counters.Session,
 	})
 
 	// QR logins in progress.
 	grants := devicegrant.New(devicegrant.Config{
-		Provider:        provider,
+		Provider:        counters.Provider(provider),
 		Sessions:        sessions,
 		Store:           bank,
 		VerificationURI: cfg.AppURL + "/activate",
@@ -153,6 +161,7 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 		CodeLifetime:    cfg.CodeLifetime,
 		Limits:          devicegrant.Limits(cfg.Limits),
 		Log:             log,
+		Observe:         counters.Attempt,
 	})
 	defer grants.Close()
 
@@ -169,10 +178,13 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 		QRAllowFrom: cfg.QRAllowFrom,
 		Public:      !cfg.Local(),
 		Log:         log,
+		Request:     counters.Request,
+		Refused:     counters.Refused,
 	})
 	if err != nil {
 		return err
 	}
+	counters.Gauges(grants.Live, pages.Streams, pages.LongPolls)
 	defer serve.Start(pages, listeners, pages.EndStreams, failed, log)()
 
 	greeting.Write(stderr, cfg, people, password)

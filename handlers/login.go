@@ -7,6 +7,7 @@ import (
 	"net/url"
 
 	"changebank/internal/idp"
+	"changebank/internal/limit"
 	"changebank/internal/session"
 )
 
@@ -54,6 +55,10 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request, sess session.S
 	flow, err := s.flows.take(w, r, id, s.browserOf(r).Addr)
 	if errors.Is(err, errNoFlow) && sess.LoggedIn() {
 		return seeOther(w, r, returnTo) // the page was opened again, or late
+	}
+	if tooMany, ok := errors.AsType[*limit.TooManyError](err); ok {
+		s.log.Warn("login refused", "rule", tooMany.Rule, "browser", s.browserOf(r), "wait", tooMany.Wait)
+		s.cfg.Refused(tooMany.Rule)
 	}
 	if err != nil {
 		return withNext{err, again}
@@ -170,7 +175,7 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request, _ session.Sessio
 	if !sess.LoggedIn() {
 		return seeOther(w, r, "/")
 	}
-	s.log.Info("logged out", "person", sess.Person)
+	s.log.Info("logout", "person", sess.Person, "how", sess.By, "ref", sess.Ref, "browser", s.browserOf(r))
 	if byPhone(sess) {
 		return seeOther(w, r, "/")
 	}

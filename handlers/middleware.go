@@ -1,6 +1,8 @@
 package handlers
 
 import (
+	"cmp"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net"
@@ -14,6 +16,7 @@ import (
 
 	"changebank/internal/browser"
 	"changebank/internal/idp"
+	"changebank/internal/session"
 )
 
 const maxBody = 64 << 10 // bytes of a form
@@ -27,22 +30,71 @@ func (s *Server) wrap(h http.Handler) http.Handler {
 	return s.logRequests(h)
 }
 
-// logRequests logs each request by its route's pattern, since paths and queries
-// carry codes.
+// requestID is the header with the reference of a request: in the answer, in the
+// log and on error pages. So what a person quotes is found in the log, and in
+// that of a proxy that sent it.
+const requestID = "X-Request-Id"
+
+// maxRequestID is enough for a UUID, and for a trace ID with a span's.
+const maxRequestID = 64
+
+// reference returns what a trusted proxy calls the request, or a random name. A
+// browser may have chosen the proxy's, so it must not be able to write anything
+// into the log but a word.
+func (s *Server) reference(r *http.Request) string {
+	id := r.Header.Get(requestID)
+	if s.cfg.Networks.Trusts(r) && id != "" && len(id) <= maxRequestID && strings.Trim(id, referenceChars) == "" {
+		return id
+	}
+	return rand.Text()[:8]
+}
+
+const referenceChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+
+// logRequests gives each request its reference, and logs it by its route's
+// pattern, since paths and queries carry codes.
 func (s *Server) logRequests(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
+		reference := s.reference(r)
+		w.Header().Set(requestID, reference)
 		sw := &statusWriter{ResponseWriter: w}
 		next.ServeHTTP(sw, r)
+		took := time.Since(began)
+		status := cmp.Or(sw.status, http.StatusOK) // which the server sends for a handler that sends nothing
+		s.cfg.Request(r.Pattern, status, took)
 		s.log.LogAttrs(r.Context(), slog.LevelDebug, "request",
-			slog.String("method", r.Method), slog.String("route", r.Pattern),
-			slog.Int("status", sw.status), slog.Duration("took", time.Since(began)))
+			slog.String("method", r.Method), slog.String("route", r.Pattern), slog.Int("status", status),
+			slog.Duration("took", took), slog.Int64("bytes", sw.bytes), slog.String("reference", reference))
 	})
 }
+
+// countOpen counts the event streams and the long polls while they are open.
+func (s *Server) countOpen(events sessionPage) sessionPage {
+	return func(w http.ResponseWriter, r *http.Request, sess session.Session) error {
+		open := &s.open.streams
+		switch query := r.URL.Query(); {
+		case query.Has("hidden"): // answered at once
+			return events(w, r, sess)
+		case query.Has("since"):
+			open = &s.open.longPolls
+		}
+		open.Add(1)
+		defer open.Add(-1)
+		return events(w, r, sess)
+	}
+}
+
+// Streams returns how many event streams are open.
+func (s *Server) Streams() int64 { return s.open.streams.Load() }
+
+// LongPolls returns how many requests wait for an attempt to change.
+func (s *Server) LongPolls() int64 { return s.open.longPolls.Load() }
 
 type statusWriter struct {
 	http.ResponseWriter
 	status int
+	bytes  int64 // of the body
 }
 
 func (w *statusWriter) WriteHeader(status int) {
@@ -54,7 +106,9 @@ func (w *statusWriter) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
-	return w.ResponseWriter.Write(p)
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(n)
+	return n, err
 }
 
 // Unwrap is for [http.ResponseController].

@@ -79,6 +79,7 @@ func (s *Server) laptop(r *http.Request) (browser.Browser, error) {
 	addr, _ := netip.ParseAddr(b.Addr) // an unknown one is in no network
 	if len(s.cfg.QRAllowFrom) > 0 && (b.Relayed || !browser.Contain(s.cfg.QRAllowFrom, addr)) {
 		s.log.Warn("qr login", "step", "refused", "rule", "QR_ALLOW_FROM", "laptop", b)
+		s.cfg.Refused("QR_ALLOW_FROM")
 		return b, errNotFromHere
 	}
 	return b, nil

@@ -3,7 +3,6 @@ package handlers
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"html/template"
 	"io/fs"
@@ -90,7 +89,7 @@ func (s *Server) showError(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	e := pageOf(err)
-	page := notice{Title: e.title, Text: e.text, Next: e.next, Status: e.status, Reference: rand.Text()[:8]}
+	page := notice{Title: e.title, Text: e.text, Next: e.next, Status: e.status, Reference: w.Header().Get(requestID)}
 	if seconds := int(math.Ceil(e.retry.Seconds())); seconds > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
 		if e.status == http.StatusServiceUnavailable && r.Method == http.MethodGet {

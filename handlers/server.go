@@ -34,6 +34,10 @@ type Config struct {
 	QRAllowFrom []netip.Prefix // who may use the QR login; none: everyone
 	Public      bool           // browsers come from elsewhere, so none has a private address
 	Log         *slog.Logger
+
+	// Both are for counters, and may be nil.
+	Request func(route string, status int, took time.Duration) // is told of each request that was answered
+	Refused func(rule string)                                  // is told of each request that a rule of ours refused
 }
 
 // Server answers the requests. Make one with [New].
@@ -52,6 +56,7 @@ type Server struct {
 	drained chan struct{} // closed when load balancers must send requests elsewhere
 	stop    chan struct{} // closed when the event streams must end
 	streams streamCount
+	open    struct{ streams, longPolls atomic.Int64 }
 
 	storeDown atomic.Bool // as the latest health check found
 
@@ -68,6 +73,12 @@ func New(cfg Config) (*Server, error) {
 	pages, err := parsePages(cfg.AppURL)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Request == nil {
+		cfg.Request = func(string, int, time.Duration) {}
+	}
+	if cfg.Refused == nil {
+		cfg.Refused = func(string) {}
 	}
 	s := &Server{
 		cfg:     cfg,
@@ -134,7 +145,7 @@ func (s *Server) routes() http.Handler {
 	page("POST /logged-out-qr-login", s.qrLoginNew)
 	page("POST /logged-out-qr-login/cancel", s.qrLoginCancel)
 	page("POST /logged-out-qr-login/confirm", s.qrLoginConfirm)
-	changing("GET /logged-out-qr-login/events", s.events)
+	changing("GET /logged-out-qr-login/events", s.countOpen(s.events))
 	changing("GET /reload", s.claim)
 	changing("GET /device_grant_finished", s.deviceGrantFinished) // for clients of the Flask example
 

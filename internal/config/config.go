@@ -43,8 +43,9 @@ type Config struct {
 	QRAllowFrom    []netip.Prefix // none: anywhere
 	Limits         Limits
 	TrustedProxies []netip.Prefix
-	SharedNetworks []netip.Prefix // exits that many strangers share
-	ShutdownDelay  time.Duration  // between a signal to stop and the end of service
+	SharedNetworks []netip.Prefix   // exits that many strangers share
+	ShutdownDelay  time.Duration    // between a signal to stop and the end of service
+	MetricsListen  []netip.AddrPort // where metrics and profiles are served; none: nowhere
 
 	LogFormat string // text or json
 	LogLevel  slog.Level
@@ -110,6 +111,7 @@ func Load(environ []string, dotenv string, options Options) (*Config, error) {
 	}
 	p.checkProvider(c)
 	p.checkRedis(c)
+	p.checkMetrics(c)
 	return c, errors.Join(p.faults...)
 }
 

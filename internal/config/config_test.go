@@ -137,6 +137,7 @@ var everySetting = settings{
 	"REDIS_URL":       "redis://user:redis-password@redis.example.com:6380/2",
 	"CODE_LIFETIME":   "2m30s",
 	"SHUTDOWN_DELAY":  "7s",
+	"METRICS_LISTEN":  "10.1.2.3:9464, [::1]:9465",
 	"TRUSTED_PROXIES": "10.1.2.3/8, 192.0.2.1, 2001:db8::/32",
 	"SHARED_NETWORKS": "203.0.113.7, ::ffff:203.0.113.8",
 	"CONFIRM_NUMBER":  "always",
@@ -177,6 +178,7 @@ func TestEverySetting(t *testing.T) {
 		ConfirmNumber: "always",
 		CodeLifetime:  150 * time.Second,
 		ShutdownDelay: 7 * time.Second,
+		MetricsListen: []netip.AddrPort{netip.MustParseAddrPort("10.1.2.3:9464"), netip.MustParseAddrPort("[::1]:9465")},
 		QRAllowFrom:   []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")},
 		Limits:        config.Limits{CodesPerAddress: 1, Live: 2, WrongCodes: 3, WrongNumbers: 4},
 		TrustedProxies: []netip.Prefix{

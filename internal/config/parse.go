@@ -70,6 +70,7 @@ func (p *parser) parse(fixedPorts bool) *Config {
 		TrustedProxies: p.prefixes("TRUSTED_PROXIES", "127.0.0.0/8, ::1/128"),
 		SharedNetworks: p.prefixes("SHARED_NETWORKS", ""),
 		ShutdownDelay:  p.duration("SHUTDOWN_DELAY", 0, 0, 5*time.Minute),
+		MetricsListen:  list(p, "METRICS_LISTEN", "", "IP addresses with ports, like 127.0.0.1:9464", netip.ParseAddrPort),
 		QRAllowFrom:    p.prefixes("QR_ALLOW_FROM", ""),
 		Limits: Limits{
 			CodesPerAddress: p.count("LIMIT_CODES_PER_ADDRESS", 60),

@@ -188,6 +188,9 @@ func TestLiveAttempts(t *testing.T) {
 			w.Helper()
 			_, err := startAt(w, w.m, tablet)
 			w.wantTooMany(err, "live attempts", time.Minute)
+			if n := w.m.Live(); n != 2 {
+				w.Errorf("Live() = %d, want 2", n)
+			}
 		}
 		full()
 		w.noError(startAt(w, w.newManager(), tablet))
@@ -195,6 +198,9 @@ func TestLiveAttempts(t *testing.T) {
 		w.noError(startAt(w, w.m, laptop))
 		full()
 		time.Sleep(codeLifetime + time.Second) // nobody need look for them to end
+		if n := w.m.Live(); n != 0 {
+			w.Errorf("Live() = %d after all have expired, want 0", n)
+		}
 		w.noError(startAt(w, w.m, tablet))
 	})
 }

@@ -36,6 +36,20 @@ func (l *liveAttempts) add(ref string, until time.Time) bool {
 	return true
 }
 
+// Live returns how many attempts this process has started that have not ended. An
+// attempt that another process ended counts until its code would have expired.
+func (m *Manager) Live() int {
+	m.live.mu.Lock()
+	defer m.live.mu.Unlock()
+	n, now := 0, time.Now()
+	for _, until := range m.live.until {
+		if now.Before(until) {
+			n++
+		}
+	}
+	return n
+}
+
 func (l *liveAttempts) remove(ref string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -83,6 +83,19 @@ type Config struct {
 	// it in time may answer until it expires at the provider.
 	CodeLifetime time.Duration
 	Log          *slog.Logger
+	Observe      func(Event) // is told of each line "qr login" in the log; may be nil
+}
+
+// StepRefused is the step of an [Event] that a rule refused.
+const StepRefused = "refused"
+
+// Event is what a counter needs of a line in the log: words from fixed lists, and
+// nothing about the people or their browsers.
+type Event struct {
+	Step   string        // a [State], or as logged; [StepRefused]: only Rule is set
+	Reason Reason        // of the attempt
+	Rule   string        // that refused a request
+	Age    time.Duration // of the attempt
 }
 
 // Manager runs the attempts of one process. Any number of processes may share
@@ -109,6 +122,9 @@ type Manager struct {
 // New returns a Manager. Its owner must Close it.
 func New(cfg Config) *Manager {
 	ctx, stop := context.WithCancel(context.Background())
+	if cfg.Observe == nil {
+		cfg.Observe = func(Event) {}
+	}
 	return &Manager{
 		cfg:      cfg,
 		log:      cfg.Log,
@@ -256,9 +272,11 @@ func (m *Manager) logStep(step string, a Attempt, more ...any) {
 		args = append(args, "reason", string(a.Reason))
 	}
 	m.log.Info("qr login", append(args, more...)...)
+	m.cfg.Observe(Event{Step: step, Reason: a.Reason, Age: time.Since(a.Started)})
 }
 
 // logRefused logs that a rule refused a request.
 func (m *Manager) logRefused(rule string, more ...any) {
-	m.log.Warn("qr login", append([]any{"step", "refused", "rule", rule}, more...)...)
+	m.log.Warn("qr login", append([]any{"step", StepRefused, "rule", rule}, more...)...)
+	m.cfg.Observe(Event{Step: StepRefused, Rule: rule})
 }

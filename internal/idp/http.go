@@ -13,19 +13,23 @@ import (
 
 const maxBody = 1 << 20 // bytes of a response that are read
 
-func newHTTPClient() *http.Client {
+func (c *Client) newHTTPClient() *http.Client {
 	connections := http.DefaultTransport.(*http.Transport).Clone()
 	connections.MaxIdleConnsPerHost = 50 // there is one host; each login makes three requests at almost the same time
 	return &http.Client{
 		Timeout:   requestTimeout,
-		Transport: transport{connections},
+		Transport: transport{connections, c.observe},
 		// A redirect could carry the client secret to another host.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
-// transport bounds the bodies of responses: go-oidc reads them to their end.
-type transport struct{ *http.Transport }
+// transport bounds the bodies of responses: go-oidc reads them to their end. It
+// reports how long each response took to begin.
+type transport struct {
+	*http.Transport
+	observe func(*http.Request, *http.Response, time.Duration)
+}
 
 // RoundTrip implements [http.RoundTripper].
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -34,7 +38,9 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		r = r.Clone(r.Context())
 		r.Header.Set("ngrok-skip-browser-warning", "true")
 	}
+	began := time.Now()
 	resp, err := t.Transport.RoundTrip(r)
+	t.observe(r, resp, time.Since(began))
 	if err == nil {
 		resp.Body = struct {
 			io.Reader

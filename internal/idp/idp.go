@@ -41,6 +41,10 @@ type Config struct {
 	AppURL       string   // ours, without a slash at its end
 	Scopes       []string // to ask for, openid among them; none: the default, and fewer if the provider refuses it
 	Log          *slog.Logger
+	// Observe is called after each request to the provider, unless it is nil: with
+	// what the request was for, in words from a fixed list, the HTTP status of the
+	// response, 0 if there was none, and the time until it began.
+	Observe func(call string, status int, took time.Duration)
 }
 
 // Where the provider sends browsers: after a login, after a logout, and with a
@@ -75,10 +79,10 @@ func New(cfg Config) *Client {
 	ctx, stop := context.WithCancel(context.Background())
 	c := &Client{
 		cfg:        cfg,
-		http:       newHTTPClient(),
 		discovered: make(chan struct{}),
 		stop:       stop,
 	}
+	c.http = c.newHTTPClient()
 	c.revoker = newRevoker(c.revokeOrLog)
 	c.discovery.Go(func() { c.discoverWithRetries(ctx) })
 	return c

@@ -168,6 +168,9 @@ func (m *Manager) tombstone(ctx context.Context, id string, byOther bool) (was S
 		return Session{}, err
 	}
 	m.revoke(was.Tokens)
+	if was.live(time.Now()) {
+		m.observe(Ended, was.By)
+	}
 	was.ID = id
 	return was, nil
 }

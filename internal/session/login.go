@@ -50,14 +50,18 @@ func (m *Manager) LogIn(w http.ResponseWriter, r *http.Request, person idp.Perso
 	}
 	// If another device has ended it already, the tombstone stays. The browser
 	// gets its cookie all the same, and is told why it is logged out.
-	_, err = m.update(ctx, id, func(s *Session) error {
-		if s.Pending {
+	live := false
+	s, err := m.update(ctx, id, func(s *Session) error {
+		if live = s.Pending; live {
 			s.Ref, s.Pending, s.Began = ref, false, time.Now()
 		}
 		return nil
 	})
 	if err != nil {
 		return err
+	}
+	if live {
+		m.started(s)
 	}
 	// Only when the new session is live: a voucher needs one of the two.
 	if err := m.endOld(ctx, old); err != nil {

@@ -150,18 +150,24 @@ func (m *Manager) Activate(ctx context.Context, id string, laptop browser.Browse
 	if err != nil || !l.has(id) {
 		return false, err
 	}
+	live := false
 	s, err = m.update(ctx, id, func(s *Session) error {
 		now := time.Now()
+		live = false
 		switch {
 		case !s.valid(now):
 			return store.ErrNotFound
 		case s.Pending:
+			live = true
 			s.Pending, s.Began, s.Browser = false, now, laptop
 		case !s.Seen.IsZero() || now.Sub(s.Began) >= repeatWindow || !sameBrowser(s.Browser, laptop):
 			return store.ErrNotFound
 		}
 		return nil
 	})
+	if err == nil && live {
+		m.started(s)
+	}
 	return s.LoggedIn(), err
 }
 

@@ -112,6 +112,7 @@ type Manager struct {
 	refresh   RefreshFunc
 	revoke    func(idp.Tokens)
 	log       *slog.Logger
+	observe   func(event, how string)
 }
 
 // Config is what a [Manager] needs.
@@ -122,10 +123,22 @@ type Config struct {
 	Refresh RefreshFunc                         // [idp.Client.Refresh]
 	Revoke  func(idp.Tokens)                    // queues the revocation of tokens that nobody may use any longer, and returns at once
 	Log     *slog.Logger
+	// Observe is called when a session goes live (Started), and when a live one is
+	// ended (Ended), with how its person logged in. It may be nil.
+	Observe func(event, how string)
 }
+
+// What Config.Observe is told.
+const (
+	Started = "started"
+	Ended   = "ended"
+)
 
 // New returns a Manager.
 func New(cfg Config) *Manager {
+	if cfg.Observe == nil {
+		cfg.Observe = func(string, string) {}
+	}
 	return &Manager{
 		sessions:  store.NewTable[Session](cfg.Store, "sessions"),
 		lists:     store.NewTable[list](cfg.Store, "session lists"),
@@ -134,7 +147,14 @@ func New(cfg Config) *Manager {
 		refresh:   cfg.Refresh,
 		revoke:    cfg.Revoke,
 		log:       cfg.Log,
+		observe:   cfg.Observe,
 	}
+}
+
+// started logs that a session went live, and counts it.
+func (m *Manager) started(s Session) {
+	m.log.Info("login", "person", s.Person, "how", s.By, "ref", s.Ref, "browser", s.Browser)
+	m.observe(Started, s.By)
 }
 
 // Load returns the session of the browser that sent r, or the zero Session. It

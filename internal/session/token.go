@@ -124,6 +124,7 @@ func (m *Manager) refreshNow(ctx context.Context, id string, s Session) (access 
 		return "", errors.Join(err, updateErr)
 	case ended:
 		m.log.Warn("login ended by the provider", "ref", s.Ref, "person", s.Person, "err", err)
+		m.observe(Ended, s.By)
 		return "", ErrLoginEnded
 	}
 	return tokens.Access, err

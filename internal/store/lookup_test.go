@@ -14,7 +14,7 @@ import (
 func openedStore(t *testing.T, url string, keys ...[]byte) (*Store, *lines) {
 	t.Helper()
 	log := new(lines)
-	s, err := Open(t.Context(), url, "", keys, slog.New(slog.NewTextHandler(log, nil)))
+	s, err := Open(t.Context(), url, "", keys, nil, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}
@@ -96,7 +96,7 @@ func TestRedisOtherLookupKey(t *testing.T) {
 func TestRedisOtherSecretKey(t *testing.T) {
 	server := testredis.Start(t)
 	one, _ := openedStore(t, server.URL(), newKey)
-	if _, err := Open(t.Context(), server.URL(), "", [][]byte{oldKey}, slog.New(slog.DiscardHandler)); !errors.Is(err, errWrongKeys) {
+	if _, err := Open(t.Context(), server.URL(), "", [][]byte{oldKey}, nil, slog.New(slog.DiscardHandler)); !errors.Is(err, errWrongKeys) {
 		t.Errorf("Open with another key: %v, want %v", err, errWrongKeys)
 	}
 	if err := one.Ping(t.Context()); err != nil {

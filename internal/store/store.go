@@ -20,8 +20,9 @@ type Store struct {
 
 // Open opens the store in the Redis at redisURL, or in the folder dir if that is
 // empty. Without keys, a folder's own is used (see [File.SecretKey]); a Redis
-// needs some. Its errors are written for the operator.
-func Open(ctx context.Context, redisURL, dir string, keys [][]byte, log *slog.Logger) (s *Store, err error) {
+// needs some. Everything in the Store goes through the backend that decorate
+// returns, unless that is nil. Its errors are written for the operator.
+func Open(ctx context.Context, redisURL, dir string, keys [][]byte, decorate func(Backend) Backend, log *slog.Logger) (s *Store, err error) {
 	var backend Backend
 	if redisURL != "" {
 		backend, err = OpenRedis(ctx, redisURL, log)
@@ -30,6 +31,9 @@ func Open(ctx context.Context, redisURL, dir string, keys [][]byte, log *slog.Lo
 	}
 	if err != nil {
 		return nil, err
+	}
+	if decorate != nil {
+		backend = decorate(backend)
 	}
 	if s, err = New(ctx, backend, keys); err != nil {
 		return nil, errors.Join(err, backend.Close())
