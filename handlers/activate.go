@@ -120,7 +120,7 @@ func (s *Server) noteOpened(w http.ResponseWriter, r *http.Request, sess session
 	if a.State != devicegrant.Opened || !a.Person.Is(sess.Person) || s.openedRef(r) == a.Ref {
 		return nil
 	}
-	return s.opened.Write(w, r, cookies.Values{"attempt": a.Ref})
+	return s.opened.Write(w, cookies.Values{"attempt": a.Ref})
 }
 
 // openedRef returns the Ref of the attempt that this browser opened last, ""

@@ -100,7 +100,7 @@ func (f flows) begin(w http.ResponseWriter, r *http.Request, state string, flow 
 		f.cookie.Named(others[0].name).Clear(w)
 		others = others[1:]
 	}
-	return f.cookie.Named(id[:8]).Write(w, r, cookies.Values{
+	return f.cookie.Named(id[:8]).Write(w, cookies.Values{
 		"id":             id,
 		"nonce":          flow.Nonce,
 		"verifier":       flow.Verifier,

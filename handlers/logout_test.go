@@ -52,7 +52,7 @@ func TestLogoutWhileTheStoreFails(t *testing.T) {
 		}
 	})
 	laptop.exchange(func(w http.ResponseWriter, r *http.Request) {
-		if err := s.qr.Write(w, r, cookies.Values{"attempt": "x"}); err != nil {
+		if err := s.qr.Write(w, cookies.Values{"attempt": "x"}); err != nil {
 			t.Fatal(err)
 		}
 	})

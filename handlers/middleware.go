@@ -34,10 +34,14 @@ func (s *Server) logRequests(next http.Handler) http.Handler {
 		began := time.Now()
 		sw := &statusWriter{ResponseWriter: w}
 		next.ServeHTTP(sw, r)
-		s.log.LogAttrs(r.Context(), slog.LevelDebug, "request",
-			slog.String("method", r.Method), slog.String("route", r.Pattern),
-			slog.Int("status", sw.status), slog.Duration("took", time.Since(began)))
+		s.logRequest(r, sw.status, time.Since(began))
 	})
+}
+
+func (s *Server) logRequest(r *http.Request, status int, took time.Duration) {
+	s.log.LogAttrs(r.Context(), slog.LevelDebug, "request",
+		slog.String("method", r.Method), slog.String("route", r.Pattern),
+		slog.Int("status", status), slog.Duration("took", took))
 }
 
 type statusWriter struct {
@@ -222,15 +226,22 @@ func (s *Server) sameOrigin(next http.Handler) http.Handler {
 // made: a HEAD, or a page that a browser or mail program fetches in advance.
 func noPrefetch(p pageFunc) pageFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		if r.Method == http.MethodHead {
+		switch {
+		case r.Method == http.MethodHead:
 			return nil
-		}
-		for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
-			if v := strings.ToLower(r.Header.Get(name)); strings.Contains(v, "prefetch") || strings.Contains(v, "preview") || strings.Contains(v, "prerender") {
-				w.WriteHeader(http.StatusServiceUnavailable)
-				return nil
-			}
+		case isPrefetch(r):
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return nil
 		}
 		return p(w, r)
 	}
+}
+
+func isPrefetch(r *http.Request) bool {
+	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
+		if v := strings.ToLower(r.Header.Get(name)); strings.Contains(v, "prefetch") || strings.Contains(v, "preview") || strings.Contains(v, "prerender") {
+			return true
+		}
+	}
+	return false
 }

@@ -134,7 +134,7 @@ func (s *Server) keepsCookies(r *http.Request) bool {
 
 // probeCookies gives the browser a cookie, and sends it back here with it.
 func (s *Server) probeCookies(w http.ResponseWriter, r *http.Request) error {
-	if err := s.probe.Write(w, r, nil); err != nil {
+	if err := s.probe.Write(w, nil); err != nil {
 		return err
 	}
 	return seeOther(w, r, qrPath+"?again=1")
@@ -146,7 +146,7 @@ func (s *Server) startAttempt(w http.ResponseWriter, r *http.Request, laptop bro
 	if err != nil {
 		return withNext{err, logInHere}
 	}
-	if err := s.qr.Write(w, r, cookies.Values{"attempt": a.ID}); err != nil {
+	if err := s.qr.Write(w, cookies.Values{"attempt": a.ID}); err != nil {
 		return err
 	}
 	return seeOther(w, r, qrPath)
@@ -182,7 +182,7 @@ func (s *Server) showAttempt(w http.ResponseWriter, r *http.Request, a devicegra
 	}
 	if a.State == devicegrant.Waiting || a.State == devicegrant.Opened {
 		var err error
-		if page.QR, err = qrCode(a.URIComplete); err != nil {
+		if page.QR, err = s.qrCodes.draw(a.URIComplete); err != nil {
 			return fmt.Errorf("draw the QR code: %w", err)
 		}
 	}

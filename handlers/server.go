@@ -52,6 +52,7 @@ type Server struct {
 	drained chan struct{} // closed when load balancers must send requests elsewhere
 	stop    chan struct{} // closed when the event streams must end
 	streams streamCount
+	qrCodes qrCodes
 
 	storeDown atomic.Bool // as the latest health check found
 
@@ -134,7 +135,7 @@ func (s *Server) routes() http.Handler {
 	page("POST /logged-out-qr-login", s.qrLoginNew)
 	page("POST /logged-out-qr-login/cancel", s.qrLoginCancel)
 	page("POST /logged-out-qr-login/confirm", s.qrLoginConfirm)
-	changing("GET /logged-out-qr-login/events", s.events)
+	plain("GET /logged-out-qr-login/events", noPrefetch(s.events))
 	changing("GET /reload", s.claim)
 	changing("GET /device_grant_finished", s.deviceGrantFinished) // for clients of the Flask example
 

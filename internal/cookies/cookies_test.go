@@ -48,7 +48,7 @@ func written(t *testing.T, write func(w http.ResponseWriter, r *http.Request) er
 }
 
 func write(k *Kind, values Values) func(w http.ResponseWriter, r *http.Request) error {
-	return func(w http.ResponseWriter, r *http.Request) error { return k.Write(w, r, values) }
+	return func(w http.ResponseWriter, r *http.Request) error { return k.Write(w, values) }
 }
 
 func TestCookieIsSealed(t *testing.T) {
@@ -137,10 +137,10 @@ func TestCookieNames(t *testing.T) {
 func TestNamedCookies(t *testing.T) {
 	k := newJar(t, "https://bank.example", "a").Kind("login", time.Hour)
 	_, r := written(t, func(w http.ResponseWriter, r *http.Request) error {
-		if err := k.Named("one").Write(w, r, Values{"n": "1"}); err != nil {
+		if err := k.Named("one").Write(w, Values{"n": "1"}); err != nil {
 			return err
 		}
-		return k.Named("two").Write(w, r, Values{"n": "2"})
+		return k.Named("two").Write(w, Values{"n": "2"})
 	})
 	if got := k.Suffixes(r); !slices.Equal(got, []string{"one", "two"}) {
 		t.Errorf("Suffixes: %q", got)
@@ -160,7 +160,7 @@ func TestNamedCookies(t *testing.T) {
 func TestCookieTooLong(t *testing.T) {
 	k := newJar(t, "https://bank.example", "a").Kind("", time.Hour)
 	w := httptest.NewRecorder()
-	err := k.Write(w, httptest.NewRequest(http.MethodGet, "/", nil), Values{"path": strings.Repeat("x", 4096)})
+	err := k.Write(w, Values{"path": strings.Repeat("x", 4096)})
 	if err == nil || len(w.Result().Cookies()) != 0 {
 		t.Errorf("Write: %v, with %d cookies; want an error and none", err, len(w.Result().Cookies()))
 	}

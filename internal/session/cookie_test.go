@@ -119,7 +119,7 @@ func sealedByOther(t *testing.T, id string) string {
 		t.Fatal(err)
 	}
 	w := httptest.NewRecorder()
-	if err := jar.Kind("", time.Hour).Write(w, newBrowser(t).request(), cookies.Values{"id": id}); err != nil {
+	if err := jar.Kind("", time.Hour).Write(w, cookies.Values{"id": id}); err != nil {
 		t.Fatal(err)
 	}
 	return w.Result().Cookies()[0].Value

@@ -115,7 +115,7 @@ func (m *Manager) endOld(ctx context.Context, old Session) error {
 }
 
 func (m *Manager) setCookie(w http.ResponseWriter, r *http.Request, id string) error {
-	return m.cookie.Write(w, r, cookies.Values{"id": id})
+	return m.cookie.Write(w, cookies.Values{"id": id})
 }
 
 func newRef() string { return rand.Text()[:8] }
