@@ -75,7 +75,7 @@ func withEvents(t *testing.T, verificationURI string, test func(e *eventsTest)) 
 			t.Fatal(err)
 		}
 		w := httptest.NewRecorder()
-		if err := s.qr.Write(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), cookies.Values{"attempt": a.ID}); err != nil {
+		if err := s.qr.Write(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, qrPath, nil), cookies.Values{"attempt": a.ID}); err != nil {
 			t.Fatal(err)
 		}
 		test(&eventsTest{t, s, provider, a, w.Result().Cookies()[0]})
@@ -97,7 +97,7 @@ func (e *eventsTest) ask(ctx context.Context, query string) <-chan answered {
 	began := time.Now()
 	go func() {
 		w := httptest.NewRecorder()
-		if err := e.s.events(w, r, session.Session{}); err != nil {
+		if err := e.s.events(w, r); err != nil {
 			e.Error(err)
 		}
 		answer <- answered{w, time.Since(began)}
@@ -211,7 +211,7 @@ func TestStreamSignsOfLife(t *testing.T) {
 		time.Sleep(time.Minute - time.Second)
 		leave()
 		const alive = "event: alive\ndata: {}\n\n"
-		state, _ := json.Marshal(eventOf(e.a))
+		state, _ := json.Marshal(eventOf(&e.a))
 		if got, want := (<-stream).Body.String(), "retry: 1000\n\nevent: state\ndata: "+string(state)+"\n\n"+alive+alive+alive; got != want {
 			t.Errorf("the stream is\n%s\nwant\n%s", got, want)
 		}

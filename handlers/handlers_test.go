@@ -94,8 +94,9 @@ func TestLastSeen(t *testing.T) {
 
 // The drawing is a QR code that can be read, dark on white, with its quiet zone.
 func TestQRCode(t *testing.T) {
+	var codes qrCodes
 	for _, text := range []string{"http://localhost:5000/activate?user_code=ABC234", "https://bank.example.com/activate?user_code=" + strings.Repeat("W", 80)} {
-		svg, err := qrCode(text)
+		svg, err := codes.draw(text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,12 +114,31 @@ func TestQRCode(t *testing.T) {
 	}
 	// Version 6 is what a text of this length takes at the medium level, which
 	// still reads with a smudge on the screen.
-	svg, err := qrCode(strings.Repeat("x", 100))
+	svg, err := codes.draw(strings.Repeat("x", 100))
 	if err != nil || !strings.Contains(string(svg), `viewBox="0 0 49 49"`) {
 		t.Errorf("100 bytes are drawn as %.80s, %v; want 41 modules and the quiet zone", svg, err)
 	}
-	if _, err := qrCode(strings.Repeat("x", 5000)); err == nil {
+	if _, err := codes.draw(strings.Repeat("x", 5000)); err == nil {
 		t.Error("a text that no QR code can hold is drawn")
+	}
+	if again, err := codes.draw(strings.Repeat("x", 100)); again != svg || err != nil {
+		t.Errorf("drawn again, %v: %.80s", err, again)
+	}
+}
+
+// However many codes are drawn, the memory is bounded, and each is its own.
+func TestQRCodesAreBounded(t *testing.T) {
+	code, err := encodeQR("one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes := qrCodes{of: make(map[string]qrCode)}
+	for i := range maxQRCodes {
+		codes.of[strconv.Itoa(i)] = code
+	}
+	svg, err := codes.draw("another")
+	if err != nil || svg == code.svg() || len(codes.of) > maxQRCodes {
+		t.Errorf("another code: the same drawing: %t, %v, %d are kept; want a drawing of its own, and %d at most", svg == code.svg(), err, len(codes.of), maxQRCodes)
 	}
 }
 

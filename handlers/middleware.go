@@ -16,7 +16,6 @@ import (
 
 	"changebank/internal/browser"
 	"changebank/internal/idp"
-	"changebank/internal/session"
 )
 
 const maxBody = 64 << 10 // bytes of a form
@@ -60,28 +59,33 @@ func (s *Server) logRequests(next http.Handler) http.Handler {
 		w.Header().Set(requestID, reference)
 		sw := &statusWriter{ResponseWriter: w}
 		next.ServeHTTP(sw, r)
-		took := time.Since(began)
-		status := cmp.Or(sw.status, http.StatusOK) // which the server sends for a handler that sends nothing
-		s.cfg.Request(r.Pattern, status, took)
-		s.log.LogAttrs(r.Context(), slog.LevelDebug, "request",
-			slog.String("method", r.Method), slog.String("route", r.Pattern), slog.Int("status", status),
-			slog.Duration("took", took), slog.Int64("bytes", sw.bytes), slog.String("reference", reference))
+		s.logRequest(r, sw, time.Since(began), reference)
 	})
 }
 
+// logRequest has its own frame, so that a stream does not keep it on its stack
+// while it waits.
+func (s *Server) logRequest(r *http.Request, sw *statusWriter, took time.Duration, reference string) {
+	status := cmp.Or(sw.status, http.StatusOK) // which the server sends for a handler that sends nothing
+	s.cfg.Request(r.Pattern, status, took)
+	s.log.LogAttrs(r.Context(), slog.LevelDebug, "request",
+		slog.String("method", r.Method), slog.String("route", r.Pattern), slog.Int("status", status),
+		slog.Duration("took", took), slog.Int64("bytes", sw.bytes), slog.String("reference", reference))
+}
+
 // countOpen counts the event streams and the long polls while they are open.
-func (s *Server) countOpen(events sessionPage) sessionPage {
-	return func(w http.ResponseWriter, r *http.Request, sess session.Session) error {
+func (s *Server) countOpen(events pageFunc) pageFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
 		open := &s.open.streams
 		switch query := r.URL.Query(); {
 		case query.Has("hidden"): // answered at once
-			return events(w, r, sess)
+			return events(w, r)
 		case query.Has("since"):
 			open = &s.open.longPolls
 		}
 		open.Add(1)
 		defer open.Add(-1)
-		return events(w, r, sess)
+		return events(w, r)
 	}
 }
 
@@ -276,15 +280,22 @@ func (s *Server) sameOrigin(next http.Handler) http.Handler {
 // made: a HEAD, or a page that a browser or mail program fetches in advance.
 func noPrefetch(p pageFunc) pageFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		if r.Method == http.MethodHead {
+		switch {
+		case r.Method == http.MethodHead:
 			return nil
-		}
-		for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
-			if v := strings.ToLower(r.Header.Get(name)); strings.Contains(v, "prefetch") || strings.Contains(v, "preview") || strings.Contains(v, "prerender") {
-				w.WriteHeader(http.StatusServiceUnavailable)
-				return nil
-			}
+		case isPrefetch(r):
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return nil
 		}
 		return p(w, r)
 	}
+}
+
+func isPrefetch(r *http.Request) bool {
+	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
+		if v := strings.ToLower(r.Header.Get(name)); strings.Contains(v, "prefetch") || strings.Contains(v, "preview") || strings.Contains(v, "prerender") {
+			return true
+		}
+	}
+	return false
 }

@@ -183,7 +183,7 @@ func (s *Server) showAttempt(w http.ResponseWriter, r *http.Request, a devicegra
 	}
 	if a.State == devicegrant.Waiting || a.State == devicegrant.Opened {
 		var err error
-		if page.QR, err = qrCode(a.URIComplete); err != nil {
+		if page.QR, err = s.qrCodes.draw(a.URIComplete); err != nil {
 			return fmt.Errorf("draw the QR code: %w", err)
 		}
 	}

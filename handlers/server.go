@@ -57,6 +57,7 @@ type Server struct {
 	stop    chan struct{} // closed when the event streams must end
 	streams streamCount
 	open    struct{ streams, longPolls atomic.Int64 }
+	qrCodes qrCodes
 
 	storeDown atomic.Bool // as the latest health check found
 
@@ -145,7 +146,7 @@ func (s *Server) routes() http.Handler {
 	page("POST /logged-out-qr-login", s.qrLoginNew)
 	page("POST /logged-out-qr-login/cancel", s.qrLoginCancel)
 	page("POST /logged-out-qr-login/confirm", s.qrLoginConfirm)
-	changing("GET /logged-out-qr-login/events", s.countOpen(s.events))
+	plain("GET /logged-out-qr-login/events", noPrefetch(s.countOpen(s.events)))
 	changing("GET /reload", s.claim)
 	changing("GET /device_grant_finished", s.deviceGrantFinished) // for clients of the Flask example
 

@@ -61,9 +61,9 @@ func New(ctx context.Context, cfg *config.Config, s *store.Store, log *slog.Logg
 			return nil, "", fmt.Errorf("demoidp: kickstart: %w", err)
 		}
 	}
-	storage, err := newStorage(ctx, s, set)
-	if err != nil {
-		return nil, "", fmt.Errorf("demoidp: %w", err)
+	storage := newStorage(s, set)
+	if err := storage.keys.prepare(ctx, log); err != nil {
+		return nil, "", fmt.Errorf("demoidp: signing key: %w", err)
 	}
 	provider, err := op.NewProvider(new(op.Config), storage, op.StaticIssuer(set.issuer), op.WithAllowInsecure()) // http on localhost
 	if err != nil {

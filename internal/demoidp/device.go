@@ -102,7 +102,7 @@ func (p *Provider) pollDevice(w http.ResponseWriter, r *http.Request) {
 // code on the application's page, and the application passes that on with its
 // secret and the person's access token. The first approval stands.
 func (p *Provider) approveDevice(w http.ResponseWriter, r *http.Request) {
-	claims, err := p.storage.accessToken(r.PostForm.Get("token"))
+	claims, err := p.storage.accessToken(r.Context(), r.PostForm.Get("token"))
 	if err != nil {
 		writeError(w, http.StatusBadRequest, "invalid_token", "access_token_invalid", "the access token is invalid")
 		return

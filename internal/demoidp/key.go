@@ -6,6 +6,8 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -28,6 +30,45 @@ func newKeyTable(s *store.Store) *store.Table[signingKey] {
 }
 
 const keyID = "key" // the only one in its table
+
+// signingKeys is the signing key once it is there.
+type signingKeys struct {
+	store *store.Store
+
+	mu  sync.Mutex
+	key signingKey
+}
+
+// get returns the signing key, and loads or makes it first if need be. If that
+// fails, the next call tries again.
+func (k *signingKeys) get(ctx context.Context) (signingKey, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.key.KeyID == "" {
+		key, err := loadKey(ctx, k.store)
+		if err != nil {
+			return key, err
+		}
+		k.key = key
+	}
+	return k.key, nil
+}
+
+// prepare loads the signing key. The first start makes it in the background: that
+// may take a second, nobody needs the key before the first login, and a request
+// that does waits for it.
+func (k *signingKeys) prepare(ctx context.Context, log *slog.Logger) error {
+	_, err := newKeyTable(k.store).Get(ctx, keyID)
+	if !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	go func() {
+		if _, err := k.get(ctx); err != nil && ctx.Err() == nil {
+			log.Error("demo provider: signing key not stored, trying again when it is needed", "err", err)
+		}
+	}()
+	return nil
+}
 
 // loadKey returns the stored signing key. The first start makes it. Processes that
 // start at once all use the one that is stored first.

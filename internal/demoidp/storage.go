@@ -15,7 +15,7 @@ import (
 type storage struct {
 	refused
 	*setup
-	key    signingKey
+	keys   signingKeys
 	crypto op.Crypto // seals authorization requests
 
 	codes   *store.Table[*authRequest]
@@ -24,17 +24,16 @@ type storage struct {
 	refresh *store.Table[*refreshToken]
 }
 
-func newStorage(ctx context.Context, s *store.Store, set *setup) (*storage, error) {
-	key, err := loadKey(ctx, s)
+func newStorage(s *store.Store, set *setup) *storage {
 	return &storage{
 		setup:   set,
-		key:     key,
+		keys:    signingKeys{store: s},
 		crypto:  op.NewAES256GCMCrypto([32]byte(s.DeriveKeys("demo login")[0]), ""),
 		codes:   store.NewTable[*authRequest](s, "demo code"),
 		sso:     store.NewTable[ssoSession](s, "demo sso"),
 		devices: store.NewTable[device](s, "demo device"),
 		refresh: store.NewTable[*refreshToken](s, "demo refresh"),
-	}, err
+	}
 }
 
 func (s *storage) GetClientByClientID(_ context.Context, id string) (op.Client, error) {

@@ -37,7 +37,7 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 // section 2.2.1 has an error for that.
 func (p *Provider) revoke(w http.ResponseWriter, r *http.Request) {
 	token := r.PostForm.Get("token")
-	if _, err := p.storage.accessToken(token); err == nil {
+	if _, err := p.storage.accessToken(r.Context(), token); err == nil {
 		writeError(w, http.StatusBadRequest, "unsupported_token_type", "", "access tokens cannot be revoked")
 		return
 	}
@@ -49,7 +49,7 @@ func (p *Provider) revoke(w http.ResponseWriter, r *http.Request) {
 // userInfo returns the claims that the access token's scope includes.
 func (p *Provider) userInfo(w http.ResponseWriter, r *http.Request) {
 	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), oidc.PrefixBearer)
-	claims, err := p.storage.accessToken(token)
+	claims, err := p.storage.accessToken(r.Context(), token)
 	if err != nil || !slices.Contains(claims.scopes(), oidc.ScopeOpenID) {
 		writeError(w, http.StatusUnauthorized, "invalid_token", "", "the access token is invalid")
 		return
@@ -62,8 +62,13 @@ func (p *Provider) userInfo(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, info)
 }
 
-func (p *Provider) keys(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{p.storage.key.Public()}})
+func (p *Provider) keys(w http.ResponseWriter, r *http.Request) {
+	key, err := p.storage.keys.get(r.Context())
+	if err != nil {
+		p.serverError(w, "signing key", err)
+		return
+	}
+	writeJSON(w, http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{key.Public()}})
 }
 
 // accessClaims are the claims of an access token (RFC 9068).
@@ -77,10 +82,14 @@ func (c accessClaims) scopes() []string { return strings.Fields(c.Scope) }
 
 // accessToken verifies an access token. op's own verifier panics if the payload
 // is null.
-func (s *storage) accessToken(text string) (claims accessClaims, err error) {
+func (s *storage) accessToken(ctx context.Context, text string) (claims accessClaims, err error) {
 	token, err := jwt.ParseSigned(text, []jose.SignatureAlgorithm{jose.RS256})
+	var key signingKey
 	if err == nil {
-		err = token.Claims(s.key.Public(), &claims)
+		key, err = s.keys.get(ctx)
+	}
+	if err == nil {
+		err = token.Claims(key.Public(), &claims)
 	}
 	if err == nil {
 		err = claims.ValidateWithLeeway(jwt.Expected{Issuer: s.issuer, AnyAudience: jwt.Audience{s.clientID}}, 0)
@@ -126,7 +135,7 @@ func (s *storage) TokenRequestByRefreshToken(ctx context.Context, token string) 
 	return s.refresh.Get(ctx, token)
 }
 
-func (s *storage) SigningKey(context.Context) (op.SigningKey, error) { return s.key, nil }
+func (s *storage) SigningKey(ctx context.Context) (op.SigningKey, error) { return s.keys.get(ctx) }
 
 // GetPrivateClaimsFromRequest adds what userInfo and approveDevice need to an
 // access token.

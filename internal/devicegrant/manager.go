@@ -180,7 +180,7 @@ func (m *Manager) Watch(ctx context.Context, id string) <-chan struct{} {
 // RefreshWithin returns how long an open page may rely on [Manager.Watch]
 // before it must refresh: until the attempt expires, or shorter where polling
 // depends on someone looking.
-func (a Attempt) RefreshWithin() time.Duration {
+func (a *Attempt) RefreshWithin() time.Duration {
 	wait := time.Until(a.Expires)
 	if a.mustBeWatched() {
 		wait = min(wait, lookEvery)

@@ -1,10 +1,16 @@
 package store
 
 import (
+	"crypto/sha256"
+	"errors"
 	"fmt"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
 
 	"changebank/internal/testredis"
 )
@@ -85,4 +91,65 @@ func runParallel(b *testing.B, writers int, writer func(n int) func()) {
 			write()
 		}
 	})
+}
+
+// fill writes records that are kept until then.
+func fill(b *testing.B, f *File, n int, until time.Time) {
+	b.Helper()
+	value := make([]byte, 2048) // a session with its tokens
+	for first := 0; first < n; first += 10_000 {
+		err := f.db.Update(func(tx *bolt.Tx) error {
+			for i := first; i < min(n, first+10_000); i++ {
+				s := swap{key: fmt.Sprintf("%x", sha256.Sum256([]byte(strconv.Itoa(i)))), new: value, until: until}
+				if _, err := s.apply(tx, time.Now()); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkFileAfterSweep measures a lone write when very many records have
+// expired and left their pages free. It should not matter.
+func BenchmarkFileAfterSweep(b *testing.B) {
+	for _, expired := range []int{0, 100_000} {
+		b.Run(fmt.Sprintf("expired=%d", expired), func(b *testing.B) {
+			f := openFile(b, newPath(b))
+			fill(b, f, expired, time.Now().Add(time.Minute))
+			err := f.db.Update(func(tx *bolt.Tx) error {
+				return errors.Join(tx.DeleteBucket(bucketRecords), tx.DeleteBucket(bucketUntil), makeBuckets(tx))
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			value := make([]byte, 512)
+			mustSwap(b, f, "key", nil, value, later())
+			for b.Loop() {
+				mustSwap(b, f, "key", value, value, later())
+			}
+		})
+	}
+}
+
+// BenchmarkFileOpen measures a start with that many sessions.
+func BenchmarkFileOpen(b *testing.B) {
+	for _, n := range []int{1, 10_000, 100_000} {
+		b.Run(fmt.Sprintf("records=%d", n), func(b *testing.B) {
+			path := newPath(b)
+			f := openFile(b, path)
+			fill(b, f, n, later())
+			closeFile(b, f)
+			for b.Loop() {
+				f, err := OpenFile(path)
+				if err != nil {
+					b.Fatal(err)
+				}
+				closeFile(b, f)
+			}
+		})
+	}
 }

@@ -74,6 +74,9 @@ func openWhole(path string) (db *bolt.DB, err error) {
 		}
 	}()
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	// Without NoFreelistSync, although commits would be cheaper while very many
+	// pages are free: a file that has no list of them is checked by bbolt in a
+	// goroutine of its own, whose panic about a damaged file ends the program.
 	db, err = bolt.Open(path, 0o600, &bolt.Options{Timeout: lockWait})
 	_, system := errors.AsType[syscall.Errno](err)
 	switch {
@@ -86,16 +89,18 @@ func openWhole(path string) (db *bolt.DB, err error) {
 	}
 	empty, err := readAll(db)
 	if err == nil && empty {
-		err = db.Update(func(tx *bolt.Tx) error {
-			_, err := tx.CreateBucketIfNotExists(bucketRecords)
-			_, err2 := tx.CreateBucketIfNotExists(bucketUntil)
-			return errors.Join(err, err2)
-		})
+		err = db.Update(makeBuckets)
 	}
 	if err == nil {
 		err = syncDir(filepath.Dir(path))
 	}
 	return db, err
+}
+
+func makeBuckets(tx *bolt.Tx) error {
+	_, err := tx.CreateBucketIfNotExists(bucketRecords)
+	_, err2 := tx.CreateBucketIfNotExists(bucketUntil)
+	return errors.Join(err, err2)
 }
 
 // readAll reads every byte that is in use. It reports whether the file still
