@@ -13,15 +13,6 @@ import (
 	"changebank/internal/typed"
 )
 
-// codeRecord finds an attempt by its user code.
-type codeRecord struct {
-	Attempt string
-	Until   time.Time
-}
-
-// KeepUntil implements [store.Record].
-func (c codeRecord) KeepUntil() time.Time { return c.Until }
-
 // triedCode says that a person has tried an unknown user code.
 type triedCode struct{ Until time.Time }
 
@@ -93,11 +84,11 @@ func (m *Manager) find(ctx context.Context, v Visit) (string, error) {
 		return "", err
 	}
 	rule := m.triesRule(v)
-	var found codeRecord
+	var found record
 	wrong := false
 	err := m.limiter.AllowTry(ctx, rule, guesser, func() (bool, error) {
 		var err error
-		if found, err = m.codes.Get(ctx, code); !errors.Is(err, store.ErrNotFound) {
+		if found, err = m.attempts.Get(ctx, code); !errors.Is(err, store.ErrNotFound) {
 			return false, err
 		}
 		err = m.tried.CreateAs(context.WithoutCancel(ctx), guess, triedCode{time.Now().Add(limitWindow)})
@@ -109,7 +100,20 @@ func (m *Manager) find(ctx context.Context, v Visit) (string, error) {
 	} else if wrong {
 		m.logRefused("unknown code", "phone", v.Phone, "person", v.Person)
 	}
-	return found.Attempt, err
+	if err != nil {
+		return "", err
+	}
+	return idOf(code, found.Secret), nil
+}
+
+// idOf returns the ID of an attempt: its folded user code, under which it is
+// stored, and its secret.
+func idOf(code, secret string) string { return code + "." + secret }
+
+// keyOf returns the folded user code and the secret of an ID.
+func keyOf(id string) (code, secret string) {
+	code, secret, _ = strings.Cut(id, ".")
+	return code, secret
 }
 
 // triesRule is the limit that a visit's wrong code counts in. Codes that another

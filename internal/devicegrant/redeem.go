@@ -70,7 +70,7 @@ func (m *Manager) watched(id string) bool {
 func (m *Manager) runPoller(ctx context.Context, id string) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ticks := m.attempts.Watch(ctx, id)
+	ticks := m.Watch(ctx, id)
 	for ctx.Err() == nil {
 		wait, err := m.step(ctx, id)
 		switch {

@@ -210,8 +210,8 @@ func TestWritesOfALogin(t *testing.T) {
 		total int
 		yes   string // the number included
 	}{
-		devicegrant.NumberNever:  {13, "attempts, attempts, attempts, sessions, session lists, attempts"},
-		devicegrant.NumberAlways: {14, "attempts, attempts, attempts, attempts, sessions, session lists, attempts"},
+		devicegrant.NumberNever:  {12, "attempts, attempts, attempts, sessions, session lists, attempts"},
+		devicegrant.NumberAlways: {13, "attempts, attempts, attempts, attempts, sessions, session lists, attempts"},
 	} {
 		t.Run(number, func(t *testing.T) {
 			backend := &writtenTables{Backend: openFile(t)}
@@ -223,7 +223,7 @@ func TestWritesOfALogin(t *testing.T) {
 				tables := backend.take()
 				total += len(tables)
 				steps := map[string]string{
-					"start":      "limits, attempts, user codes",
+					"start":      "limits, attempts",
 					"open":       "attempts",
 					"yes":        want.yes,
 					"claim":      "sessions, attempts",
