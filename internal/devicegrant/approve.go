@@ -21,7 +21,7 @@ func (m *Manager) approve(ctx context.Context, id string, asked record, access s
 		page = m.cfg.Provider.DevicePage(asked.UserCode, access)
 	}
 	mayPoll := false
-	if asked.State == Yes && m.ctx.Err() == nil { // else another process polls
+	if asked.State == Yes {
 		// If not, or if the store fails, the poller asks again.
 		mayPoll, _ = m.cfg.Sessions.Vouched(ctx, asked.Person, asked.Voucher)
 	}
@@ -39,7 +39,7 @@ func (m *Manager) approve(ctx context.Context, id string, asked record, access s
 			return err
 		}
 		if mayPoll {
-			mine, held = r.takeLease()
+			mine, held = m.takeLease(r)
 		}
 		return nil
 	})

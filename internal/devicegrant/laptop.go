@@ -68,7 +68,7 @@ func (m *Manager) Confirm(ctx context.Context, id, number string) (Attempt, erro
 		}
 		if subtle.ConstantTimeCompare([]byte(number), []byte(r.Number)) == 1 {
 			err := r.to(Yes)
-			mine, held = r.takeLease()
+			mine, held = m.takeLease(r)
 			return err
 		}
 		wrong = true

@@ -138,7 +138,7 @@ func (m *Manager) pollOnce(ctx context.Context, id string) error {
 	var mine record
 	_, err := m.update(ctx, id, func(r *record) error {
 		held := false
-		if mine, held = r.takeLease(); !held {
+		if mine, held = m.takeLease(r); !held {
 			return errNotHolder
 		}
 		return nil
@@ -150,10 +150,11 @@ func (m *Manager) pollOnce(ctx context.Context, id string) error {
 }
 
 // takeLease takes the lease for a poll that is due, unless another poller has
-// it. It returns the record as the holder must have it.
-func (r *record) takeLease() (mine record, held bool) {
+// it, or this process is stopping. It returns the record as the holder must have
+// it.
+func (m *Manager) takeLease(r *record) (mine record, held bool) {
 	now := time.Now()
-	if !r.pollable() || now.Before(r.Due) || !r.Lease.Take(now, leaseDuration) {
+	if m.ctx.Err() != nil || !r.pollable() || now.Before(r.Due) || !r.Lease.Take(now, leaseDuration) {
 		return record{}, false
 	}
 	if r.Tokens.Access == "" {
