@@ -94,37 +94,18 @@ func TestEndedByAPersonWhoLeaves(t *testing.T) {
 // The person denies while the first poll's lease is being written. Nobody polls
 // with a lease that was not written.
 func TestDenyBeforeTheLease(t *testing.T) {
-	// denyAtRead has Richard deny at the nth read from now on.
-	denyAtRead := func(w *world, a Attempt, n int) {
-		w.backend.read = func() {
-			if n--; n == 0 {
+	inBubble(t, func(w *world) {
+		a := w.open(w.start())
+		w.sessions.hook = func(string) { // the approval has been sent
+			w.backend.read = func() {
 				w.backend.read = nil
 				w.noError(w.no(a))
 			}
 		}
-	}
-	t.Run("with the outcome", func(t *testing.T) {
-		inBubble(t, func(w *world) {
-			a := w.open(w.start())
-			w.sessions.hook = func(string) { denyAtRead(w, a, 1) } // the approval has been sent
-			w.noError(w.yes(a))
-			w.wantDeniedUnpolled(a)
-		})
+		w.noError(w.yes(a))
+		w.want(a, Denied)
+		time.Sleep(time.Minute)
+		w.wantEnd(a, Denied, "")
+		w.provider.wantPolls(0)
 	})
-	t.Run("with the number", func(t *testing.T) {
-		inBubble(t, func(w *world) {
-			a, number := w.asked()
-			denyAtRead(w, a, 2) // of the attempt, by the update
-			w.noError(w.m.Confirm(w.Context(), a.ID, number))
-			w.wantDeniedUnpolled(a)
-		})
-	})
-}
-
-func (w *world) wantDeniedUnpolled(a Attempt) {
-	w.Helper()
-	w.want(a, Denied)
-	time.Sleep(time.Minute)
-	w.wantEnd(a, Denied, "")
-	w.provider.wantPolls(0)
 }
