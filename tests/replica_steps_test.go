@@ -17,7 +17,7 @@ func TestEachStepOnAnotherReplica(t *testing.T) {
 	r := startReplicas(t, 3, kickstart.JSON, "LIMIT_CODES_PER_ADDRESS=1000")
 	var laptop, phone *browser
 	var link, number string
-	var question page
+	var question, typed page
 	steps := []struct {
 		name string
 		do   func()
@@ -27,8 +27,12 @@ func TestEachStepOnAnotherReplica(t *testing.T) {
 		{"scan", func() { question = phone.get(link) }},
 		{"page", func() { laptop.wantState("opened") }},
 		{"yes", func() { number = phone.answer(question, "yes").number() }},
-		{"number", func() { laptop.typeNumber(number) }},
-		{"wait", func() { laptop.awaitApproved() }},
+		{"number", func() { typed = laptop.typeNumber(number) }},
+		{"wait", func() {
+			if typed.URL.Path != "/account" { // unless the tokens were quick
+				laptop.awaitApproved()
+			}
+		}},
 		{"claim", func() { laptop.get("/reload") }},
 		{"account", func() { laptop.wantPerson(richard) }},
 		{"end", func() { phone.endDevice(laptop.ref()) }},

@@ -9,26 +9,42 @@ import (
 	"changebank/internal/idp"
 )
 
-// approve passes an approval on to the provider and notes the outcome.
-func (m *Manager) approve(ctx context.Context, id string, a Attempt, access string) (Attempt, error) {
-	err := m.cfg.Provider.ApproveDevice(ctx, a.UserCode, access)
+// approve passes an approval on to the provider and notes the outcome. asked is
+// the record with the approval. Where no number is to come, the write that notes
+// the outcome takes the lease of the first poll as well.
+func (m *Manager) approve(ctx context.Context, id string, asked record, access string) (Attempt, error) {
+	err := m.cfg.Provider.ApproveDevice(ctx, asked.UserCode, access)
 	refusal := refusalOf(err)
 	page := ""
 	if err != nil {
-		m.log.Error("device approval failed", "attempt", a.Ref, "refused", refusal != nil, "err", err)
-		page = m.cfg.Provider.DevicePage(a.UserCode, access)
+		m.log.Error("device approval failed", "attempt", asked.Ref, "refused", refusal != nil, "err", err)
+		page = m.cfg.Provider.DevicePage(asked.UserCode, access)
 	}
+	mayPoll := false
+	if asked.State == Yes {
+		// If not, or if the store fails, the poller asks again.
+		mayPoll, _ = m.cfg.Sessions.Vouched(ctx, asked.Person, asked.Voucher)
+	}
+	var mine record
+	held := false
 	a, updateErr := m.update(ctx, id, func(r *record) error {
+		held = false
 		if r.State != Number && r.State != Yes {
 			return nil
 		}
 		if r.Lease.Number == 0 { // the first poll is still to come
 			r.Due = time.Now() // even after no answer: the provider may have heard
 		}
-		return r.noteApproval(err, refusal, page)
+		if err := r.noteApproval(err, refusal, page); err != nil {
+			return err
+		}
+		if mayPoll {
+			mine, held = m.takeLease(r)
+		}
+		return nil
 	})
 	if a.State != Number { // after the number, Confirm does it
-		m.startPoller(id)
+		m.poll(id, mine, held && updateErr == nil)
 	}
 	if err != nil && refusal == nil {
 		return a, errors.Join(ErrNoAnswer, updateErr)

@@ -2,6 +2,7 @@ package devicegrant
 
 import (
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/hex"
 	"errors"
 	"slices"
@@ -120,6 +121,7 @@ func (a Attempt) Fingerprint() string {
 // record is an Attempt as it is stored.
 type record struct {
 	Attempt
+	Secret  string            // half of the ID; see idOf
 	Shown   []browser.Browser // the laptop's addresses until the approval; see moveLaptop
 	Voucher string            // the session that approved; see [Sessions]
 	Number  string            // in State Number: four digits
@@ -130,6 +132,12 @@ type record struct {
 	Lease   store.Lease   // of the poller
 	Due     time.Time     // the earliest time of the next poll
 	Backoff time.Duration // the last wait, while the provider is in trouble
+}
+
+// hasSecret reports whether the secret of an ID is the attempt's. The other half of
+// the ID, the user code, is no secret.
+func (r *record) hasSecret(secret string) bool {
+	return subtle.ConstantTimeCompare([]byte(secret), []byte(r.Secret)) == 1
 }
 
 // keepEnded is how long the laptop's page can tell how the last attempt ended.

@@ -13,15 +13,6 @@ import (
 	"changebank/internal/typed"
 )
 
-// codeRecord finds an attempt by its user code.
-type codeRecord struct {
-	Attempt string
-	Until   time.Time
-}
-
-// KeepUntil implements [store.Record].
-func (c codeRecord) KeepUntil() time.Time { return c.Until }
-
 // triedCode says that a person has tried an unknown user code.
 type triedCode struct{ Until time.Time }
 
@@ -78,9 +69,9 @@ func CodeIn(text string) string {
 
 // find returns the ID of the attempt with that user code. User codes are short,
 // and each one that is guessed could be answered (RFC 8628, section 5.1), so
-// wrong ones are limited, for each person. Each lookup is counted in advance, and
-// taken back unless the code was wrong: many requests at once must not look for
-// free.
+// wrong ones are limited, for each person. A right one writes nothing. A person's
+// lookups wait for each other, so that many at once are no more than the limit
+// allows; see [limit.Limiter.AllowTry] for those at several processes.
 //
 // A code that this person has tried before costs nothing, so that a page can be
 // reloaded, and is not looked up again, so that nobody can wait for it to appear.
@@ -93,24 +84,36 @@ func (m *Manager) find(ctx context.Context, v Visit) (string, error) {
 		return "", err
 	}
 	rule := m.triesRule(v)
-	err := m.limiter.Allow(ctx, rule, guesser)
+	var found record
+	wrong := false
+	err := m.limiter.AllowTry(ctx, rule, guesser, func() (bool, error) {
+		var err error
+		if found, err = m.attempts.Get(ctx, code); !errors.Is(err, store.ErrNotFound) {
+			return false, err
+		}
+		err = m.tried.CreateAs(context.WithoutCancel(ctx), guess, triedCode{time.Now().Add(limitWindow)})
+		wrong = !errors.Is(err, store.ErrExists) // else another request pays; if the store failed, a reload pays as well
+		return wrong, ErrUnknownCode
+	})
 	if tooMany, ok := errors.AsType[*limit.TooManyError](err); ok {
 		m.logRefused(rule.Name, "phone", v.Phone, "person", v.Person, "wait", tooMany.Wait)
+	} else if wrong {
+		m.logRefused("unknown code", "phone", v.Phone, "person", v.Person)
 	}
 	if err != nil {
 		return "", err
 	}
-	found, err := m.codes.Get(ctx, code)
-	if errors.Is(err, store.ErrNotFound) {
-		err = m.tried.CreateAs(context.WithoutCancel(ctx), guess, triedCode{time.Now().Add(limitWindow)})
-		if !errors.Is(err, store.ErrExists) { // if the store failed, a reload counts as well
-			m.logRefused("unknown code", "phone", v.Phone, "person", v.Person)
-			return "", ErrUnknownCode
-		}
-		err = ErrUnknownCode // another request has paid for it
-	}
-	m.limiter.Refund(ctx, rule, guesser)
-	return found.Attempt, err
+	return idOf(code, found.Secret), nil
+}
+
+// idOf returns the ID of an attempt: its folded user code, under which it is
+// stored, and its secret.
+func idOf(code, secret string) string { return code + "." + secret }
+
+// keyOf returns the folded user code and the secret of an ID.
+func keyOf(id string) (code, secret string) {
+	code, secret, _ = strings.Cut(id, ".")
+	return code, secret
 }
 
 // triesRule is the limit that a visit's wrong code counts in. Codes that another

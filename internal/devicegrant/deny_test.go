@@ -90,3 +90,22 @@ func TestEndedByAPersonWhoLeaves(t *testing.T) {
 		w.wantEnd(cancelled, Cancelled, "")
 	})
 }
+
+// The person denies while the first poll's lease is being written. Nobody polls
+// with a lease that was not written.
+func TestDenyBeforeTheLease(t *testing.T) {
+	inBubble(t, func(w *world) {
+		a := w.open(w.start())
+		w.sessions.hook = func(string) { // the approval has been sent
+			w.backend.read = func() {
+				w.backend.read = nil
+				w.noError(w.no(a))
+			}
+		}
+		w.noError(w.yes(a))
+		w.want(a, Denied)
+		time.Sleep(time.Minute)
+		w.wantEnd(a, Denied, "")
+		w.provider.wantPolls(0)
+	})
+}

@@ -7,7 +7,7 @@
 // # One login
 //
 //	laptop           Manager                 provider or Sessions    phone
-//	  | Start -------> record, code index <--- codes
+//	  | Start -------> record <--------------- codes
 //	  | shows the QR code                                              |
 //	  |   opened <--------------------------------------------- Open --|
 //	  |   number or yes <--------------------------------------- Yes --|
@@ -39,10 +39,11 @@
 //
 // # Identifiers, and who knows each
 //
-//	Attempt.ID     the laptop's cookie: its holder may watch, confirm and claim
+//	Attempt.ID     the laptop's cookie: its holder may watch, confirm and claim.
+//	               It is the user code and a secret
 //	Attempt.Ref    everyone: pages, forms and logs name the attempt by it
-//	user code      the laptop's screen, the phone, the provider; an index leads
-//	               from it to the ID
+//	user code      the laptop's screen, the phone, the provider; the record is
+//	               stored under it
 //	device code    the provider, and the record until approved
 //	Fingerprint    the phone's form: which question was answered
 //	number         the record and the phone's screen, until it is typed on the
@@ -57,7 +58,10 @@
 // any process can take the next step and none needs a lock. Polling is slow, so
 // a [store.Lease] names the one poller that may do it. Once another poller has
 // taken the lease, a late result is dropped. Due is the earliest time of the
-// next poll.
+// next poll. The first poll's lease is taken by the write that allows the poll:
+// the one with the outcome of the approval, or with the right number.
+//
+// The people wait for each write. TestWritesOfALogin lists them.
 //
 // # Invariants
 //

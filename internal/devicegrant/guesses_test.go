@@ -241,7 +241,7 @@ func TestAbandonedLookupsDoNotCount(t *testing.T) {
 			ctx, cancel := context.WithCancel(w.Context())
 			reads := 0
 			w.backend.read = func() {
-				if reads++; reads == 4 { // of the code, after the person's tries and the counter
+				if reads++; reads == 3 { // of the code, after the person's tries and the counter
 					cancel()
 				}
 			}
@@ -257,19 +257,38 @@ func TestAbandonedLookupsDoNotCount(t *testing.T) {
 func TestFailedLookupsDoNotCount(t *testing.T) {
 	inBubble(t, func(w *world) {
 		a := w.start()
-		paid := false
-		w.backend.wrote = func() {
-			if !paid {
-				w.backend.readsFail.Store(1) // of the code; the refund's works
-			}
-			paid = !paid
-		}
 		for range 30 {
+			reads := 0
+			w.backend.read = func() {
+				if reads++; reads == 2 { // of the counter, before the code
+					w.backend.readsFail.Store(1)
+				}
+			}
 			if err := w.guess(richard, w.unknown()); !errors.Is(err, errAway) {
 				w.Fatalf("Open: %v, want %v", err, errAway)
 			}
 		}
-		w.backend.wrote = nil
+		w.backend.read = nil
 		w.open(a)
+	})
+}
+
+// The phone leaves while its unknown code is looked up. A guesser must not get
+// more guesses that way.
+func TestAbandonedGuessesCount(t *testing.T) {
+	inBubble(t, func(w *world) {
+		for range 10 {
+			ctx, cancel := context.WithCancel(w.Context())
+			reads := 0
+			w.backend.read = func() {
+				if reads++; reads == 3 { // of the code
+					cancel()
+				}
+			}
+			_, _ = w.m.Open(ctx, visit(w.unknown(), phone, richard))
+			cancel()
+		}
+		w.backend.read = nil
+		w.wantTooMany(w.guess(richard, w.unknown()), guessesRule, time.Minute)
 	})
 }

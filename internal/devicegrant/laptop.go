@@ -59,14 +59,17 @@ func (m *Manager) Confirm(ctx context.Context, id, number string) (Attempt, erro
 			return Attempt{}, err
 		}
 	}
-	wrong := false
+	var mine record
+	wrong, held := false, false
 	a, err := m.update(ctx, id, func(r *record) error {
-		wrong = false
+		wrong, held = false, false
 		if r.State != Number {
 			return nil // typed in another tab, or too late
 		}
 		if subtle.ConstantTimeCompare([]byte(number), []byte(r.Number)) == 1 {
-			return r.to(Yes)
+			err := r.to(Yes)
+			mine, held = m.takeLease(r)
+			return err
 		}
 		wrong = true
 		if r.Tries++; r.Tries >= m.cfg.Limits.WrongNumbers {
@@ -84,7 +87,7 @@ func (m *Manager) Confirm(ctx context.Context, id, number string) (Attempt, erro
 		return a, ErrWrongNumber
 	}
 	if a.State == Yes {
-		m.startPoller(id)
+		m.poll(id, mine, held)
 	}
 	return a, nil
 }

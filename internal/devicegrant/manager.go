@@ -103,9 +103,8 @@ type Event struct {
 type Manager struct {
 	cfg      Config
 	log      *slog.Logger
-	attempts *store.Table[record]
-	codes    *store.Table[codeRecord] // by folded user code
-	tried    *store.Table[triedCode]  // by person and folded user code
+	attempts *store.Table[record]    // by folded user code
+	tried    *store.Table[triedCode] // by person and folded user code
 	limiter  *limit.Limiter
 	live     *liveAttempts
 
@@ -129,7 +128,6 @@ func New(cfg Config) *Manager {
 		cfg:      cfg,
 		log:      cfg.Log,
 		attempts: store.NewTable[record](cfg.Store, "attempts"),
-		codes:    store.NewTable[codeRecord](cfg.Store, "user codes"),
 		tried:    store.NewTable[triedCode](cfg.Store, "tried codes"),
 		limiter:  limit.New(cfg.Store),
 		live:     &liveAttempts{most: cfg.Limits.Live, until: make(map[string]time.Time)},
@@ -174,7 +172,8 @@ func (m *Manager) refresh(ctx context.Context, id string, looking bool) (Attempt
 // changed; [Manager.Refresh] tells. Ticks that nobody has taken yet are merged.
 // The channel is closed when ctx ends.
 func (m *Manager) Watch(ctx context.Context, id string) <-chan struct{} {
-	return m.attempts.Watch(ctx, id)
+	code, _ := keyOf(id)
+	return m.attempts.Watch(ctx, code)
 }
 
 // RefreshWithin returns how long an open page may rely on [Manager.Watch]
@@ -189,9 +188,10 @@ func (a *Attempt) RefreshWithin() time.Duration {
 }
 
 func (m *Manager) get(ctx context.Context, id string) (record, error) {
-	r, err := m.attempts.Get(ctx, id)
-	if errors.Is(err, store.ErrNotFound) {
-		err = ErrNone
+	code, secret := keyOf(id)
+	r, err := m.attempts.Get(ctx, code)
+	if errors.Is(err, store.ErrNotFound) || err == nil && !r.hasSecret(secret) {
+		return record{}, ErrNone
 	}
 	return r, err
 }
@@ -200,8 +200,12 @@ func (m *Manager) get(ctx context.Context, id string) (record, error) {
 // transition. If the attempt has ended unclaimed, it revokes the tokens and ends
 // the session.
 func (m *Manager) update(ctx context.Context, id string, change func(*record) error) (Attempt, error) {
+	code, secret := keyOf(id)
 	var before record
-	r, err := m.attempts.Update(ctx, id, func(r *record) error {
+	r, err := m.attempts.Update(ctx, code, func(r *record) error {
+		if !r.hasSecret(secret) {
+			return store.ErrNotFound
+		}
 		before = *r
 		r.expire()
 		return change(r)

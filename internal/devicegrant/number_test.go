@@ -235,3 +235,22 @@ func TestNewNumber(t *testing.T) {
 		t.Errorf("1000 numbers begin with %d digits, want 10", len(first))
 	}
 }
+
+// The number is typed in another tab in the same moment. One of the two takes the
+// lease, and there is one poll.
+func TestNumberTypedInTwoTabs(t *testing.T) {
+	inBubble(t, func(w *world) {
+		a, number := w.asked()
+		reads := 0
+		w.backend.read = func() {
+			if reads++; reads == 2 { // of the attempt, by the update
+				w.backend.read = nil
+				w.noError(w.m.Confirm(w.Context(), a.ID, number))
+			}
+		}
+		w.noError(w.m.Confirm(w.Context(), a.ID, number))
+		time.Sleep(time.Minute)
+		w.provider.wantPolls(1)
+		w.wantClaim(w.m, a)
+	})
+}

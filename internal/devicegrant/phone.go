@@ -97,7 +97,8 @@ func (m *Manager) Yes(ctx context.Context, answer Answer) (Attempt, error) {
 	if err != nil {
 		return Attempt{}, err
 	}
-	a, err := m.updateFor(ctx, id, answer.Visit, func(r *record) error {
+	var asked record
+	a, err := m.updateFor(ctx, id, answer.Visit, func(r *record) (err error) {
 		if !r.isAskedBy(answer.Fingerprint) {
 			return ErrChanged
 		}
@@ -106,20 +107,21 @@ func (m *Manager) Yes(ctx context.Context, answer Answer) (Attempt, error) {
 			if r.Fingerprint() != answer.Fingerprint {
 				return ErrChanged // what was shown of the laptop is no longer true
 			}
-			return m.takeYes(r, answer)
+			err = m.takeYes(r, answer)
 		case Number, Yes:
 			r.Voucher = answer.Voucher
 			if !r.Approval.Answered() {
 				r.Approval = ApprovalSentAgain
 			}
 		}
-		return nil
+		asked = *r
+		return err
 	})
 	if err != nil || a.State != Number && a.State != Yes {
 		return a, err
 	}
 	// The approval stands, even if the phone goes away now.
-	return m.approve(context.WithoutCancel(ctx), id, a, answer.Access)
+	return m.approve(context.WithoutCancel(ctx), id, asked, answer.Access)
 }
 
 // takeYes makes the transition of the first approval. It is stored before the

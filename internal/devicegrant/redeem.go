@@ -41,6 +41,23 @@ func (m *Manager) startPoller(id string) {
 	})
 }
 
+// poll starts a poller, and polls at once with a lease that was just taken, if
+// held says so.
+func (m *Manager) poll(id string, mine record, held bool) {
+	m.startPoller(id)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !held || m.ctx.Err() != nil {
+		return
+	}
+	m.wg.Go(func() {
+		// A failure changes nothing: the poller continues after the lease.
+		if err := m.pollAs(context.WithoutCancel(m.ctx), id, mine); err != nil && !isLost(err) {
+			m.log.Error("poll not finished, trying again", "attempt", mine.Ref, "err", err)
+		}
+	})
+}
+
 // watched reports whether someone has looked at the attempt recently.
 func (m *Manager) watched(id string) bool {
 	m.mu.Lock()
@@ -53,7 +70,7 @@ func (m *Manager) watched(id string) bool {
 func (m *Manager) runPoller(ctx context.Context, id string) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ticks := m.attempts.Watch(ctx, id)
+	ticks := m.Watch(ctx, id)
 	for ctx.Err() == nil {
 		wait, err := m.step(ctx, id)
 		switch {
@@ -116,24 +133,39 @@ func (m *Manager) step(ctx context.Context, id string) (wait time.Duration, err 
 	return 0, m.pollOnce(context.WithoutCancel(ctx), id)
 }
 
-// pollOnce takes the lease, and polls once unless the record already has
-// tokens. Then it accepts them, or notes why there are none.
+// pollOnce takes the lease and polls.
 func (m *Manager) pollOnce(ctx context.Context, id string) error {
 	var mine record
 	_, err := m.update(ctx, id, func(r *record) error {
-		now := time.Now()
-		if !r.pollable() || now.Before(r.Due) || !r.Lease.Take(now, leaseDuration) {
+		held := false
+		if mine, held = m.takeLease(r); !held {
 			return errNotHolder
 		}
-		if r.Tokens.Access == "" {
-			r.Due = now.Add(r.pace())
-		}
-		mine = *r
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+	return m.pollAs(ctx, id, mine)
+}
+
+// takeLease takes the lease for a poll that is due, unless another poller has
+// it, or this process is stopping. It returns the record as the holder must have
+// it.
+func (m *Manager) takeLease(r *record) (mine record, held bool) {
+	now := time.Now()
+	if m.ctx.Err() != nil || !r.pollable() || now.Before(r.Due) || !r.Lease.Take(now, leaseDuration) {
+		return record{}, false
+	}
+	if r.Tokens.Access == "" {
+		r.Due = now.Add(r.pace())
+	}
+	return *r, true
+}
+
+// pollAs polls once as the holder of the lease, unless the record already has
+// tokens. Then it accepts them, or notes why there are none.
+func (m *Manager) pollAs(ctx context.Context, id string, mine record) error {
 	if mine.Tokens.Access == "" {
 		tokens, err := m.cfg.Provider.PollDevice(ctx, mine.Device.Device)
 		if err != nil {

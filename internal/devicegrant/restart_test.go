@@ -102,6 +102,38 @@ func TestRestartBeforeTheFirstPoll(t *testing.T) {
 	}
 }
 
+// A process that is told to stop leaves the lease to the next one, which polls at
+// once.
+func TestStoppingTakesNoLease(t *testing.T) {
+	for who, come := range comesBack {
+		t.Run("during the approval, "+who, func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				a := w.open(w.start())
+				var wg sync.WaitGroup
+				wg.Go(func() { w.noError(w.yes(a)) })
+				time.Sleep(approveTime / 2)
+				w.m.Close()
+				wg.Wait()
+				w.m = w.newManager()
+				come(w, w.m, a)
+				w.settle()
+				w.wantClaim(w.m, a)
+			})
+		})
+		t.Run("before the number, "+who, func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				a, number := w.asked()
+				w.m.Close()
+				w.noError(w.m.Confirm(w.Context(), a.ID, number))
+				w.m = w.newManager()
+				come(w, w.m, a)
+				w.settle()
+				w.wantClaim(w.m, a)
+			})
+		})
+	}
+}
+
 // After Close nothing runs in the background.
 func TestCloseEndsPolling(t *testing.T) {
 	inBubble(t, func(w *world) {

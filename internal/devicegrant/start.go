@@ -93,6 +93,7 @@ func (m *Manager) start(ctx context.Context, ref string, laptop browser.Browser)
 			Started:      now,
 			Expires:      earlier(now.Add(m.cfg.CodeLifetime), device.Expires),
 		},
+		Secret: rand.Text(),
 		Device: device,
 	}
 	r.moveLaptop(laptop)
@@ -100,17 +101,12 @@ func (m *Manager) start(ctx context.Context, ref string, laptop browser.Browser)
 		r.Expires = device.Expires // nobody tells us when it is opened
 		r.Due = now.Add(r.pace())  // the first poll comes after one interval
 	}
-	id, err := m.attempts.Create(ctx, r)
-	if err != nil {
-		return Attempt{}, err
-	}
-	err = m.codes.CreateAs(ctx, Fold(device.User), codeRecord{id, device.Expires.Add(keepEnded)})
-	if err != nil {
-		_, _ = m.attempts.Delete(ctx, id) // if not, it expires; nobody knows its ID
+	code := Fold(device.User)
+	if err := m.attempts.CreateAs(ctx, code, r); err != nil {
 		return Attempt{}, err
 	}
 	m.logStep("started", r.Attempt)
-	return r.seen(id), nil
+	return r.seen(idOf(code, r.Secret)), nil
 }
 
 // isProviderPage reports whether the verification URI is the provider's own

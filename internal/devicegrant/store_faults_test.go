@@ -1,11 +1,52 @@
 package devicegrant
 
 import (
+	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"changebank/internal/store"
 )
+
+// faultyBackend is a store's backend that can fail for a while.
+type faultyBackend struct {
+	store.Backend
+	noReads, noWrites atomic.Bool
+	readsFail         atomic.Int32 // so many more
+	read, wrote       func()       // called, if set, after each read and write
+}
+
+var errAway = errors.New("the store is away")
+
+func (b *faultyBackend) Get(ctx context.Context, key string) ([]byte, error) {
+	if b.noReads.Load() || b.readsFail.Load() > 0 && b.readsFail.Add(-1) >= 0 {
+		return nil, errAway
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	value, err := b.Backend.Get(ctx, key)
+	if b.read != nil {
+		b.read()
+	}
+	return value, err
+}
+
+func (b *faultyBackend) Swap(ctx context.Context, key string, old, new []byte, until time.Time) (bool, error) {
+	if b.noWrites.Load() {
+		return false, errAway
+	}
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	if b.wrote != nil {
+		defer b.wrote()
+	}
+	return b.Backend.Swap(ctx, key, old, new, until)
+}
 
 // A store that is away for a moment costs a delay. Nobody watches, so nobody
 // else would try again.

@@ -11,7 +11,6 @@ import (
 	"reflect"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,43 +98,6 @@ func open(t *testing.T, backend store.Backend) *store.Store {
 	return s.Namespace("test")
 }
 
-// faultyBackend is a store's backend that can fail for a while.
-type faultyBackend struct {
-	store.Backend
-	noReads, noWrites atomic.Bool
-	readsFail         atomic.Int32 // so many more
-	read, wrote       func()       // called, if set, after each read and write
-}
-
-var errAway = errors.New("the store is away")
-
-func (b *faultyBackend) Get(ctx context.Context, key string) ([]byte, error) {
-	if b.noReads.Load() || b.readsFail.Load() > 0 && b.readsFail.Add(-1) >= 0 {
-		return nil, errAway
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	value, err := b.Backend.Get(ctx, key)
-	if b.read != nil {
-		b.read()
-	}
-	return value, err
-}
-
-func (b *faultyBackend) Swap(ctx context.Context, key string, old, new []byte, until time.Time) (bool, error) {
-	if b.noWrites.Load() {
-		return false, errAway
-	}
-	if err := ctx.Err(); err != nil {
-		return false, err
-	}
-	if b.wrote != nil {
-		defer b.wrote()
-	}
-	return b.Backend.Swap(ctx, key, old, new, until)
-}
-
 // newManager returns a Manager on the same store, as another process or the
 // next one has it.
 func (w *world) newManager() *Manager {
@@ -168,10 +130,12 @@ func (w *world) reconfigure(change func(*world)) {
 // noSecrets checks that readers of the log or of a page cannot take over a
 // login: they see no device code, token, voucher, attempt ID or session ID.
 func (w *world) noSecrets() {
-	secrets := append([]string{"SECRET"}, w.ids...)
+	secrets := []string{"SECRET"}
 	var pages [][]byte
 	for _, id := range w.ids {
-		r, err := w.records.Get(context.Background(), id)
+		code, secret := keyOf(id)
+		secrets = append(secrets, secret)
+		r, err := w.records.Get(context.Background(), code)
 		if errors.Is(err, store.ErrNotFound) {
 			continue
 		}
@@ -280,7 +244,8 @@ func (w *world) settle() {
 // record reads an attempt and changes nothing, unlike Refresh.
 func (w *world) record(a Attempt) record {
 	w.Helper()
-	r, err := w.records.Get(context.WithoutCancel(w.Context()), a.ID)
+	code, _ := keyOf(a.ID)
+	r, err := w.records.Get(context.WithoutCancel(w.Context()), code)
 	if err != nil {
 		w.Fatalf("reading the record: %v", err)
 	}
@@ -292,7 +257,8 @@ func (w *world) recordOfSession(session string) (record, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, id := range w.ids {
-		if r, err := w.records.Get(context.Background(), id); err == nil && r.Session == session {
+		code, _ := keyOf(id)
+		if r, err := w.records.Get(context.Background(), code); err == nil && r.Session == session {
 			return r, true
 		}
 	}

@@ -46,17 +46,23 @@ type counter struct {
 // KeepUntil implements [store.Record].
 func (c counter) KeepUntil() time.Time { return c.Full }
 
+// count counts one event, and returns by how much it exceeds the limit, if at
+// all.
+func (c *counter) count(rule Rule, now time.Time) (excess time.Duration) {
+	if c.Full.Before(now) {
+		c.Full = now
+	}
+	c.Full = c.Full.Add(rule.step())
+	return max(c.Full.Sub(now)-rule.Window, 0)
+}
+
 // add counts one event, or returns a [*TooManyError].
 func (c *counter) add(rule Rule, now time.Time) error {
-	full := c.Full
-	if full.Before(now) {
-		full = now
-	}
-	full = full.Add(rule.step())
-	if wait := full.Sub(now) - rule.Window; wait > 0 {
+	counted := *c
+	if wait := counted.count(rule, now); wait > 0 {
 		return &TooManyError{rule.Name, wait}
 	}
-	c.Full = full
+	*c = counted
 	return nil
 }
 
@@ -114,6 +120,62 @@ func (l *Limiter) Allow(ctx context.Context, rule Rule, key string) error {
 		}
 	}
 	return &TooManyError{rule.Name, contention}
+}
+
+// AllowTry runs try, and counts one event of key if it failed. If the limit of
+// the rule is reached, it runs nothing and returns a [*TooManyError]. Otherwise it
+// returns try's error, or the store's if the event could not be counted. Only a
+// failed try writes. It counts even if ctx has ended: a client must not get more
+// tries by disconnecting.
+//
+// The tries of a key in one process wait for each other, so that many at once
+// are no more than the limit. Other processes are not waited for: when one event
+// is left, each of them may run a try. If these fail too, they get a
+// [*TooManyError], and are counted beyond the limit, which makes the wait longer.
+// So N processes run at most N-1 more at once, and no more over time.
+//
+// try must not use the Limiter.
+func (l *Limiter) AllowTry(ctx context.Context, rule Rule, key string, try func() (failed bool, err error)) error {
+	done, err := l.wait(ctx, recordID(rule, key))
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := l.check(ctx, rule, key); err != nil {
+		return err
+	}
+	failed, err := try()
+	if failed {
+		if err := l.countFailed(context.WithoutCancel(ctx), rule, key); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// countFailed counts one event that has happened, in any case. It returns a
+// [*TooManyError] if the limit was reached before.
+func (l *Limiter) countFailed(ctx context.Context, rule Rule, key string) error {
+	id := recordID(rule, key)
+	for {
+		var excess time.Duration
+		_, err := l.counters.Update(ctx, id, func(c *counter) error {
+			excess = c.count(rule, time.Now())
+			return nil
+		})
+		if errors.Is(err, store.ErrNotFound) {
+			var c counter
+			c.count(rule, time.Now())
+			err = l.counters.CreateAs(ctx, id, c)
+		}
+		switch {
+		case errors.Is(err, store.ErrExists): // another process was quicker
+		case err == nil && excess > 0:
+			return &TooManyError{rule.Name, excess + rule.step()}
+		default:
+			return err
+		}
+	}
 }
 
 // Refund takes back one event that [Limiter.Allow] counted. It does so even if

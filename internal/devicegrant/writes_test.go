@@ -1,0 +1,271 @@
+package devicegrant_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"changebank/internal/browser"
+	"changebank/internal/cookies"
+	"changebank/internal/devicegrant"
+	"changebank/internal/idp"
+	"changebank/internal/session"
+	"changebank/internal/store"
+	"changebank/internal/testredis"
+)
+
+const (
+	bankURL   = "http://localhost:5000"
+	verifyURI = bankURL + "/activate"
+)
+
+var (
+	theLaptop = browser.Browser{Agent: "Firefox on Windows", Addr: "203.0.113.7"}
+	thePhone  = browser.Browser{Agent: "Safari on iPhone", Addr: "203.0.113.7"}
+)
+
+// writtenTables is a store's backend that notes the table of each write.
+type writtenTables struct {
+	store.Backend
+	mu     sync.Mutex
+	tables []string
+}
+
+func (b *writtenTables) Swap(ctx context.Context, key string, old, new []byte, until time.Time) (bool, error) {
+	table, _, _ := strings.Cut(key, ":")
+	b.mu.Lock()
+	b.tables = append(b.tables, table)
+	b.mu.Unlock()
+	return b.Backend.Swap(ctx, key, old, new, until)
+}
+
+// take returns the tables that were written to since the last call, in order.
+func (b *writtenTables) take() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	defer func() { b.tables = nil }()
+	return b.tables
+}
+
+// quickProvider answers at once. The access tokens are the person's subject.
+type quickProvider struct {
+	devicegrant.Provider // none: it panics
+
+	mu       sync.Mutex
+	started  int
+	approver map[string]string // access tokens, by user code
+}
+
+func (p *quickProvider) StartDevice(context.Context) (idp.DeviceCode, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.started++
+	code := fmt.Sprintf("WDJB-%d", p.started)
+	return idp.DeviceCode{
+		Device: code, User: code, URI: verifyURI, URIComplete: verifyURI + "?user_code=" + code,
+		Expires: time.Now().Add(10 * time.Minute), Interval: 5 * time.Second,
+	}, nil
+}
+
+func (p *quickProvider) ApproveDevice(_ context.Context, userCode, access string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.approver[userCode] = access
+	return nil
+}
+
+func (p *quickProvider) PollDevice(_ context.Context, deviceCode string) (idp.Tokens, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return tokensOf(p.approver[deviceCode]), nil
+}
+
+func (p *quickProvider) Verify(_ context.Context, tokens idp.Tokens, _ string) (idp.Person, error) {
+	return idp.Person{Issuer: "https://idp.example", Subject: tokens.Access}, nil
+}
+
+func tokensOf(subject string) idp.Tokens {
+	return idp.Tokens{Access: subject, Refresh: "refresh", ID: "id", Expires: time.Now().Add(time.Hour)}
+}
+
+// bank has the attempts and the sessions of one process.
+type bank struct {
+	testing.TB
+	attempts *devicegrant.Manager
+	sessions *session.Manager
+}
+
+func newBank(tb testing.TB, backend store.Backend, number string) *bank {
+	tb.Helper()
+	s, err := store.New(tb.Context(), backend, [][]byte{[]byte("0123456789abcdef")})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	jar, err := cookies.New(bankURL, s.DeriveKeys)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	sessions := session.New(session.Config{Store: s, Cookies: jar, Browser: browser.Proxies(nil).Of, Revoke: func(idp.Tokens) {}, Log: log})
+	attempts := devicegrant.New(devicegrant.Config{
+		Provider: &quickProvider{approver: make(map[string]string)}, Sessions: sessions, Store: s, VerificationURI: verifyURI,
+		ConfirmNumber: number, CodeLifetime: 5 * time.Minute, Log: log,
+		Limits: devicegrant.Limits{CodesPerAddress: 1e6, Live: 1e6, WrongCodes: 10, WrongNumbers: 3},
+	})
+	tb.Cleanup(attempts.Close)
+	return &bank{tb, attempts, sessions}
+}
+
+// cookieOf returns a request with the cookie that set sets.
+func (b *bank) cookieOf(set func(http.ResponseWriter, *http.Request) error) *http.Request {
+	b.Helper()
+	w, r := httptest.NewRecorder(), httptest.NewRequestWithContext(b.Context(), "GET", bankURL, nil)
+	b.must("the cookie", set(w, r))
+	for _, cookie := range w.Result().Cookies() {
+		r.AddCookie(cookie)
+	}
+	return r
+}
+
+func (b *bank) must(step string, err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatalf("%s: %v", step, err)
+	}
+}
+
+// answerOf logs in a person's phone, and returns what it will answer.
+func (b *bank) answerOf(subject string) devicegrant.Answer {
+	b.Helper()
+	person := idp.Person{Issuer: "https://idp.example", Subject: subject}
+	phone, err := b.sessions.Load(b.cookieOf(func(w http.ResponseWriter, r *http.Request) error {
+		return b.sessions.LogIn(w, r, person, tokensOf(subject))
+	}))
+	b.must("the phone's page", err)
+	voucher, err := b.sessions.Voucher(b.Context(), phone)
+	b.must("Voucher", err)
+	return devicegrant.Answer{Visit: devicegrant.Visit{Phone: thePhone, Person: person}, Voucher: voucher, Access: subject}
+}
+
+// logIn logs the laptop in, up to its first page. It calls after for each step.
+func (b *bank) logIn(answer devicegrant.Answer, after func(step string)) {
+	b.Helper()
+	ctx := b.Context()
+	a, err := b.attempts.Start(ctx, theLaptop)
+	b.must("Start", err)
+	after("start")
+	answer.UserCode = a.UserCode
+	a, err = b.attempts.Open(ctx, answer.Visit)
+	b.must("Open", err)
+	after("open")
+	answer.Fingerprint = a.Fingerprint()
+	a, err = b.attempts.Yes(ctx, answer)
+	b.must("Yes", err)
+	if a.State == devicegrant.Number {
+		number, err := b.attempts.NumberFor(ctx, a.ID, answer.Person)
+		b.must("NumberFor", err)
+		_, err = b.attempts.Confirm(ctx, a.ID, number)
+		b.must("Confirm", err)
+	}
+	for range b.attempts.Watch(ctx, a.ID) {
+		if a, err = b.attempts.Refresh(ctx, a.ID); err != nil || a.State != devicegrant.Yes {
+			break
+		}
+	}
+	b.must("Refresh", err)
+	after("yes")
+	id, err := b.attempts.Claim(ctx, a.ID, theLaptop)
+	b.must("Claim", err)
+	cookie := b.cookieOf(func(w http.ResponseWriter, r *http.Request) error { return b.sessions.SetCookie(w, r, id) })
+	after("claim")
+	laptop, err := b.sessions.Load(cookie)
+	b.must("the laptop's page", err)
+	if !laptop.Person.Is(answer.Person) {
+		b.Fatalf("the laptop is logged in as %v, want %v", laptop.Person, answer.Person)
+	}
+	after("first page")
+}
+
+func openFile(tb testing.TB) store.Backend {
+	tb.Helper()
+	file, err := store.OpenFile(filepath.Join(tb.TempDir(), "store"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = file.Close() })
+	return file
+}
+
+// A login costs this many writes. The people at the laptop and the phone wait for
+// each one, and each limits how many logins a store can serve.
+func TestWritesOfALogin(t *testing.T) {
+	for number, want := range map[string]struct {
+		total int
+		yes   string // the number included
+	}{
+		devicegrant.NumberNever:  {12, "attempts, attempts, attempts, sessions, session lists, attempts"},
+		devicegrant.NumberAlways: {13, "attempts, attempts, attempts, attempts, sessions, session lists, attempts"},
+	} {
+		t.Run(number, func(t *testing.T) {
+			backend := &writtenTables{Backend: openFile(t)}
+			b := newBank(t, backend, number)
+			answer := b.answerOf("richard")
+			backend.take()
+			total := 0
+			b.logIn(answer, func(step string) {
+				tables := backend.take()
+				total += len(tables)
+				steps := map[string]string{
+					"start":      "limits, attempts",
+					"open":       "attempts",
+					"yes":        want.yes,
+					"claim":      "sessions, attempts",
+					"first page": "sessions",
+				}
+				if got := strings.Join(tables, ", "); got != steps[step] {
+					t.Errorf("%s writes to %s; want %s", step, got, steps[step])
+				}
+			})
+			if total != want.total {
+				t.Errorf("%d writes, want %d", total, want.total)
+			}
+		})
+	}
+}
+
+// BenchmarkLogin is a whole login at a provider that answers at once.
+func BenchmarkLogin(b *testing.B) {
+	for name, open := range map[string]func(testing.TB) store.Backend{"file": openFile, "redis": openRedis} {
+		b.Run(name, func(b *testing.B) {
+			backend := &writtenTables{Backend: open(b)}
+			bank := newBank(b, backend, devicegrant.NumberNever)
+			logins, writes := 0, 0
+			for b.Loop() {
+				b.StopTimer()
+				logins++
+				answer := bank.answerOf(fmt.Sprint("person ", logins))
+				backend.take()
+				b.StartTimer()
+				bank.logIn(answer, func(string) { writes += len(backend.take()) })
+			}
+			b.ReportMetric(float64(writes)/float64(logins), "writes/op")
+		})
+	}
+}
+
+func openRedis(tb testing.TB) store.Backend {
+	tb.Helper()
+	r, err := store.OpenRedis(tb.Context(), testredis.Start(tb).URL(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = r.Close() })
+	return r
+}
