@@ -1,0 +1,238 @@
+package simulate
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"changebank/internal/store"
+)
+
+// disk is the store that the replicas share.
+type disk struct {
+	w *world
+
+	mu       sync.Mutex
+	values   map[string]value
+	names    map[string]string // of keys, for dice and stories: their table and a number
+	kinds    map[string]int
+	watchers []*watcher
+}
+
+type value struct {
+	bytes []byte
+	until time.Time
+}
+
+type watcher struct {
+	link   *link
+	key    string
+	who    string
+	ch     chan struct{}
+	missed bool
+	closed bool
+}
+
+// name returns a key's name, which does not depend on random identifiers.
+func (d *disk) name(key string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	name, ok := d.names[key]
+	if !ok {
+		kind, _, _ := strings.Cut(key, ":")
+		d.kinds[kind]++
+		name = fmt.Sprint(kind, " ", d.kinds[kind])
+		d.names[key] = name
+	}
+	return name
+}
+
+func (d *disk) get(key string) []byte {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	v, ok := d.values[key]
+	if !ok || !time.Now().Before(v.until) {
+		return nil
+	}
+	return bytes.Clone(v.bytes)
+}
+
+func (d *disk) swap(key string, old, new []byte, until time.Time) bool {
+	now := d.get(key)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if (now == nil) != (old == nil) || !bytes.Equal(now, old) {
+		return false
+	}
+	delete(d.values, key)
+	if new != nil {
+		d.values[key] = value{bytes.Clone(new), until}
+	}
+	for _, watcher := range d.watchers {
+		if watcher.key == key {
+			d.tickLater(watcher)
+		}
+	}
+	return true
+}
+
+// tickLater has a watcher hear of a change, unless its connection is lost: then
+// it hears that it may have missed one when there is a connection again.
+func (d *disk) tickLater(to *watcher) {
+	if to.link.deaf.Load() {
+		to.missed = true
+		return
+	}
+	delay := time.Duration(0)
+	if d.w.chance(to.who, d.w.now().store) {
+		delay = d.w.upTo(to.who, 2*time.Second)
+	}
+	time.AfterFunc(time.Until(d.w.instant(to.who, delay)), func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if !to.closed {
+			to.tick()
+		}
+	})
+}
+
+func (to *watcher) tick() {
+	select {
+	case to.ch <- struct{}{}:
+	default:
+	}
+}
+
+// reconnect lets the watchers of a link hear again.
+func (d *disk) reconnect(l *link) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l.deaf.Store(false)
+	for _, watcher := range d.watchers {
+		if watcher.link == l && watcher.missed {
+			watcher.missed = false
+			d.tickLater(watcher)
+		}
+	}
+}
+
+// observer reads the store without delays and faults, and writes nothing.
+const observer = "observer"
+
+// link is one replica's connection to the store. It implements [store.Backend].
+type link struct {
+	d       *disk
+	replica *replica    // nil while it starts: nothing fails yet
+	deaf    atomic.Bool // changes are not heard of
+	down    atomic.Bool // nothing gets through
+	dead    chan struct{}
+	fault   latest // when an operation of this replica failed
+
+	mu   sync.Mutex
+	took []span // writes
+}
+
+type span struct{ began, ended time.Time }
+
+// slowest returns how long the slowest write took that has just ended.
+func (l *link) slowest() (most time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.took = slices.DeleteFunc(l.took, func(s span) bool { return time.Since(s.ended) > storeLimit })
+	for _, s := range l.took {
+		most = max(most, s.ended.Sub(s.began))
+	}
+	return most
+}
+
+// who names the dice of an operation.
+func (l *link) who(ctx context.Context, key string) string {
+	return whoIn(ctx) + " " + l.replica.name + " " + l.d.name(key)
+}
+
+// trip waits for one way of an operation. It may fail, or kill the replica.
+func (l *link) trip(ctx context.Context, who string) error {
+	w, now := l.d.w, l.d.w.now()
+	if l.replica.isDead() {
+		return errKilled
+	}
+	delay := time.Duration(0)
+	if w.chance(who, 150) {
+		delay = w.upTo(who, 300*time.Millisecond)
+	}
+	if w.chance(who, now.store) {
+		delay = w.upTo(who, storeLimit/2-2*slot)
+	}
+	fails := w.chance(who, now.store/2) || l.down.Load()
+	kills := w.chance(who, now.kill)
+	select {
+	case <-time.After(time.Until(w.instant(who, delay))):
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-l.dead:
+		return errKilled
+	}
+	if kills {
+		l.replica.kill("in " + who)
+		return errKilled
+	}
+	if fails || l.down.Load() {
+		l.fault.set()
+		return fmt.Errorf("%w: simulated", store.ErrUnavailable)
+	}
+	return nil
+}
+
+func (l *link) Get(ctx context.Context, key string) ([]byte, error) {
+	if l.replica != nil && l.replica.name != observer {
+		if err := l.trip(ctx, l.who(ctx, key)); err != nil {
+			return nil, err
+		}
+	}
+	return l.d.get(key), nil
+}
+
+func (l *link) Swap(ctx context.Context, key string, old, new []byte, until time.Time) (bool, error) {
+	if l.replica == nil {
+		return l.d.swap(key, old, new, until), nil
+	}
+	if l.replica.name == observer {
+		return true, nil // and writes nothing
+	}
+	who, began := l.who(ctx, key), time.Now()
+	if err := l.trip(ctx, who); err != nil {
+		return false, err
+	}
+	ok := l.d.swap(key, old, new, until)
+	if err := l.trip(ctx, who); err != nil { // the answer is lost
+		return false, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.took = append(l.took, span{began, time.Now()})
+	return ok, nil
+}
+
+func (l *link) Watch(ctx context.Context, key string) <-chan struct{} {
+	mine := &watcher{link: l, key: key, who: "watch " + whoIn(ctx) + " " + l.d.name(key), ch: make(chan struct{}, 1)}
+	mine.ch <- struct{}{}
+	l.d.mu.Lock()
+	l.d.watchers = append(l.d.watchers, mine)
+	l.d.mu.Unlock()
+	context.AfterFunc(ctx, func() {
+		l.d.mu.Lock()
+		defer l.d.mu.Unlock()
+		l.d.watchers = slices.DeleteFunc(l.d.watchers, func(other *watcher) bool { return other == mine })
+		mine.closed = true
+		close(mine.ch)
+	})
+	return mine.ch
+}
+
+func (l *link) Ping(context.Context) error { return nil }
+func (l *link) Close() error               { return nil }
