@@ -134,9 +134,11 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 		Cookies: jar,
 		Browser: networks.Of,
 		Refresh: provider.Refresh,
+		Recheck: cfg.SessionRecheck,
 		Revoke:  provider.Revoke,
 		Log:     log,
 	})
+	defer sessions.Close()
 
 	// QR logins in progress.
 	grants := devicegrant.New(devicegrant.Config{

@@ -45,6 +45,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	SharedNetworks []netip.Prefix // exits that many strangers share
 	ShutdownDelay  time.Duration  // between a signal to stop and the end of service
+	SessionRecheck time.Duration  // how old the proof of a login may be while its session is used; 0: any age
 
 	LogFormat string // text or json
 	LogLevel  slog.Level

@@ -70,6 +70,7 @@ func (p *parser) parse(fixedPorts bool) *Config {
 		TrustedProxies: p.prefixes("TRUSTED_PROXIES", "127.0.0.0/8, ::1/128"),
 		SharedNetworks: p.prefixes("SHARED_NETWORKS", ""),
 		ShutdownDelay:  p.duration("SHUTDOWN_DELAY", 0, 0, 5*time.Minute),
+		SessionRecheck: p.durationOrOff("SESSION_RECHECK", 10*time.Minute, time.Second, 24*time.Hour),
 		QRAllowFrom:    p.prefixes("QR_ALLOW_FROM", ""),
 		Limits: Limits{
 			CodesPerAddress: p.count("LIMIT_CODES_PER_ADDRESS", 60),
@@ -181,6 +182,14 @@ func (p *parser) duration(name string, missing, least, most time.Duration) time.
 		p.fault(name, "is %q; it is a time from %v to %v, like 5m", text, least, most)
 	}
 	return d
+}
+
+// durationOrOff reads a duration that may also be 0.
+func (p *parser) durationOrOff(name string, missing, least, most time.Duration) time.Duration {
+	if d, err := time.ParseDuration(p.values[name]); err == nil && d == 0 {
+		return 0
+	}
+	return p.duration(name, missing, least, most)
 }
 
 // scopes reads scopes with spaces between them (RFC 6749, section 3.3). Without
