@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"changebank/internal/browser"
 	"changebank/internal/cookies"
 	"changebank/internal/devicegrant"
@@ -53,6 +55,9 @@ type Server struct {
 	stop    chan struct{} // closed when the event streams must end
 	streams streamCount
 
+	usedLogouts *store.Table[mark] // by the IDs of logout tokens
+	logoutWarn  rate.Sometimes     // about logout tokens that were refused
+
 	storeDown atomic.Bool // as the latest health check found
 
 	warnOnce sync.Once // about a proxy that is not trusted
@@ -83,6 +88,9 @@ func New(cfg Config) (*Server, error) {
 		drained: make(chan struct{}),
 		stop:    make(chan struct{}),
 		streams: streamCount{of: make(map[string]int)},
+
+		usedLogouts: store.NewTable[mark](cfg.Store, "used logout tokens"),
+		logoutWarn:  rate.Sometimes{First: 10, Interval: time.Minute},
 	}
 	s.handler = s.wrap(s.routes())
 	return s, nil
@@ -147,6 +155,8 @@ func (s *Server) routes() http.Handler {
 	page("POST /devices/{ref}/confirm", members(s.confirmDevice))
 	page("GET /devices/others/end", members(s.othersQuestion)) // no ref is in lower case
 	page("POST /devices/others/end", members(s.endOtherDevices))
+
+	plain("POST "+backchannelPath, s.backchannelLogout) // by the provider itself
 
 	plain("GET /static/{name}", s.static)
 	plain("GET /favicon.ico", s.favicon)
