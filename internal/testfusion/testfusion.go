@@ -163,6 +163,13 @@ func (s *Server) RefreshTokens() int {
 	return len(s.refresh)
 }
 
+// EndRefreshTokens ends a user's refresh tokens, as an administrator can.
+func (s *Server) EndRefreshTokens(email string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refresh = slices.DeleteFunc(s.refresh, func(r *refreshToken) bool { return r.user.Email == email })
+}
+
 // A Request was made by the application itself, not by a browser.
 type Request struct {
 	Method, Path  string
