@@ -132,10 +132,6 @@ func TestBackchannelRefusals(t *testing.T) {
 	}
 	phone.wantLogoutRefused("by another name", token("garbage"), "X-Forwarded-Host", "bank.internal")
 	phone.wantLogoutRefused("from another site", token("garbage"), "Sec-Fetch-Site", "cross-site", "Origin", "https://login.example.com")
-	p := phone.doOnce(phone.request(http.MethodPost, backchannelLogout+"?logout_token=a.b.c", nil))
-	if p.Status != http.StatusBadRequest {
-		t.Errorf("a token in the address: %v, want 400: addresses are logged", p)
-	}
 	if p := phone.getOnce(backchannelLogout); p.Status != http.StatusNotFound && p.Status != http.StatusMethodNotAllowed {
 		t.Errorf("GET: %v, want no page", p)
 	}

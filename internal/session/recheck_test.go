@@ -142,14 +142,17 @@ func TestRecheckFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			rechecking(t, func(t *testing.T, b *bearer) {
 				fault.err = refused(fault.err)
-				b.idp.will(fault, fault, fault, answer{tokens: tokens(1)})
+				b.idp.will(fault, fault, fault, fault, answer{tokens: tokens(1)})
 				time.Sleep(every)
 				for begun := time.Now(); time.Since(begun) < every; time.Sleep(10 * time.Second) {
 					b.use("while the provider fails")
 				}
 				b.wantAsked(4, "in ten minutes of use")
+				time.Sleep(2 * time.Minute)
+				b.use("when the provider is back")
+				b.wantAsked(5, "when the provider is back")
 				b.wantTokens(tokens(1))
-				if n := strings.Count(b.logged(), "level=WARN"); n == 0 || n > 3 {
+				if n := strings.Count(b.logged(), "level=WARN"); n == 0 || n > 4 {
 					t.Errorf("the log has %d warnings, want one for each fault at most:\n%s", n, b.logged())
 				}
 			})
