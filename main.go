@@ -145,10 +145,12 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 		Cookies: jar,
 		Browser: networks.Of,
 		Refresh: counters.Refresh(provider.Refresh),
+		Recheck: cfg.SessionRecheck,
 		Revoke:  provider.Revoke,
 		Log:     log,
 		Observe: counters.Session,
 	})
+	defer sessions.Close()
 
 	// QR logins in progress.
 	grants := devicegrant.New(devicegrant.Config{

@@ -226,9 +226,9 @@ func TestPagesEscape(t *testing.T) {
 		"home": struct {
 			frame
 			People []string
-			Ended  bool
+			Ended  session.Ending
 			Phone  bool
-		}{f, []string{evil}, true, true},
+		}{f, []string{evil}, session.EndedByDevice, true},
 		"account": struct {
 			frame
 			ByPhone        bool
@@ -238,7 +238,10 @@ func TestPagesEscape(t *testing.T) {
 		"end-others": othersPage{f, evil, []device{evilDevice}},
 		"ended":      endedPage{f, evil, evil, evil},
 		"devices":    devicesPage{f, []device{evilDevice}, []device{evilDevice}, true},
-		"logout":     f,
+		"logout": struct {
+			frame
+			AtProvider bool
+		}{f, true},
 		"this-phone": f,
 		"notice":     notice{frame: f, Title: evil, Text: evil, Next: link{"/" + evil, evil}, Refresh: 2, Status: 400, Reference: evil},
 		"activate":   activatePage{f, evil, evil, evil},

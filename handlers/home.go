@@ -21,7 +21,7 @@ func (s *Server) home(w http.ResponseWriter, r *http.Request, sess session.Sessi
 	return s.render(w, "home", struct {
 		frame
 		People []string
-		Ended  bool // from another device
+		Ended  session.Ending
 		Phone  bool // the ordinary login comes first
 	}{frameOf(sess), s.cfg.People, ended, browser.IsPhone(r)})
 }

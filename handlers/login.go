@@ -154,13 +154,24 @@ func loginTo(path string) string {
 
 // logoutQuestion asks first: a link that someone sent must not log anyone out.
 func (s *Server) logoutQuestion(w http.ResponseWriter, _ *http.Request, sess session.Session) error {
-	return s.render(w, "logout", frameOf(sess))
+	return s.render(w, "logout", struct {
+		frame
+		AtProvider bool // its session ends, too
+	}{frameOf(sess), s.endSessionURL(sess) != ""})
 }
 
-// logout ends the session here, then at the provider, which sends the browser
-// back to the home page. A session that a phone made is only ended here, and its
-// tokens revoked: the provider has no session of this browser. Pocket ID would
-// keep the browser on a page of its own, and Hydra would log out the phone.
+// endSessionURL returns where the browser ends its session at the provider, or ""
+// if it has none there: a phone made its session here. Pocket ID would keep such a
+// browser on a page of its own, and Hydra would log out the phone.
+func (s *Server) endSessionURL(sess session.Session) string {
+	if byPhone(sess) {
+		return ""
+	}
+	return s.cfg.Provider.LogoutURL(sess.Tokens.ID)
+}
+
+// logout ends the session here and revokes its tokens, then ends the one at the
+// provider, which sends the browser back to the home page.
 func (s *Server) logout(w http.ResponseWriter, r *http.Request, _ session.Session) error {
 	// The attempt first: if the store fails, the person is still logged in and can
 	// try again, and does not stay logged in at the provider.
@@ -176,10 +187,7 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request, _ session.Sessio
 		return seeOther(w, r, "/")
 	}
 	s.log.Info("logout", "person", sess.Person, "how", sess.By, "ref", sess.Ref, "browser", s.browserOf(r))
-	if byPhone(sess) {
-		return seeOther(w, r, "/")
-	}
-	if target := s.cfg.Provider.LogoutURL(sess.Tokens.ID); target != "" {
+	if target := s.endSessionURL(sess); target != "" {
 		return s.leave(w, frame{}, "Logging out", target)
 	}
 	return seeOther(w, r, "/")

@@ -182,13 +182,13 @@ func (s *Server) canonicalHost(next http.Handler) http.Handler {
 	hourly := rate.Sometimes{Interval: time.Hour}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		here := s.isCanonicalHost(r)
-		health := r.URL.Path == "/healthz" || r.URL.Path == "/readyz"
+		byServer := r.URL.Path == "/healthz" || r.URL.Path == "/readyz" || r.URL.Path == backchannelPath
 		get := r.Method == http.MethodGet || r.Method == http.MethodHead
 		query, marked := strings.CutSuffix(r.URL.RawQuery, redirectMark)
 		switch {
-		case !isOwnTarget(r, here), !here && !health && !get:
+		case !isOwnTarget(r, here), !here && !byServer && !get:
 			s.showError(w, r, withNext{errWrongHost, link{s.cfg.AppURL + "/", "Go there"}})
-		case health, here && !(get && marked):
+		case byServer, here && !(get && marked):
 			next.ServeHTTP(w, r)
 		case here:
 			s.redirectToAppURL(w, r, strings.TrimSuffix(query, "&"))
@@ -263,6 +263,7 @@ func (s *Server) warnOfLoop(r *http.Request) {
 // sameOrigin refuses what another site made the browser post (CSRF).
 func (s *Server) sameOrigin(next http.Handler) http.Handler {
 	protection := http.NewCrossOriginProtection()
+	protection.AddInsecureBypassPattern("POST " + backchannelPath) // needs no cookie, and proves who sent it
 	// Behind a proxy that rewrites Host, an old browser's Origin does not match it.
 	if err := protection.AddTrustedOrigin(s.cfg.AppURL); err != nil {
 		panic(err) // AppURL is an origin; config checked it

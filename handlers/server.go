@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"changebank/internal/browser"
 	"changebank/internal/cookies"
 	"changebank/internal/devicegrant"
@@ -59,6 +61,9 @@ type Server struct {
 	open    struct{ streams, longPolls atomic.Int64 }
 	qrCodes qrCodes
 
+	usedLogouts *store.Table[mark] // by the IDs of logout tokens
+	logoutWarn  rate.Sometimes     // about logout tokens that were refused
+
 	storeDown atomic.Bool // as the latest health check found
 
 	warnOnce sync.Once // about a proxy that is not trusted
@@ -95,6 +100,9 @@ func New(cfg Config) (*Server, error) {
 		drained: make(chan struct{}),
 		stop:    make(chan struct{}),
 		streams: streamCount{of: make(map[string]int)},
+
+		usedLogouts: store.NewTable[mark](cfg.Store, "used logout tokens"),
+		logoutWarn:  rate.Sometimes{First: 10, Interval: time.Minute},
 	}
 	s.handler = s.wrap(s.routes())
 	return s, nil
@@ -159,6 +167,8 @@ func (s *Server) routes() http.Handler {
 	page("POST /devices/{ref}/confirm", members(s.confirmDevice))
 	page("GET /devices/others/end", members(s.othersQuestion)) // no ref is in lower case
 	page("POST /devices/others/end", members(s.endOtherDevices))
+
+	plain("POST "+backchannelPath, s.backchannelLogout) // by the provider itself
 
 	plain("GET /static/{name}", s.static)
 	plain("GET /favicon.ico", s.favicon)

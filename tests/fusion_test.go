@@ -69,16 +69,20 @@ func refreshes(fusion *testfusion.Server) int {
 func TestFusionLogins(t *testing.T) {
 	t.Parallel()
 	const special = "a+b/c=d:e%f g%20h&i"
-	for _, tt := range []struct{ auth, secret, want string }{
-		{"auto", special, "client_secret_post"},
-		{"post", special, "client_secret_post"},
+	for _, tt := range []struct {
+		auth, secret, want string
+		namesIssuer        bool
+	}{
+		{"auto", special, "client_secret_post", false},
+		{"auto", special, "client_secret_post", true},
+		{"post", special, "client_secret_post", false},
 		// FusionAuth reads the secret in the header as it is, and RFC 6749 has it
 		// escaped. So a secret with special characters needs post.
-		{"basic", "a-secret-of-letters", "client_secret_basic"},
+		{"basic", "a-secret-of-letters", "client_secret_basic", false},
 	} {
-		t.Run(tt.auth, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s, names its issuer %t", tt.auth, tt.namesIssuer), func(t *testing.T) {
 			t.Parallel()
-			b := startWithFusion(t, testfusion.Options{}, "CLIENT_AUTH="+tt.auth, "CLIENT_SECRET="+tt.secret)
+			b := startWithFusion(t, testfusion.Options{Behavior: testfusion.Behavior{NamesIssuer: tt.namesIssuer}}, "CLIENT_AUTH="+tt.auth, "CLIENT_SECRET="+tt.secret)
 			laptop, phone := b.pair(t)
 			p, link := laptop.showCode()
 			if want := b.URL + "/activate?user_code=" + p.text("user-code"); link != want {

@@ -46,6 +46,7 @@ type Config struct {
 	SharedNetworks []netip.Prefix   // exits that many strangers share
 	ShutdownDelay  time.Duration    // between a signal to stop and the end of service
 	MetricsListen  []netip.AddrPort // where metrics and profiles are served; none: nowhere
+	SessionRecheck time.Duration    // how old the proof of a login may be while its session is used; 0: any age
 
 	LogFormat string // text or json
 	LogLevel  slog.Level

@@ -106,6 +106,8 @@ func TestDefaults(t *testing.T) {
 		TrustedProxies: []netip.Prefix{
 			netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"),
 		},
+		SessionRecheck: 10 * time.Minute,
+
 		LogFormat: "text",
 		LogLevel:  slog.LevelInfo,
 	}
@@ -138,6 +140,7 @@ var everySetting = settings{
 	"CODE_LIFETIME":   "2m30s",
 	"SHUTDOWN_DELAY":  "7s",
 	"METRICS_LISTEN":  "10.1.2.3:9464, [::1]:9465",
+	"SESSION_RECHECK": "3m",
 	"TRUSTED_PROXIES": "10.1.2.3/8, 192.0.2.1, 2001:db8::/32",
 	"SHARED_NETWORKS": "203.0.113.7, ::ffff:203.0.113.8",
 	"CONFIRM_NUMBER":  "always",
@@ -179,8 +182,11 @@ func TestEverySetting(t *testing.T) {
 		CodeLifetime:  150 * time.Second,
 		ShutdownDelay: 7 * time.Second,
 		MetricsListen: []netip.AddrPort{netip.MustParseAddrPort("10.1.2.3:9464"), netip.MustParseAddrPort("[::1]:9465")},
-		QRAllowFrom:   []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")},
-		Limits:        config.Limits{CodesPerAddress: 1, Live: 2, WrongCodes: 3, WrongNumbers: 4},
+
+		SessionRecheck: 3 * time.Minute,
+
+		QRAllowFrom: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")},
+		Limits:      config.Limits{CodesPerAddress: 1, Live: 2, WrongCodes: 3, WrongNumbers: 4},
 		TrustedProxies: []netip.Prefix{
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32"),
 		},
@@ -239,6 +245,15 @@ func TestWarnings(t *testing.T) {
 		got := strings.Join(mustLoad(t, provider.with(settings{"APP_URL": appURL})).Warnings(), "\n")
 		if (got == "") != (want == "") || !strings.Contains(got, want) {
 			t.Errorf("APP_URL=%q: Warnings() = %q, want %q", appURL, got, want)
+		}
+	}
+}
+
+// 0 is below the shortest time, and turns the recheck off.
+func TestSessionRecheckOff(t *testing.T) {
+	for _, text := range []string{"0", "0s"} {
+		if c := mustLoad(t, settings{"SESSION_RECHECK": text}); c.SessionRecheck != 0 {
+			t.Errorf("SESSION_RECHECK=%s is %v, want 0", text, c.SessionRecheck)
 		}
 	}
 }

@@ -71,6 +71,7 @@ func (p *parser) parse(fixedPorts bool) *Config {
 		SharedNetworks: p.prefixes("SHARED_NETWORKS", ""),
 		ShutdownDelay:  p.duration("SHUTDOWN_DELAY", 0, 0, 5*time.Minute),
 		MetricsListen:  list(p, "METRICS_LISTEN", "", "IP addresses with ports, like 127.0.0.1:9464", netip.ParseAddrPort),
+		SessionRecheck: p.durationOrOff("SESSION_RECHECK", 10*time.Minute, time.Second, 24*time.Hour),
 		QRAllowFrom:    p.prefixes("QR_ALLOW_FROM", ""),
 		Limits: Limits{
 			CodesPerAddress: p.count("LIMIT_CODES_PER_ADDRESS", 60),
@@ -182,6 +183,14 @@ func (p *parser) duration(name string, missing, least, most time.Duration) time.
 		p.fault(name, "is %q; it is a time from %v to %v, like 5m", text, least, most)
 	}
 	return d
+}
+
+// durationOrOff reads a duration that may also be 0.
+func (p *parser) durationOrOff(name string, missing, least, most time.Duration) time.Duration {
+	if d, err := time.ParseDuration(p.values[name]); err == nil && d == 0 {
+		return 0
+	}
+	return p.duration(name, missing, least, most)
 }
 
 // scopes reads scopes with spaces between them (RFC 6749, section 3.3). Without

@@ -33,6 +33,10 @@ type provider struct {
 	keys   *keySet
 	claims oidc.Config // what go-oidc checks of an ID token
 
+	// logsOut: the provider sends logout tokens (OpenID Connect Back-Channel
+	// Logout 1.0, section 2.1).
+	logsOut bool
+
 	// namesIssuer: authorization responses name their issuer (RFC 9207).
 	namesIssuer bool
 
@@ -55,6 +59,7 @@ type document struct {
 	NamesIssuer bool     `json:"authorization_response_iss_parameter_supported"`
 	Pushed      string   `json:"pushed_authorization_request_endpoint"`
 	MustPush    bool     `json:"require_pushed_authorization_requests"`
+	LogsOut     bool     `json:"backchannel_logout_supported"`
 }
 
 // discover fetches and checks the discovery document.
@@ -90,6 +95,7 @@ func (c *Client) discover(ctx context.Context) (*provider, error) {
 			Now:                  func() time.Time { return time.Now().Add(-clockSkew) },
 		},
 		namesIssuer: doc.NamesIssuer,
+		logsOut:     doc.LogsOut,
 		endSession:  doc.EndSession,
 		revocation:  doc.Revocation,
 	}

@@ -18,6 +18,7 @@ import (
 type Tokens struct {
 	Access, Refresh, ID string
 	RefreshID           string    // FusionAuth's identifier of Refresh; not a secret
+	SID                 string    // of ID: the session at the provider, if a logout token may name it
 	Expires             time.Time // of Access
 }
 

@@ -70,6 +70,7 @@ type signer struct {
 	alg jose.SignatureAlgorithm
 	key any
 	kid string
+	typ string
 }
 
 func (s signer) sign(t *testing.T, claims map[string]any) string {
@@ -78,7 +79,7 @@ func (s signer) sign(t *testing.T, claims map[string]any) string {
 	if s.key == nil {
 		key.Key = signingKey()
 	}
-	opts := new(jose.SignerOptions).WithType("JWT").WithHeader("kid", cmp.Or(s.kid, "k1"))
+	opts := new(jose.SignerOptions).WithType(jose.ContentType(cmp.Or(s.typ, "JWT"))).WithHeader("kid", cmp.Or(s.kid, "k1"))
 	signer, err := jose.NewSigner(key, opts)
 	if err != nil {
 		t.Fatal(err)

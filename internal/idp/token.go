@@ -30,11 +30,16 @@ func (c *Client) token(ctx context.Context, p *provider, form url.Values) (Token
 		return Tokens{}, errors.New("no access token in the response")
 	}
 	p.settled.Store(true)
+	sid := ""
+	if p.logsOut {
+		sid, _ = claim[string](response.ID, "sid")
+	}
 	return Tokens{
 		Access:    response.Access,
 		Refresh:   response.Refresh,
 		RefreshID: response.RefreshID,
 		ID:        response.ID,
+		SID:       sid,
 		Expires:   asked.Add(response.ExpiresIn.within(time.Second, 24*time.Hour, defaultLifetime)),
 	}, nil
 }

@@ -198,9 +198,9 @@ func (b *browser) wantPerson(m *session.Manager, want idp.Person, when string) s
 	return s
 }
 
-func (b *browser) wantWasEnded(m *session.Manager, want bool, when string) {
+func (b *browser) wantWasEnded(m *session.Manager, want session.Ending, when string) {
 	b.t.Helper()
 	if got, err := m.WasEnded(b.request()); got != want || err != nil {
-		b.t.Errorf("%s: WasEnded = %t, %v; want %t", when, got, err, want)
+		b.t.Errorf("%s: WasEnded = %q, %v; want %q", when, got, err, want)
 	}
 }

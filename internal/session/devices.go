@@ -3,7 +3,6 @@ package session
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"slices"
 	"time"
@@ -96,21 +95,7 @@ func (m *Manager) EndOthers(ctx context.Context, by Session) (int, error) {
 		return 0, ErrUnconfirmed
 	}
 	ctx = context.WithoutCancel(ctx) // a person who closes the tab still wants it
-	// The new generation comes first. What is listed before it ends here; what
-	// an older voucher stands for can no longer be listed after it.
-	l, err := m.lists.Update(ctx, key(by.Person), func(l *list) error {
-		l.Generation = rand.Text()
-		return nil
-	})
-	if errors.Is(err, store.ErrNotFound) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	others := slices.DeleteFunc(l.open(), func(e entry) bool { return e.ID == by.ID })
-	ended, err := m.end(ctx, by.Person, others, by.Ref)
-	return len(ended), err
+	return m.endAll(ctx, by.Person, by.ID, by.Ref)
 }
 
 // Confirm notes that by's person recognizes the session called ref, which came

@@ -72,8 +72,8 @@ func TestEnd(t *testing.T) {
 			}
 			b.wantRevoked("after End", richard.Email)
 			laptop.wantNone(b.Manager, "after End")
-			laptop.wantWasEnded(b.Manager, true, "after End")
-			phone.wantWasEnded(b.Manager, false, "in the session that ended the other")
+			laptop.wantWasEnded(b.Manager, session.EndedByDevice, "after End")
+			phone.wantWasEnded(b.Manager, "", "in the session that ended the other")
 			phone.wantPerson(b.Manager, richard, "in the session that ended the other")
 			laptop.activate(b.Manager, id, false)
 			laptop.createPending(b.Manager, id, richard, "", false)
@@ -85,7 +85,7 @@ func TestEnd(t *testing.T) {
 
 			laptop.logIn(b.Manager, richard)
 			laptop.wantPerson(b.Manager, richard, "after another login")
-			laptop.wantWasEnded(b.Manager, false, "after another login")
+			laptop.wantWasEnded(b.Manager, "", "after another login")
 			for _, want := range []string{"session ended", "ref=" + ref, "by=" + b.refOf(phone), "person.subject=1"} {
 				if !strings.Contains(log.String(), want) {
 					t.Errorf("the log does not say %s:\n%s", want, log)
@@ -156,7 +156,7 @@ func TestEndOthers(t *testing.T) {
 	b.endOthers(mine, 2)
 	for _, ended := range []*browser{first, second} {
 		ended.wantNone(b.Manager, "after EndOthers")
-		ended.wantWasEnded(b.Manager, true, "after EndOthers")
+		ended.wantWasEnded(b.Manager, session.EndedByDevice, "after EndOthers")
 	}
 	b.wantRevoked("after EndOthers", "first", richard.Email)
 	mine.wantPerson(b.Manager, richard, "after EndOthers")

@@ -37,6 +37,7 @@ type bank struct {
 	keys [][]byte
 
 	refresh session.RefreshFunc // nil: nobody may ask for it
+	recheck time.Duration
 	log     *slog.Logger
 
 	mu      sync.Mutex
@@ -105,6 +106,7 @@ func (b *bank) at(namespace, appURL string, keys ...[]byte) *session.Manager {
 			}
 			return b.refresh(ctx, old, person)
 		},
+		Recheck: b.recheck,
 		Revoke: func(tokens idp.Tokens) {
 			b.mu.Lock()
 			defer b.mu.Unlock()

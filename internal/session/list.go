@@ -30,13 +30,16 @@ type entry struct {
 	ID    string
 	Ref   string // two entries share it while a new login replaces a session
 	Began time.Time
+	// SID is the provider's name of its own session that the login belongs to, if
+	// a back-channel logout may name it.
+	SID string `json:",omitzero"`
 	// Unconfirmed repeats that of the session, so that nobody must read all of
 	// a person's sessions to find those to ask about.
 	Unconfirmed bool `json:",omitzero"`
 }
 
 func entryOf(s Session) entry {
-	return entry{ID: s.ID, Ref: s.Ref, Began: s.Began, Unconfirmed: s.Unconfirmed()}
+	return entry{ID: s.ID, Ref: s.Ref, Began: s.Began, SID: s.Tokens.SID, Unconfirmed: s.Unconfirmed()}
 }
 
 // KeepUntil implements [store.Record].
@@ -78,9 +81,17 @@ func (m *Manager) list(ctx context.Context, person idp.Person) (list, error) {
 	return l, err
 }
 
-// enlist changes a person's list, and makes it if there is none. add may run
-// more than once, and refuse with an error.
+// enlist adds a session to a person's list, and makes the list if there is none.
+// add may run more than once, and refuse with an error.
 func (m *Manager) enlist(ctx context.Context, person idp.Person, add func(*list) error) (list, error) {
+	l, err := m.updateOrMake(ctx, person, add)
+	if err != nil {
+		return l, err
+	}
+	return l, m.noteHolder(ctx, person, l.Entries[len(l.Entries)-1].SID)
+}
+
+func (m *Manager) updateOrMake(ctx context.Context, person idp.Person, add func(*list) error) (list, error) {
 	for {
 		l, err := m.lists.Update(ctx, key(person), add)
 		if !errors.Is(err, store.ErrNotFound) {
@@ -133,12 +144,12 @@ func (m *Manager) endDevice(ctx context.Context, person idp.Person, e entry, by 
 
 // end ends sessions of a person, takes them off the list, and returns those
 // that were valid. by is the Ref of the person's other session that ends them,
-// if one does: then their browsers are told (see [Manager.WasEnded]).
+// or theProvider: then their browsers are told (see [Manager.WasEnded]).
 func (m *Manager) end(ctx context.Context, person idp.Person, entries []entry, by string) (ended []Session, err error) {
 	ctx = context.WithoutCancel(ctx) // a person who closes the tab still wants it
 	var over []string
 	for _, e := range entries {
-		was, err := m.tombstone(ctx, e.ID, by != "")
+		was, err := m.tombstone(ctx, e.ID, endingOf(by))
 		if err != nil {
 			return ended, err // the rest stays listed, and can be ended again
 		}
@@ -157,10 +168,10 @@ func (m *Manager) end(ctx context.Context, person idp.Person, entries []entry, b
 // tombstone ends a session for good, revokes its tokens, and returns what it
 // was. Tokens that are being refreshed at this moment find the tombstone and
 // are revoked.
-func (m *Manager) tombstone(ctx context.Context, id string, byOther bool) (was Session, err error) {
+func (m *Manager) tombstone(ctx context.Context, id string, ended Ending) (was Session, err error) {
 	_, err = m.update(ctx, id, func(s *Session) error {
 		if was = *s; s.hasPerson() {
-			*s = Session{Began: time.Now(), Ended: byOther}
+			*s = Session{Began: time.Now(), Ended: ended}
 		}
 		return nil
 	})

@@ -19,7 +19,7 @@ func TestVisitor(t *testing.T) {
 	visitor := newBrowser(t)
 	reads, writes := b.tap.reads.Load(), b.tap.writes.Load()
 	visitor.wantNone(b.Manager, "without a cookie")
-	visitor.wantWasEnded(b.Manager, false, "without a cookie")
+	visitor.wantWasEnded(b.Manager, "", "without a cookie")
 	if s := visitor.load(b.Manager); s.LoggedIn() || s.CanAct() || s.Unconfirmed() {
 		t.Error("the zero Session is logged in")
 	}

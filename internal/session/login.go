@@ -42,7 +42,7 @@ func (m *Manager) LogIn(w http.ResponseWriter, r *http.Request, person idp.Perso
 		if ref = made.Ref; sameDevice && len(l.withRef(old.Ref)) > 0 {
 			ref = old.Ref
 		}
-		l.add(entry{ID: id, Ref: ref, Began: now})
+		l.add(entry{ID: id, Ref: ref, Began: now, SID: tokens.SID})
 		return nil
 	})
 	if err != nil {

@@ -184,9 +184,9 @@ func TestLogout(t *testing.T) {
 			}
 			b.wantRevoked("after the logout", richard.Email)
 			laptop.wantNone(b.Manager, "after the logout")
-			laptop.wantWasEnded(b.Manager, false, "after the logout")
+			laptop.wantWasEnded(b.Manager, "", "after the logout")
 			thief.wantNone(b.Manager, "with the old cookie after the logout")
-			thief.wantWasEnded(b.Manager, false, "with the old cookie after the logout")
+			thief.wantWasEnded(b.Manager, "", "with the old cookie after the logout")
 			// A claim that is repeated, and a slow process, bring nothing back.
 			laptop.activate(b.Manager, id, false)
 			laptop.createPending(b.Manager, id, richard, "", false)

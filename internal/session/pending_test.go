@@ -225,7 +225,7 @@ func TestDiscard(t *testing.T) {
 	discard(live)
 	b.wantRevoked("after Discard of a live session that nobody has used, twice", richard.Email, erlich.Email)
 	laptop.wantNone(b.Manager, "after Discard")
-	laptop.wantWasEnded(b.Manager, false, "after Discard")
+	laptop.wantWasEnded(b.Manager, "", "after Discard")
 	for _, id := range []string{pending, live} {
 		laptop.activate(b.Manager, id, false)
 		laptop.createPending(b.Manager, id, richard, "", false)

@@ -27,6 +27,14 @@ const (
 	ByPhone    = "phone"    // by a phone that approved a QR code
 )
 
+// An Ending says who ended a session, as far as its browser is told.
+type Ending string
+
+const (
+	EndedByDevice   Ending = "device"   // another session of the person
+	EndedByProvider Ending = "provider" // a back-channel logout, or a refused refresh
+)
+
 // ClaimWindow is how long a pending session waits to be claimed.
 const ClaimWindow = 5 * time.Minute
 
@@ -57,8 +65,12 @@ type Session struct {
 	Seen    time.Time       // zero until the browser first shows the cookie
 	Latest  browser.Browser // at Seen
 
-	Ended bool        // of a tombstone: another device ended the session, so its browser can be told why
+	Ended Ending      // of a tombstone, so that its browser can be told why; empty: it ended the session itself
 	Lease store.Lease // of the refresh of Tokens
+
+	// NextCheck is when a refresh of Tokens must prove again that the provider has
+	// not ended the login. Zero: [Config].Recheck after Began.
+	NextCheck time.Time
 }
 
 // LoggedIn reports whether the browser belongs to a person. A pending session
@@ -107,12 +119,15 @@ func (s Session) live(now time.Time) bool { return s.LoggedIn() && s.valid(now) 
 type Manager struct {
 	sessions  *store.Table[Session]
 	lists     *store.Table[list]
+	holders   *store.Table[holder]
 	cookie    *cookies.Kind
 	browserOf func(*http.Request) browser.Browser
 	refresh   RefreshFunc
+	recheck   time.Duration
 	revoke    func(idp.Tokens)
 	log       *slog.Logger
 	observe   func(event, how string)
+	checks    checks
 }
 
 // Config is what a [Manager] needs.
@@ -121,6 +136,7 @@ type Config struct {
 	Cookies *cookies.Jar                        // the session cookie is its main kind
 	Browser func(*http.Request) browser.Browser // [browser.Proxies.Of]
 	Refresh RefreshFunc                         // [idp.Client.Refresh]
+	Recheck time.Duration                       // how old the proof of a login may be while its session is used; 0: any age
 	Revoke  func(idp.Tokens)                    // queues the revocation of tokens that nobody may use any longer, and returns at once
 	Log     *slog.Logger
 	// Observe is called when a session goes live (Started), and when a live one is
@@ -134,7 +150,7 @@ const (
 	Ended   = "ended"
 )
 
-// New returns a Manager.
+// New returns a Manager. Its owner must Close it.
 func New(cfg Config) *Manager {
 	if cfg.Observe == nil {
 		cfg.Observe = func(string, string) {}
@@ -142,9 +158,11 @@ func New(cfg Config) *Manager {
 	return &Manager{
 		sessions:  store.NewTable[Session](cfg.Store, "sessions"),
 		lists:     store.NewTable[list](cfg.Store, "session lists"),
+		holders:   store.NewTable[holder](cfg.Store, "provider sessions"),
 		cookie:    cfg.Cookies.Kind("", lifetime),
 		browserOf: cfg.Browser,
 		refresh:   cfg.Refresh,
+		recheck:   cfg.Recheck,
 		revoke:    cfg.Revoke,
 		log:       cfg.Log,
 		observe:   cfg.Observe,
@@ -159,30 +177,39 @@ func (m *Manager) started(s Session) {
 
 // Load returns the session of the browser that sent r, or the zero Session. It
 // notes when and by which browser the session is used: at the first use, and
-// then every five minutes at most.
+// then every five minutes at most. If the proof of the login is too old, Load
+// starts a new one, and does not wait for it.
 func (m *Manager) Load(r *http.Request) (Session, error) {
 	s, err := m.lookUp(r)
-	if err != nil || !s.live(time.Now()) {
+	now := time.Now()
+	if err != nil || !s.live(now) {
 		return Session{}, err
 	}
-	if time.Since(s.Seen) < markEvery {
+	if now.Sub(s.Seen) < markEvery && !m.mustCheck(s, now) {
 		return s, nil
 	}
-	return m.update(r.Context(), s.ID, func(s *Session) error {
+	leased := false
+	s, err = m.update(r.Context(), s.ID, func(s *Session) error {
 		now := time.Now()
-		switch {
-		case !s.live(now):
+		leased = false
+		if !s.live(now) {
 			return store.ErrNotFound // it ended after it was read
-		case now.Sub(s.Seen) >= markEvery:
+		}
+		if now.Sub(s.Seen) >= markEvery {
 			s.Seen, s.Latest = now, m.browserOf(r)
 		}
+		leased = m.mustCheck(*s, now) && s.Lease.Take(now, refreshLease)
 		return nil
 	})
+	if leased && err == nil {
+		m.check(context.WithoutCancel(r.Context()), s)
+	}
+	return s, err
 }
 
-// WasEnded reports whether another device ended the session of the browser
-// that sent r, in the last day.
-func (m *Manager) WasEnded(r *http.Request) (bool, error) {
+// WasEnded returns who ended the session of the browser that sent r in the last
+// day: empty, if nobody else did.
+func (m *Manager) WasEnded(r *http.Request) (Ending, error) {
 	s, err := m.lookUp(r)
 	return s.Ended, err
 }

@@ -101,16 +101,18 @@ func (m *Manager) refreshNow(ctx context.Context, id string, s Session) (access 
 	// No refresh can succeed any longer, or the new tokens are another person's.
 	refusal, refused := errors.AsType[*idp.Error](err)
 	ended := refused && refusal.Final() && refusal.Code == "invalid_grant" || errors.Is(err, idp.ErrInvalidToken)
+	nextCheck := m.nextCheck(err)
 	_, updateErr := m.sessions.Update(ctx, id, func(now *Session) error {
 		switch {
 		case now.Lease.Number != s.Lease.Number:
 			return errLate
 		case ended:
-			*now = Session{Began: time.Now()} // a tombstone
+			*now = Session{Began: time.Now(), Ended: EndedByProvider} // a tombstone
 			return nil
 		case err == nil:
 			now.Tokens = tokens
 		}
+		now.NextCheck = nextCheck
 		now.Lease.Release()
 		return nil
 	})

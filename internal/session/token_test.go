@@ -158,7 +158,7 @@ func TestTokenEnded(t *testing.T) {
 					t.Errorf("nobody got %v", session.ErrLoginEnded)
 				}
 				b.laptop.wantNone(b.Manager, "after the provider has ended the login")
-				b.laptop.wantWasEnded(b.Manager, false, "by another device")
+				b.laptop.wantWasEnded(b.Manager, session.EndedByProvider, "by a refused refresh")
 				b.wantNoToken(b.Manager, session.ErrNoToken, "Token after that")
 				if n := b.idp.count(); n != 1 {
 					t.Errorf("the provider was asked %d times, want once", n)

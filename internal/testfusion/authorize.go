@@ -171,7 +171,9 @@ func (s *Server) giveCode(a *authRequest, l *login, cookie *http.Cookie) (answer
 
 // back redirects the browser to the application.
 func (s *Server) back(a *authRequest, params url.Values, cookie *http.Cookie) answer {
-	params.Set("iss", s.setup.tenant.Issuer)
+	if s.b.NamesIssuer {
+		params.Set("iss", s.setup.tenant.Issuer)
+	}
 	if a.params.Has("state") {
 		params.Set("state", a.params.Get("state"))
 	}

@@ -86,25 +86,27 @@ func (s *Server) discovery(c *call) (answer, error) {
 	base := "http://" + c.Host
 	algorithms := []string{"ES256", "ES384", "ES512", "HS256", "HS384", "HS512", "RS256", "RS384", "RS512"}
 	document := map[string]any{
-		"issuer":                                         s.setup.tenant.Issuer,
-		"authorization_endpoint":                         base + "/oauth2/authorize",
-		"token_endpoint":                                 base + "/oauth2/token",
-		"userinfo_endpoint":                              base + "/oauth2/userinfo",
-		"device_authorization_endpoint":                  base + "/oauth2/device_authorize",
-		"end_session_endpoint":                           base + "/oauth2/logout",
-		"jwks_uri":                                       base + "/.well-known/jwks.json",
-		"grant_types_supported":                          []string{"authorization_code", "password", "implicit", "refresh_token", deviceGrant, "client_credentials"},
-		"response_types_supported":                       []string{"code", "id_token", "token id_token"},
-		"response_modes_supported":                       []string{"form_post", "fragment", "query"},
-		"scopes_supported":                               scopes,
-		"subject_types_supported":                        []string{"public"},
-		"id_token_signing_alg_values_supported":          algorithms,
-		"dpop_signing_alg_values_supported":              []string{"ES256", "ES384", "ES512", "RS256", "RS384", "RS512"},
-		"token_endpoint_auth_methods_supported":          []string{"client_secret_basic", "client_secret_post", "none"},
-		"code_challenge_methods_supported":               []string{"S256"},
-		"authorization_response_iss_parameter_supported": true,
-		"frontchannel_logout_supported":                  true,
-		"backchannel_logout_supported":                   false,
+		"issuer":                                s.setup.tenant.Issuer,
+		"authorization_endpoint":                base + "/oauth2/authorize",
+		"token_endpoint":                        base + "/oauth2/token",
+		"userinfo_endpoint":                     base + "/oauth2/userinfo",
+		"device_authorization_endpoint":         base + "/oauth2/device_authorize",
+		"end_session_endpoint":                  base + "/oauth2/logout",
+		"jwks_uri":                              base + "/.well-known/jwks.json",
+		"grant_types_supported":                 []string{"authorization_code", "password", "implicit", "refresh_token", deviceGrant, "client_credentials"},
+		"response_types_supported":              []string{"code", "id_token", "token id_token"},
+		"response_modes_supported":              []string{"form_post", "fragment", "query"},
+		"scopes_supported":                      scopes,
+		"subject_types_supported":               []string{"public"},
+		"id_token_signing_alg_values_supported": algorithms,
+		"dpop_signing_alg_values_supported":     []string{"ES256", "ES384", "ES512", "RS256", "RS384", "RS512"},
+		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post", "none"},
+		"code_challenge_methods_supported":      []string{"S256"},
+		"frontchannel_logout_supported":         true,
+		"backchannel_logout_supported":          false,
+	}
+	if s.b.NamesIssuer {
+		document["authorization_response_iss_parameter_supported"] = true
 	}
 	if s.b.Discovery != nil {
 		s.b.Discovery(document)

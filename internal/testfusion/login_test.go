@@ -19,8 +19,8 @@ func TestDiscovery(t *testing.T) {
 	if err := w.provider.Claims(&document); err != nil {
 		t.Fatal(err)
 	}
-	if len(document) != 19 {
-		t.Errorf("discovery has %d members, want 19", len(document))
+	if len(document) != 18 {
+		t.Errorf("discovery has %d members, want 18", len(document))
 	}
 	for _, name := range []string{"revocation_endpoint", "introspection_endpoint"} {
 		if document[name] != nil {
@@ -36,6 +36,19 @@ func TestDiscovery(t *testing.T) {
 	got := w.do(req).fields
 	if got["issuer"] != w.URL || got["token_endpoint"] != "http://login.example.com/oauth2/token" {
 		t.Errorf("by another host: issuer %v, token endpoint %v", got["issuer"], got["token_endpoint"])
+	}
+}
+
+// A later version names its issuer in every authorization response.
+func TestNamesIssuer(t *testing.T) {
+	w := start(t, Options{Behavior: Behavior{NamesIssuer: true}})
+	for name, page := range map[string]string{
+		"a login":  w.submit(w.open(w.authURL()), as(richard)).location.Query().Get("iss"),
+		"an error": w.open(w.authURL(oauth2.SetAuthURLParam("prompt", "none"))).location.Query().Get("iss"),
+	} {
+		if page != w.URL {
+			t.Errorf("%s: the issuer is %q, want %s", name, page, w.URL)
+		}
 	}
 }
 
@@ -62,7 +75,7 @@ func TestCodeFlow(t *testing.T) {
 	}
 	back := w.submit(form, as(richard)).location
 	q := back.Query()
-	if !strings.HasPrefix(back.String(), redirectURL+"?") || q.Get("state") != "a state" || q.Get("iss") != w.URL ||
+	if !strings.HasPrefix(back.String(), redirectURL+"?") || q.Get("state") != "a state" || q.Has("iss") ||
 		q.Get("locale") == "" || q.Get("userState") != "Authenticated" {
 		t.Errorf("redirected to %s", back)
 	}
@@ -243,7 +256,7 @@ func TestAuthorizeRefuses(t *testing.T) {
 		{"prompt", "none", "invalid_request", "invalid_prompt"},
 	} {
 		q := w.open(w.authURL(oauth2.SetAuthURLParam(tt.name, tt.value))).location.Query()
-		if q.Get("error") != tt.code || q.Get("error_reason") != tt.reason || q.Get("state") != "a state" || q.Get("iss") != w.URL {
+		if q.Get("error") != tt.code || q.Get("error_reason") != tt.reason || q.Get("state") != "a state" || q.Has("iss") {
 			t.Errorf("%s=%s: %v, want %s %s", tt.name, tt.value, q, tt.code, tt.reason)
 		}
 	}

@@ -1,5 +1,6 @@
-// Package testfusion is a test double of FusionAuth 1.69, written by hand from
-// its documentation and set up from a kickstart like FusionAuth. It is strict: a
+// Package testfusion is a test double of FusionAuth, of the version that
+// docker-compose.yml runs. It was written by hand from the documentation, and is
+// set up from a kickstart like FusionAuth. It is strict: a
 // request that no correct client sends fails the test. It has what Changebank
 // uses and no more, and reports everything else. It shares no code with
 // internal/demoidp, so that the two cannot be wrong in the same way.
@@ -38,6 +39,8 @@ type Behavior struct {
 
 	NoDeviceGrant bool   // the application must not use it
 	RefuseClient  string // the error_reason with which every client is refused
+
+	NamesIssuer bool // authorization responses name their issuer (RFC 9207), as since 1.69
 
 	Discovery func(document map[string]any) // changes the discovery document
 }
@@ -161,6 +164,13 @@ func (s *Server) RefreshTokens() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.refresh)
+}
+
+// EndRefreshTokens ends a user's refresh tokens, as an administrator can.
+func (s *Server) EndRefreshTokens(email string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refresh = slices.DeleteFunc(s.refresh, func(r *refreshToken) bool { return r.user.Email == email })
 }
 
 // A Request was made by the application itself, not by a browser.

@@ -29,6 +29,10 @@ const provider = new Provider(issuer, {
     redirect_uris: [`${options.appURL}/callback`],
     post_logout_redirect_uris: [`${options.appURL}/`],
     id_token_encrypted_response_alg: options.encryptsIDTokens ? 'dir' : undefined,
+    ...(options.logoutTokens && {
+      backchannel_logout_uri: `${options.appURL}/backchannel-logout`,
+      backchannel_logout_session_required: options.logoutTokens === 'sub and sid',
+    }),
   }],
   clientAuthMethods: options.clientAuth ? [options.clientAuth] : ['client_secret_basic', 'client_secret_post', 'none'],
   clockTolerance: 0,
@@ -38,8 +42,11 @@ const provider = new Provider(issuer, {
     accountId: sub,
     claims: () => ({ sub, email: `${sub}@example.com`, email_verified: true, name: sub }),
   }),
+  // By default logout tokens are not sent to loopback addresses, where the tests' application is.
+  fetch: (url, { dispatcher, ...rest }) => fetch(url, rest),
   cookies: { keys: [crypto.randomUUID()] },
   features: {
+    backchannelLogout: { enabled: Boolean(options.logoutTokens) },
     deviceFlow: { enabled: !options.noDeviceGrant },
     encryption: { enabled: Boolean(options.encryptsIDTokens) },
     pushedAuthorizationRequests: { enabled: true, requirePushedAuthorizationRequests: Boolean(options.requiresPush) },
@@ -52,6 +59,10 @@ const provider = new Provider(issuer, {
 const refreshTokens = new Set();
 provider.on('refresh_token.saved', (token) => refreshTokens.add(token.jti));
 provider.on('refresh_token.destroyed', (token) => refreshTokens.delete(token.jti));
+
+const logoutTokens = [];
+provider.on('backchannel.success', () => logoutTokens.push(''));
+provider.on('backchannel.error', (_, error) => logoutTokens.push(String(error)));
 
 // Requests of the application itself, with their answers.
 const requests = [];
@@ -103,7 +114,7 @@ function tooSoon(code) {
 const answer = provider.callback();
 server.on('request', (req, res) => {
   if (req.url === '/__test/state') {
-    res.end(JSON.stringify({ requests, refreshTokens: refreshTokens.size }));
+    res.end(JSON.stringify({ requests, refreshTokens: refreshTokens.size, logoutTokens }));
     return;
   }
   if (!req.url.startsWith(`${options.issuerPath}/`)) {

@@ -43,7 +43,17 @@ type Options struct {
 	RequiresPush     bool `json:"requiresPush"`     // authorization requests must be pushed (RFC 9126)
 	EncryptsIDTokens bool `json:"encryptsIDTokens"` // for this client
 	NoDeviceGrant    bool `json:"noDeviceGrant"`
+
+	// LogoutTokens says what the logout tokens name that go to the application:
+	// [Sub] or [SubAndSID]. Empty: none are sent.
+	LogoutTokens string `json:"logoutTokens"`
 }
+
+// What logout tokens name: the person, or one session of the person as well.
+const (
+	Sub       = "sub"
+	SubAndSID = "sub and sid"
+)
 
 // Provider is a running provider.
 type Provider struct {
@@ -54,6 +64,9 @@ type Provider struct {
 type State struct {
 	Requests      []Request
 	RefreshTokens int // the number of valid ones
+	// LogoutTokens has an entry for each that was sent: the application's error,
+	// empty if it accepted the token.
+	LogoutTokens []string
 }
 
 // Request was made by the application itself, not by a browser.
