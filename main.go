@@ -101,6 +101,7 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 	bank := records.Namespace(strings.Join([]string{cfg.Issuer, cfg.ClientID, cfg.AppURL}, " "))
 
 	// The identity provider: a demo inside the program, or anyone's.
+	networks := browser.Networks{Proxies: cfg.TrustedProxies, Shared: cfg.SharedNetworks}
 	failed := make(chan error, 2) // one for each server
 	var people []string
 	var password string
@@ -110,7 +111,7 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 			return err
 		}
 		people = demo.People()
-		defer serve.Start(demo, demoListeners, nil, failed, log)()
+		defer serve.Start(demo, demoListeners, networks, nil, failed, log)()
 	}
 	provider := idp.New(idp.Config{
 		Issuer:       cfg.Issuer,
@@ -124,7 +125,6 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 	defer provider.Close()
 
 	// Browsers that are logged in.
-	networks := browser.Networks{Proxies: cfg.TrustedProxies, Shared: cfg.SharedNetworks}
 	jar, err := cookies.New(cfg.AppURL, bank.DeriveKeys)
 	if err != nil {
 		return err
@@ -169,7 +169,7 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 	if err != nil {
 		return err
 	}
-	defer serve.Start(pages, listeners, pages.EndStreams, failed, log)()
+	defer serve.Start(pages, listeners, networks, pages.EndStreams, failed, log)()
 
 	greeting.Write(stderr, cfg, people, password)
 	log.Debug("listening", "port", cfg.Port, "demo_port", cfg.DemoPort, "on", cfg.Listen)

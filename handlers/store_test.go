@@ -10,7 +10,7 @@ import (
 
 // newStore returns an empty store, and the cookies of the application at
 // appURL. wrap may put a backend with faults around the store's own.
-func newStore(t *testing.T, appURL string, wrap func(store.Backend) store.Backend) (*store.Store, *cookies.Jar) {
+func newStore(t testing.TB, appURL string, wrap func(store.Backend) store.Backend) (*store.Store, *cookies.Jar) {
 	t.Helper()
 	file, err := store.OpenFile(filepath.Join(t.TempDir(), "store"))
 	if err != nil {
