@@ -101,7 +101,7 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 	// Counters, for the operator only.
 	failed := make(chan error, 3) // one for each server
 	counters := metrics.New(greeting.Version())
-	defer serve.Start(counters, metricsListeners, nil, failed, log)()
+	defer serve.Start(counters, metricsListeners, browser.Networks{}, nil, failed, log)()
 
 	// The store, and the part of it for this provider and this address.
 	records, err := store.Open(ctx, string(cfg.RedisURL), cfg.DataDir, cfg.Keys(), counters.Store, log)
@@ -112,6 +112,7 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 	bank := records.Namespace(strings.Join([]string{cfg.Issuer, cfg.ClientID, cfg.AppURL}, " "))
 
 	// The identity provider: a demo inside the program, or anyone's.
+	networks := browser.Networks{Proxies: cfg.TrustedProxies, Shared: cfg.SharedNetworks}
 	var people []string
 	var password string
 	if cfg.Demo {
@@ -120,7 +121,7 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 			return err
 		}
 		people = demo.People()
-		defer serve.Start(demo, demoListeners, nil, failed, log)()
+		defer serve.Start(demo, demoListeners, networks, nil, failed, log)()
 	}
 	provider := idp.New(idp.Config{
 		Issuer:       cfg.Issuer,
@@ -135,7 +136,6 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 	defer provider.Close()
 
 	// Browsers that are logged in.
-	networks := browser.Networks{Proxies: cfg.TrustedProxies, Shared: cfg.SharedNetworks}
 	jar, err := cookies.New(cfg.AppURL, bank.DeriveKeys)
 	if err != nil {
 		return err
@@ -187,7 +187,7 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 		return err
 	}
 	counters.Gauges(grants.Live, pages.Streams, pages.LongPolls)
-	defer serve.Start(pages, listeners, pages.EndStreams, failed, log)()
+	defer serve.Start(pages, listeners, networks, pages.EndStreams, failed, log)()
 
 	greeting.Write(stderr, cfg, people, password)
 	log.Debug("listening", "port", cfg.Port, "demo_port", cfg.DemoPort, "on", cfg.Listen)

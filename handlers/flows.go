@@ -162,7 +162,7 @@ func (f flows) useOnce(ctx context.Context, id, addr string) error {
 // link to our login must not lead to another site (open redirect).
 func ownPath(path string) string {
 	u, err := url.Parse(path)
-	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || !strings.HasPrefix(u.Path, "/") || len(path) > maxReturnPath {
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || !strings.HasPrefix(path, "/") || len(path) > maxReturnPath {
 		return defaultPath
 	}
 	// Browsers read a backslash as a slash and skip control characters.

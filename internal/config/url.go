@@ -35,15 +35,15 @@ func joinOrigin(scheme, host string) string {
 }
 
 // browserSpells reports whether browsers write a host like this, but for the
-// case. They write names in ASCII, and an IP address in one way, without a zone
-// (WHATWG URL, section 3.5).
+// case. They write names in ASCII, without some characters that net/url allows,
+// and an IP address in one way, without a zone (WHATWG URL, sections 3.2 and 3.5).
 func browserSpells(host string) bool {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return addr.WithZone("").String() == strings.ToLower(host)
 	}
 	last := host[strings.LastIndexByte(host, '.')+1:]
 	isIPv4 := last != "" && '0' <= last[0] && last[0] <= '9' // another form of an address, like 127.1
-	return !isIPv4 && !strings.ContainsFunc(host, func(c rune) bool { return c > unicode.MaxASCII })
+	return !isIPv4 && !strings.ContainsAny(host, `"<>[]`) && !strings.ContainsFunc(host, func(c rune) bool { return c > unicode.MaxASCII })
 }
 
 // api reads the URL of an API, or returns "" after a fault.

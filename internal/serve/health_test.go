@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"changebank/internal/browser"
 )
 
 // A health check passes only if this program answers that it is alive, wherever
@@ -21,7 +23,7 @@ func TestCheckHealth(t *testing.T) {
 			t.Errorf("the check asks for %s", r.URL)
 		}
 		w.WriteHeader(status)
-	}), ours, nil, make(chan error, 1), slog.New(slog.DiscardHandler)))
+	}), ours, browser.Networks{}, nil, make(chan error, 1), slog.New(slog.DiscardHandler)))
 	check := func(name string, hosts []string, port int, want string) {
 		t.Helper()
 		err := CheckHealth(t.Context(), hosts, port)

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"changebank/internal/browser"
 )
 
 func TestListen(t *testing.T) {
@@ -68,7 +70,7 @@ func TestAlreadyRunning(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(Start(h, l, nil, make(chan error, 1), slog.New(slog.DiscardHandler)))
+		t.Cleanup(Start(h, l, browser.Networks{}, nil, make(chan error, 1), slog.New(slog.DiscardHandler)))
 		return l
 	}
 	ours := serving(http.NotFoundHandler())

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"changebank/internal/browser"
 )
 
 // stopTimeout is how long running requests may take once the server stops.
@@ -19,8 +21,9 @@ const programName = "Changebank"
 
 // Start serves h on all listeners. The returned function stops that: it calls
 // onStop unless that is nil, and waits for running requests. If serving fails
-// earlier, the cause is sent to failed unless that is full.
-func Start(h http.Handler, on Listeners, onStop func(), failed chan<- error, log *slog.Logger) (stop func()) {
+// earlier, the cause is sent to failed unless that is full. One address may have
+// a thousand connections, and those that networks names any number.
+func Start(h http.Handler, on Listeners, networks browser.Networks, onStop func(), failed chan<- error, log *slog.Logger) (stop func()) {
 	server := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Server", programName)
@@ -31,6 +34,7 @@ func Start(h http.Handler, on Listeners, onStop func(), failed chan<- error, log
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
+		ConnState:         newConnections(networks, log).track,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	if onStop != nil {

@@ -154,10 +154,30 @@ func (f *File) queued(first swap) []swap {
 }
 
 func (f *File) commit(batch []swap) {
+	results := f.try(batch)
+	if err := results[0].err; err != nil {
+		results = f.rescue(batch, err)
+	}
+	for i, s := range batch {
+		if results[i].ok {
+			f.watchers.tick(s.key)
+		}
+		s.done <- results[i]
+	}
+}
+
+// try commits a batch in one transaction. If that fails, every result has the
+// error.
+func (f *File) try(batch []swap) []swapped {
 	results := make([]swapped, len(batch))
 	err := f.update(func(tx *bolt.Tx) error {
 		now := time.Now()
 		for i, s := range batch {
+			if s.old == nil {
+				if err := f.reserve(tx); err != nil {
+					return err
+				}
+			}
 			ok, err := s.apply(tx, now)
 			if err != nil {
 				return err
@@ -166,15 +186,12 @@ func (f *File) commit(batch []swap) {
 		}
 		return nil
 	})
-	for i, s := range batch {
+	for i := range results {
 		if err != nil {
 			results[i] = swapped{err: err}
 		}
-		if results[i].ok {
-			f.watchers.tick(s.key)
-		}
-		s.done <- results[i]
 	}
+	return results
 }
 
 // update commits a change of the file.

@@ -7,16 +7,13 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-const (
-	pingEvery = time.Second // how long the outcome of a commit answers pings
-	pingSize  = 64 << 10    // several times what a record needs
-)
+const pingEvery = time.Second // how long the outcome of a commit answers pings
 
-// bucketPing has one value, which Ping overwrites.
+// bucketPing has the value that reserve writes, and one of Ping's.
 var bucketPing = []byte("ping")
 
 // Ping implements [Backend]. The outcome of the latest commit is the answer, if
-// it is at most a second old. Otherwise Ping writes more than a record needs,
+// it is at most a second old. Otherwise Ping writes as if it added a record,
 // which fails when the disk is read-only or almost full. That does not grow the
 // file without bound: each ping reuses the pages of the one before the last.
 func (f *File) Ping(ctx context.Context) error {
@@ -42,10 +39,13 @@ func (f *File) writable() error {
 		return f.fault
 	}
 	return f.update(func(tx *bolt.Tx) error {
+		if err := f.reserve(tx); err != nil {
+			return err
+		}
 		bucket, err := tx.CreateBucketIfNotExists(bucketPing)
 		if err != nil {
 			return err
 		}
-		return bucket.Put(bucketPing, make([]byte, pingSize))
+		return bucket.Put([]byte("last"), []byte(time.Now().String()))
 	})
 }
