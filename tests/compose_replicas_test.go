@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -64,9 +65,7 @@ func TestComposeReplicas(t *testing.T) {
 	for _, name := range []string{"replica-1", "replica-2"} {
 		replica := project.Services[name]
 		given := imageEnv(t)
-		for setting, value := range environment(replica) {
-			given[setting] = value
-		}
+		maps.Copy(given, environment(replica))
 		cfg, err := config.Load(environ(given), "no .env", config.Options{})
 		if err != nil {
 			t.Fatalf("the settings of %s: %v", name, err)
