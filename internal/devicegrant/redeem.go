@@ -167,10 +167,14 @@ func (m *Manager) takeLease(r *record) (mine record, held bool) {
 // tokens. Then it accepts them, or notes why there are none.
 func (m *Manager) pollAs(ctx context.Context, id string, mine record) error {
 	if mine.Tokens.Access == "" {
+		sent := time.Now() // later than the lease, by as long as the store took
 		tokens, err := m.cfg.Provider.PollDevice(ctx, mine.Device.Device)
 		if err != nil {
 			m.logPoll(mine, err)
-			return m.asHolder(ctx, id, mine, func(r *record) error { return r.noTokens(err) })
+			return m.asHolder(ctx, id, mine, func(r *record) error {
+				r.Due = later(r.Due, sent.Add(r.pace()))
+				return r.noTokens(err)
+			})
 		}
 		mine.Tokens, mine.Session = tokens, rand.Text()
 		if err := m.save(ctx, id, mine); err != nil {

@@ -254,7 +254,7 @@ func (m *model) wasClaimed(a *attempt, by *browser, began time.Time, id string, 
 func (m *model) loaded(b *browser, s session.Session, began time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !s.Person.Is(b.owner()) {
+	if !b.mayBe(s.Person, began) {
 		m.w.violated("%s is logged in as %s, want %s", b.who, s.Person.Subject, b.owner().Subject)
 	}
 	if at := m.over[s.Ref]; !at.IsZero() && at.Before(began) {

@@ -79,9 +79,7 @@ func (c *client) beginPoll(code string) (*device, error) {
 	if d.interval > interval && !d.slowed.IsZero() && w.faultSince(d.slowed) {
 		d.interval = interval
 	}
-	// The Manager counts the interval from before the write that takes the lease.
-	// If the store was slow with that, the poll went out later.
-	if since := now.Sub(d.polled); !d.polled.IsZero() && since+d.slow < d.interval {
+	if since := now.Sub(d.polled); !d.polled.IsZero() && since < d.interval {
 		w.violated("poll for %s %v after the one before; the interval is %v", d.user, since, d.interval)
 	}
 	// Tokens may be asked for again only if the answer that had them was lost,
@@ -89,7 +87,7 @@ func (c *client) beginPoll(code string) (*device, error) {
 	if f := d.redeemed; f != nil && f.arrived && !f.revoked && !f.by.isDead() && !w.faultSince(f.given) {
 		w.violated("poll for %s, which has been redeemed", d.user)
 	}
-	d.polled, d.slow = now, c.replica.link.slowest()
+	d.polled = now
 	d.asking++
 	c.replica.polling[d]++
 	return d, nil

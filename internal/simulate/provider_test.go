@@ -49,7 +49,6 @@ type device struct {
 
 	interval time.Duration // as the client knows it
 	polled   time.Time     // when the latest poll began
-	slow     time.Duration // how much later that may have been than the Manager thinks
 	slowed   time.Time     // when the latest slow_down was answered
 	asking   int           // polls in flight of living replicas
 	redeemed *family       // the latest tokens

@@ -161,6 +161,8 @@ type browser struct {
 	mu      sync.Mutex
 	cookies map[string]string
 	person  idp.Person // who should be logged in, if somebody is
+	before  idp.Person // who should have been
+	since   time.Time  // when that changed
 }
 
 func newBrowser(who, agent, addr string) *browser {
@@ -171,6 +173,9 @@ func newBrowser(who, agent, addr string) *browser {
 func (b *browser) become(person idp.Person) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if !b.person.Is(person) {
+		b.before, b.since = b.person, time.Now()
+	}
 	b.person = person
 }
 
@@ -178,6 +183,14 @@ func (b *browser) owner() idp.Person {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.person
+}
+
+// mayBe reports whether a request that began then may be the person's. One that
+// was on its way while another tab logged in has the cookie from before.
+func (b *browser) mayBe(person idp.Person, began time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return person.Is(b.person) || person.Is(b.before) && !b.since.Before(began)
 }
 
 // jar returns a copy of the cookies.

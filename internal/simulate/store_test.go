@@ -132,22 +132,6 @@ type link struct {
 	down    atomic.Bool // nothing gets through
 	dead    chan struct{}
 	fault   latest // when an operation of this replica failed
-
-	mu   sync.Mutex
-	took []span // writes
-}
-
-type span struct{ began, ended time.Time }
-
-// slowest returns how long the slowest write took that has just ended.
-func (l *link) slowest() (most time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.took = slices.DeleteFunc(l.took, func(s span) bool { return time.Since(s.ended) > storeLimit })
-	for _, s := range l.took {
-		most = max(most, s.ended.Sub(s.began))
-	}
-	return most
 }
 
 // who names the dice of an operation.
@@ -204,7 +188,7 @@ func (l *link) Swap(ctx context.Context, key string, old, new []byte, until time
 	if l.replica.name == observer {
 		return true, nil // and writes nothing
 	}
-	who, began := l.who(ctx, key), time.Now()
+	who := l.who(ctx, key)
 	if err := l.trip(ctx, who); err != nil {
 		return false, err
 	}
@@ -212,9 +196,6 @@ func (l *link) Swap(ctx context.Context, key string, old, new []byte, until time
 	if err := l.trip(ctx, who); err != nil { // the answer is lost
 		return false, err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.took = append(l.took, span{began, time.Now()})
 	return ok, nil
 }
 
