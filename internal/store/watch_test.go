@@ -50,6 +50,7 @@ func testWatchOthers(t *testing.T, b Backend) {
 
 func testWatchRefused(t *testing.T, b Backend) {
 	mustSwap(t, b, "key", nil, []byte("v"), later())
+	settle(t, b) // or its tick would come after the Watch
 	ch := b.Watch(t.Context(), "key")
 	wantTick(t, ch, "at the start")
 	wantRefused(t, b, "key", nil, []byte("w"))
