@@ -20,6 +20,7 @@ import (
 func TestAnonymousVisitorsStoreNothing(t *testing.T) {
 	t.Parallel()
 	b := startBank(t)
+	b.browser(t).get(b.DemoURL + "/.well-known/jwks.json") // the demo provider's key is being made and stored
 	before := folder(t, b.setting("DATA_DIR"))
 	const requests = 20_000
 	paths := []string{"/", "/login?return_to=/" + strings.Repeat("x", 10_000), qrPage, qrPage + "?again=1", "/activate?user_code=ABC234", "/callback?state=x&code=y"}

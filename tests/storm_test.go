@@ -158,18 +158,26 @@ func weathered(laptop, phone *browser, person string) bool {
 	link := code.attr("verification-link", "href")
 	question := func() page { return phone.get(link) }
 	hasState := func(p page) bool { return p.state() != "" }
-	p := until("the question", question, hasState)
-	for p.state() == "opened" && time.Now().Before(deadline) {
-		if p = phone.answer(p, "yes"); !hasState(p) { // the answer was lost: what became of it?
-			p = until("the question again", question, hasState)
+	// It asks again after the provider's answer, or the page with it, was lost.
+	approve := func() page {
+		p := until("the question", question, hasState)
+		for strings.Contains(p.Body, `value="yes"`) && time.Now().Before(deadline) {
+			if p = phone.answer(p, "yes"); !hasState(p) {
+				p = until("the question again", question, hasState)
+			}
 		}
+		return p
 	}
-	number := ""
+	approve()
+	number, next := "", qrPage
 	last := until("the account", func() page {
-		p := laptop.get(qrPage)
+		p := laptop.get(next)
+		if next = qrPage; p.URL.Path == "/reload" { // the answer with the cookie was lost
+			next = "/reload"
+		}
 		switch {
 		case p.state() == "number" && number == "":
-			number = phone.get(link).text("number") // "" of a page that did not come
+			number = approve().text("number") // "" of a page that did not come
 		case p.state() == "number":
 			p = laptop.post(qrPage+"/confirm", url.Values{"number": {number}})
 		}
