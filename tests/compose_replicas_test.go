@@ -15,7 +15,7 @@ import (
 
 // longestStop is how long a process takes at most to stop after its delay, as
 // docs/operations.md says (TestLongestStop).
-const longestStop = 30 * time.Second
+const longestStop = 35 * time.Second
 
 // Each service that faces people, or has their data, can do little if it is taken
 // over. FusionAuth and its database bring settings of their own.
