@@ -54,3 +54,19 @@ func TestSecurityDocs(t *testing.T) {
 		t.Errorf("%d mitigations, want the seventeen of RFC 10027", got)
 	}
 }
+
+// CONTRIBUTING.md has a reason for each direct dependency, and for no other.
+func TestDependencies(t *testing.T) {
+	t.Parallel()
+	direct := regexp.MustCompile(`(?m)^\t(\S+) v\S+$`).FindAllStringSubmatch(topFile(t, "go.mod"), -1)
+	_, list, _ := strings.Cut(topFile(t, "CONTRIBUTING.md"), "## Dependencies")
+	list, _, _ = strings.Cut(list, "\n## ")
+	for _, module := range direct {
+		if !strings.Contains(list, "`"+module[1]+"`") {
+			t.Errorf("no reason for %s", module[1])
+		}
+	}
+	if listed := strings.Count(list, "`") / 2; len(direct) == 0 || listed != len(direct)+2 { // .env and docker-compose.yml
+		t.Errorf("%d dependencies are listed, go.mod has %d", listed-2, len(direct))
+	}
+}
