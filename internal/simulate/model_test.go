@@ -19,7 +19,7 @@ type model struct {
 	mu       sync.Mutex
 	attempts []*attempt
 	over     map[string]time.Time // when a session had surely ended, by its Ref
-	seen     map[string]time.Time // when a session was first seen live, by its Ref
+	seen     map[string]time.Time // when a session was first seen live, by its ID: a new login keeps the Ref
 	raises   []raise
 	restless map[string]time.Time // when a person last tried to log something out, by subject
 	claims   map[string]*attempt  // by the session's ID
@@ -261,13 +261,13 @@ func (m *model) loaded(b *browser, s session.Session, began time.Time) {
 		m.w.violated("%s is logged in with a session that has ended", b.who)
 	}
 	for _, r := range m.raises {
-		at, known := m.seen[s.Ref]
+		at, known := m.seen[s.ID]
 		if known && r.person.Is(s.Person) && r.by != s.Ref && at.Before(r.began) && r.ended.Before(began) {
 			m.w.violated("%s is logged in with a session that was logged out with all others", b.who)
 		}
 	}
-	if _, known := m.seen[s.Ref]; !known {
-		m.seen[s.Ref] = time.Now()
+	if _, known := m.seen[s.ID]; !known {
+		m.seen[s.ID] = time.Now()
 	}
 	if a := m.claims[s.ID]; a != nil && a.used.IsZero() {
 		a.used = time.Now()
