@@ -75,7 +75,7 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) error {
 // readyz says whether people can log in here: a load balancer should send
 // requests only to replicas that are ready.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
-	if s.draining() {
+	if s.draining.Load() {
 		return text(w, http.StatusServiceUnavailable, "stopping\n")
 	}
 	if s.cfg.Provider.Ready() != nil {

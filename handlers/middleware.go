@@ -161,7 +161,7 @@ func (s *Server) headers(next http.Handler) http.Handler {
 			h.Set("Cross-Origin-Opener-Policy", "same-origin")
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
-		if s.draining() {
+		if s.draining.Load() {
 			h.Set("Connection", "close")
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)

@@ -46,7 +46,7 @@ type notice struct {
 	Title, Text string
 	Next        link
 	Refresh     int    // seconds; 0: not
-	Onward      bool   // the page continues at Next by itself
+	Onward      bool   // the page continues at Next automatically
 	Status      int    // of an error
 	Reference   string // of an error, as in the log
 }

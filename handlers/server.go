@@ -55,7 +55,6 @@ type Server struct {
 	shown   *cookies.Kind // seals when a question was shown
 	flows   flows         // logins in progress at the provider
 	handler http.Handler
-	drained chan struct{} // closed when load balancers must send requests elsewhere
 	stop    chan struct{} // closed when the event streams must end
 	streams streamCount
 	open    struct{ streams, longPolls atomic.Int64 }
@@ -64,6 +63,7 @@ type Server struct {
 	usedLogouts *store.Table[mark] // by the IDs of logout tokens
 	logoutWarn  rate.Sometimes     // about logout tokens that were refused
 
+	draining  atomic.Bool // load balancers must send requests elsewhere
 	storeDown atomic.Bool // as the latest health check found
 
 	warnOnce sync.Once // about a proxy that is not trusted
@@ -97,7 +97,6 @@ func New(cfg Config) (*Server, error) {
 		probe:   cfg.Cookies.Kind("probe", probeLifetime),
 		shown:   cfg.Cookies.Kind("shown", qrLifetime),
 		flows:   newFlows(cfg.Cookies, cfg.Store),
-		drained: make(chan struct{}),
 		stop:    make(chan struct{}),
 		streams: streamCount{of: make(map[string]int)},
 
@@ -114,19 +113,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.S
 // Drain makes the process unready and returns after the delay, by which load
 // balancers should have noticed. Until the server stops, requests are answered
 // as before, but no connection is kept for another: new requests reach other
-// replicas. Call it once.
+// replicas.
 func (s *Server) Drain(delay time.Duration) {
-	close(s.drained)
+	s.draining.Store(true)
 	time.Sleep(delay)
-}
-
-func (s *Server) draining() bool {
-	select {
-	case <-s.drained:
-		return true
-	default:
-		return false
-	}
 }
 
 // EndStreams ends the event streams, which would otherwise keep a server from

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// What many strangers share never counts as near, whichever of the two is known
-// to.
+// An address that many strangers share never counts as near, even if only one of
+// the two browsers is marked as sharing it.
 func TestNear(t *testing.T) {
 	plain := Browser{Addr: "203.0.113.7"}
 	relayed, shared := plain, plain

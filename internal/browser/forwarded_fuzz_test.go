@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// What a browser sends ahead does not change the address that a trusted proxy
-// appends. Without a trusted proxy, no header counts.
+// A browser's own headers do not change the address that a trusted proxy appends.
+// Without a trusted proxy, no header counts.
 func FuzzForwarded(f *testing.F) {
 	f.Add("10.0.0.1", "", "", "", "")
 	f.Add("1.2.3.4, 5.6.7.8", `for="[2001:db8::1]:80";proto=https;host="a,b"`, "a, b", "https,http", "Firefox")

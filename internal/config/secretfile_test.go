@@ -74,7 +74,7 @@ func TestSecretFileFaults(t *testing.T) {
 			}
 		})
 	}
-	// What follows from a file that cannot be read is not reported as well.
+	// A file that cannot be read is reported once, without the faults that it causes.
 	_, err := load(t, settings{"ISSUER": "https://login.example.com", "CLIENT_ID": "bank", "CLIENT_SECRET_FILE": "/no/such/file", "REDIS_URL": "redis://localhost", "APP_SECRET_KEY_FILE": "/no/such/file"})
 	if err == nil || strings.Count(err.Error(), "\n") != 1 {
 		t.Errorf("two files that cannot be read: %v, want one line for each", err)

@@ -57,8 +57,8 @@ func wantShort(t *testing.T, err error) {
 	}
 }
 
-// Whatever the token endpoint answers, there are tokens that expire in a day at
-// most, or an error that fits into the log.
+// Any answer of the token endpoint gives tokens that expire within a day, or an
+// error that fits into the log.
 func FuzzTokenAnswer(f *testing.F) {
 	f.Add(200, "application/json", "", []byte(`{"access_token":"a","refresh_token":"r","id_token":"i","expires_in":"3600"}`))
 	f.Add(200, "text/plain", "", []byte(`access_token=a&expires_in=5`))
@@ -84,8 +84,8 @@ func FuzzTokenAnswer(f *testing.F) {
 	})
 }
 
-// Whatever the device authorization endpoint answers, a code has bounded times,
-// and leads to an address that may be shown.
+// Any answer of the device authorization endpoint gives a code with bounded times
+// and an address that may be shown, or an error.
 func FuzzDeviceAnswer(f *testing.F) {
 	f.Add(200, []byte(`{"device_code":"d","user_code":"U","verification_uri":"https://bank.example/activate","expires_in":600,"interval":5}`))
 	f.Add(200, []byte(`{"device_code":"d","user_code":"U","verification_url":"https://idp.example/d","verification_uri_complete":"https://idp.example/d?c=U"}`))
@@ -115,8 +115,8 @@ func FuzzDeviceAnswer(f *testing.F) {
 	})
 }
 
-// Whatever the discovery document says, it is used only if it is this issuer's,
-// and all its endpoints are https, as the issuer is.
+// A discovery document is used only if it is this issuer's, and all its endpoints
+// are https, as the issuer is.
 func FuzzDiscovery(f *testing.F) {
 	f.Add([]byte(`{"issuer":"https://idp.example","authorization_endpoint":"https://idp.example/a","token_endpoint":"https://idp.example/t","jwks_uri":"https://idp.example/k","device_authorization_endpoint":"https://idp.example/oauth2/device_authorize","end_session_endpoint":"http://idp.example/l"}`))
 	f.Add([]byte(`{"issuer":"https://evil.example"}`))
@@ -189,8 +189,8 @@ func signed(t testing.TB, claims string) string {
 
 const fuzzClaims = `{"iss":"https://idp.example","sub":"s","aud":"bank","exp":4102444800,"iat":1500000000,"nonce":"n","email":"a@b.example","email_verified":true}`
 
-// Whatever an ID token of the provider claims, it logs in a person only if it is
-// for us and for this login. What is shown of the person is short.
+// An ID token of the provider logs in a person only if it is for us and for this
+// login, with any other claims. The text that is shown of the person is short.
 func FuzzIDTokenClaims(f *testing.F) {
 	c := withKeys(f)
 	f.Add(fuzzClaims)

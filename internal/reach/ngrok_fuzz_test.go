@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Whatever the agent answers, tunnels lead from an address that a browser can
+// With any answer of the agent, tunnels lead from an address that a browser can
 // open to a port of this machine.
 func FuzzAgentAnswer(f *testing.F) {
 	f.Add(`{"tunnels":[{"public_url":"https://A.ngrok.app","config":{"addr":"http://localhost:5000"}}]}`, `{"endpoints":[{"url":"https://b.ngrok.app","upstream":{"url":"5000"}}]}`)
