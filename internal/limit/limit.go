@@ -156,26 +156,15 @@ func (l *Limiter) AllowTry(ctx context.Context, rule Rule, key string, try func(
 // countFailed counts one event that has happened, in any case. It returns a
 // [*TooManyError] if the limit was reached before.
 func (l *Limiter) countFailed(ctx context.Context, rule Rule, key string) error {
-	id := recordID(rule, key)
-	for {
-		var excess time.Duration
-		_, err := l.counters.Update(ctx, id, func(c *counter) error {
-			excess = c.count(rule, time.Now())
-			return nil
-		})
-		if errors.Is(err, store.ErrNotFound) {
-			var c counter
-			c.count(rule, time.Now())
-			err = l.counters.CreateAs(ctx, id, c)
-		}
-		switch {
-		case errors.Is(err, store.ErrExists): // another process was quicker
-		case err == nil && excess > 0:
-			return &TooManyError{rule.Name, excess + rule.step()}
-		default:
-			return err
-		}
+	var excess time.Duration
+	_, err := l.counters.Upsert(ctx, recordID(rule, key), func(c *counter) error {
+		excess = c.count(rule, time.Now())
+		return nil
+	})
+	if err == nil && excess > 0 {
+		return &TooManyError{rule.Name, excess + rule.step()}
 	}
+	return err
 }
 
 // Refund takes back one event that [Limiter.Allow] counted. It does so even if

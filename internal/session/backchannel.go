@@ -41,20 +41,11 @@ func (m *Manager) noteHolder(ctx context.Context, person idp.Person, sid string)
 	if sid == "" {
 		return nil
 	}
-	id := sidKey(person.Issuer, sid)
-	latest := holder{idp.Person{Issuer: person.Issuer, Subject: person.Subject}, time.Now().Add(listedFor)}
-	for {
-		_, err := m.holders.Update(ctx, id, func(h *holder) error {
-			*h = latest
-			return nil
-		})
-		if !errors.Is(err, store.ErrNotFound) {
-			return err
-		}
-		if err := m.holders.CreateAs(ctx, id, latest); !errors.Is(err, store.ErrExists) {
-			return err
-		}
-	}
+	_, err := m.holders.Upsert(ctx, sidKey(person.Issuer, sid), func(h *holder) error {
+		*h = holder{idp.Person{Issuer: person.Issuer, Subject: person.Subject}, time.Now().Add(listedFor)}
+		return nil
+	})
+	return err
 }
 
 func sidKey(issuer, sid string) string { return issuer + "\x00" + sid }

@@ -84,27 +84,16 @@ func (m *Manager) list(ctx context.Context, person idp.Person) (list, error) {
 // enlist adds a session to a person's list, and makes the list if there is none.
 // add may run more than once, and refuse with an error.
 func (m *Manager) enlist(ctx context.Context, person idp.Person, add func(*list) error) (list, error) {
-	l, err := m.updateOrMake(ctx, person, add)
+	l, err := m.lists.Upsert(ctx, key(person), func(l *list) error {
+		if l.Generation == "" { // there was none
+			l.Generation = rand.Text()
+		}
+		return add(l)
+	})
 	if err != nil {
 		return l, err
 	}
 	return l, m.noteHolder(ctx, person, l.Entries[len(l.Entries)-1].SID)
-}
-
-func (m *Manager) updateOrMake(ctx context.Context, person idp.Person, add func(*list) error) (list, error) {
-	for {
-		l, err := m.lists.Update(ctx, key(person), add)
-		if !errors.Is(err, store.ErrNotFound) {
-			return l, err
-		}
-		l = list{Generation: rand.Text()}
-		if err := add(&l); err != nil {
-			return list{}, err
-		}
-		if err := m.lists.CreateAs(ctx, key(person), l); !errors.Is(err, store.ErrExists) {
-			return l, err
-		}
-	}
 }
 
 // unlist marks sessions that have ended.

@@ -95,6 +95,24 @@ func (t *Table[T]) Update(ctx context.Context, id string, change func(*T) error)
 	}
 }
 
+// Upsert is [Table.Update] for a record that need not exist: change then gets the
+// zero record.
+func (t *Table[T]) Upsert(ctx context.Context, id string, change func(*T) error) (T, error) {
+	for {
+		record, err := t.Update(ctx, id, change)
+		if !errors.Is(err, ErrNotFound) {
+			return record, err
+		}
+		var none, made T
+		if err := change(&made); err != nil {
+			return none, err
+		}
+		if err := t.CreateAs(ctx, id, made); !errors.Is(err, ErrExists) {
+			return made, err
+		}
+	}
+}
+
 // stepAside waits for a random time after a compare-and-set lost, so that many
 // writers of one record do not meet again. It does not wait for the first that
 // lost, as when two writers happen to meet, and then up to 1, 2, 4, 8 and at last

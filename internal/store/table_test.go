@@ -265,3 +265,31 @@ func TestTableWatch(t *testing.T) {
 	}
 	wantTick(t, ch, "after CreateAs")
 }
+
+// Writers of a record that does not exist yet all count, and an error of the
+// change stores nothing.
+func TestUpsert(t *testing.T) {
+	notes := newNotes(t, openFile(t, newPath(t)), "notes")
+	if _, err := notes.Upsert(t.Context(), "id", func(*note) error { return errors.New("refused") }); err == nil {
+		t.Error("Upsert returns no error")
+	}
+	if _, err := notes.Get(t.Context(), "id"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("after a refused Upsert, Get: %v, want ErrNotFound", err)
+	}
+	const writers = 16
+	for _, err := range errorsOf(writers, func(int) error {
+		_, err := notes.Upsert(t.Context(), "id", func(n *note) error {
+			n.Count++
+			n.Until = later()
+			return nil
+		})
+		return err
+	}) {
+		if err != nil {
+			t.Errorf("Upsert: %v", err)
+		}
+	}
+	if n, err := notes.Get(t.Context(), "id"); err != nil || n.Count != writers {
+		t.Errorf("after %d Upserts: %+v, %v", writers, n, err)
+	}
+}
