@@ -13,6 +13,7 @@ import (
 	"changebank/internal/devicegrant"
 	"changebank/internal/limit"
 	"changebank/internal/session"
+	"changebank/internal/words"
 )
 
 // activatePath is the verification URI's path: where the QR code leads.
@@ -243,8 +244,8 @@ func (s *Server) showQuestion(w http.ResponseWriter, r *http.Request, sess sessi
 	case approved && a.FallbackURL != "":
 		return s.render(w, "continue", page)
 	}
-	words := phoneWords(a)
-	end := answeredPage{frame: page.frame, Title: words.Title, Text: words.Text, State: a.State, Done: a.State == devicegrant.Claimed}
+	said := words.Phone(a)
+	end := answeredPage{frame: page.frame, Title: said.Title, Text: said.Text, State: a.State, Done: a.State == devicegrant.Claimed}
 	if !a.State.Ended() {
 		end.Watch = page.Watch
 	}
@@ -261,7 +262,7 @@ func (s *Server) questionPage(r *http.Request, sess session.Session, code string
 		Fingerprint:      a.Fingerprint(),
 		Browser:          a.Laptop.Name(),
 		Addr:             a.Laptop.Addr,
-		Requested:        ago(a.Started),
+		Requested:        words.Ago(a.Started),
 		DifferentNetwork: a.DifferentNetwork,
 		OpenedByOthers:   a.OpenedByOthers,
 		Switch:           loginTo(activateWith(code)) + "&switch=1",

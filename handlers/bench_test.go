@@ -16,8 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/skip2/go-qrcode"
-
 	"changebank/internal/browser"
 	"changebank/internal/devicegrant"
 	"changebank/internal/idp"
@@ -26,25 +24,30 @@ import (
 
 const laptopAgent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
-// providerOfMany gives each code once.
-type providerOfMany struct{ *providerOfCodes }
+// benchProvider gives each code once. Nobody approves them.
+type benchProvider struct{ devicegrant.Provider }
 
-func (p providerOfMany) StartDevice(ctx context.Context) (idp.DeviceCode, error) {
-	code, err := p.providerOfCodes.StartDevice(ctx)
+const benchURI = "http://bank.example/activate"
+
+func (benchProvider) StartDevice(context.Context) (idp.DeviceCode, error) {
 	user := rand.Text()[:8]
-	code.User, code.URIComplete = user, code.URI+"?user_code="+user
-	return code, err
+	return idp.DeviceCode{
+		Device: "device", User: user, URI: benchURI, URIComplete: benchURI + "?user_code=" + user,
+		Expires: time.Now().Add(10 * time.Minute), Interval: 5 * time.Second,
+	}, nil
 }
+
+func (benchProvider) Revoke(idp.Tokens) {}
 
 // benchServer returns a server whose provider answers at once.
 func benchServer(b *testing.B) *Server {
 	b.Helper()
 	kept, jar := newStore(b, "http://bank.example", nil)
-	provider := providerOfMany{&providerOfCodes{uri: "http://bank.example/activate"}}
+	provider := benchProvider{}
 	log := slog.New(slog.DiscardHandler)
 	sessions := session.New(session.Config{Store: kept, Cookies: jar, Browser: browser.Proxies(nil).Of, Revoke: provider.Revoke, Log: log})
 	grants := devicegrant.New(devicegrant.Config{
-		Provider: provider, Sessions: sessions, Store: kept, VerificationURI: provider.uri, ConfirmNumber: devicegrant.NumberNever,
+		Provider: provider, Sessions: sessions, Store: kept, VerificationURI: benchURI, ConfirmNumber: devicegrant.NumberNever,
 		Limits: devicegrant.Limits{CodesPerAddress: 1 << 20, Live: 1 << 20, WrongCodes: 10, WrongNumbers: 3}, CodeLifetime: 5 * time.Minute, Log: log,
 	})
 	b.Cleanup(grants.Close)
@@ -185,36 +188,6 @@ func BenchmarkLiveCodeAmong(b *testing.B) {
 	}
 }
 
-// BenchmarkQRCode measures a QR code that is drawn for the first time, next to
-// the encoding alone, and again.
-func BenchmarkQRCode(b *testing.B) {
-	const text = "https://bank.example.com/activate?user_code=ABC234"
-	measure := func(name string, draw func() error) {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if err := draw(); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-	measure("encoding", func() error {
-		code, err := qrcode.New(text, qrcode.Medium)
-		code.Bitmap()
-		return err
-	})
-	measure("first", func() error {
-		_, err := new(qrCodes).draw(text)
-		return err
-	})
-	var codes qrCodes
-	measure("again", func() error {
-		_, err := codes.draw(text)
-		return err
-	})
-}
-
 // BenchmarkStream reports the memory and the goroutines of a laptop that waits
 // for its phone, and those of a stream that only waits.
 func BenchmarkStream(b *testing.B) {
@@ -233,7 +206,7 @@ func BenchmarkStream(b *testing.B) {
 				select {
 				case <-r.Context().Done():
 					return
-				case <-time.After(keepAlive):
+				case <-time.After(15 * time.Second):
 				}
 			}
 		})

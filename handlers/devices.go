@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"changebank/internal/session"
+	"changebank/internal/words"
 )
 
 const devicesPath = "/devices"
@@ -56,7 +57,7 @@ func devicesOf(sess session.Session, sessions []session.Session) []device {
 			Ref:     other.Ref,
 			Number:  i + 1,
 			Browser: other.Browser.Name(),
-			Began:   ago(other.Began),
+			Began:   words.Ago(other.Began),
 			Addr:    other.Browser.Addr,
 			Seen:    lastSeen(other),
 			Here:    other.Ref == sess.Ref,
@@ -76,7 +77,7 @@ func lastSeen(sess session.Session) string {
 	}
 	text := "in the last few minutes" // it is not recorded more often
 	if time.Since(sess.Seen) > 6*time.Minute {
-		text = ago(sess.Seen)
+		text = words.Ago(sess.Seen)
 	}
 	if name := sess.Latest.Name(); name != sess.Browser.Name() {
 		text += ", by another browser: " + name

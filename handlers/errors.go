@@ -13,6 +13,7 @@ import (
 	"changebank/internal/limit"
 	"changebank/internal/session"
 	"changebank/internal/store"
+	"changebank/internal/words"
 )
 
 // An errorPage is what a visitor is told about an error.
@@ -112,7 +113,7 @@ func lookUp(err error) errorPage {
 		return errorPage{
 			status: http.StatusTooManyRequests,
 			title:  "Too many requests",
-			text:   "There were too many " + tooMany.Rule + ". Wait " + minutes(tooMany.Wait) + " and try again.",
+			text:   "There were too many " + tooMany.Rule + ". Wait " + words.Minutes(tooMany.Wait) + " and try again.",
 			next:   home, retry: tooMany.Wait,
 		}
 	}
@@ -126,7 +127,7 @@ func lookUp(err error) errorPage {
 	switch {
 	case ok && refusal.OfClient():
 		return errorPage{
-			status: http.StatusBadGateway, title: "Login service doesn't accept Changebank",
+			status: http.StatusBadGateway, title: "The login service doesn't accept this application",
 			text: "Nobody can log in until its administrator corrects the settings. The log says what is wrong.", next: home,
 		}
 	case ok && refusal.Status == 0: // it came through the browser: about this person

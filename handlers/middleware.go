@@ -73,28 +73,6 @@ func (s *Server) logRequest(r *http.Request, sw *statusWriter, took time.Duratio
 		slog.Duration("took", took), slog.Int64("bytes", sw.bytes), slog.String("reference", reference))
 }
 
-// countOpen counts the event streams and the long polls while they are open.
-func (s *Server) countOpen(events pageFunc) pageFunc {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		open := &s.open.streams
-		switch query := r.URL.Query(); {
-		case query.Has("hidden"): // answered at once
-			return events(w, r)
-		case query.Has("since"):
-			open = &s.open.longPolls
-		}
-		open.Add(1)
-		defer open.Add(-1)
-		return events(w, r)
-	}
-}
-
-// Streams returns how many event streams are open.
-func (s *Server) Streams() int64 { return s.open.streams.Load() }
-
-// LongPolls returns how many requests wait for an attempt to change.
-func (s *Server) LongPolls() int64 { return s.open.longPolls.Load() }
-
 type statusWriter struct {
 	http.ResponseWriter
 	status int

@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"html/template"
@@ -14,6 +13,7 @@ import (
 	"changebank/internal/cookies"
 	"changebank/internal/devicegrant"
 	"changebank/internal/session"
+	"changebank/internal/words"
 )
 
 const (
@@ -51,18 +51,11 @@ func (s *Server) attemptID(r *http.Request) string { return s.qr.Read(r)["attemp
 // is none. laptop is this browser; coming from elsewhere than before may end the
 // attempt ([devicegrant.Manager.CheckLaptop]).
 func (s *Server) attempt(r *http.Request, laptop browser.Browser) (devicegrant.Attempt, error) {
-	return s.attemptBy(r, laptop, s.cfg.Grants.CheckLaptop)
-}
-
-type laptopCheck func(ctx context.Context, id string, laptop browser.Browser) (devicegrant.Attempt, error)
-
-// attemptBy is attempt with another check than CheckLaptop.
-func (s *Server) attemptBy(r *http.Request, laptop browser.Browser, check laptopCheck) (devicegrant.Attempt, error) {
 	id := s.attemptID(r)
 	if id == "" {
 		return devicegrant.Attempt{}, nil
 	}
-	a, err := check(r.Context(), id, laptop)
+	a, err := s.cfg.Grants.CheckLaptop(r.Context(), id, laptop)
 	if errors.Is(err, devicegrant.ErrNone) {
 		return devicegrant.Attempt{}, nil
 	}
@@ -160,17 +153,17 @@ func (s *Server) showAttempt(w http.ResponseWriter, r *http.Request, a devicegra
 		return seeOther(w, r, "/reload")
 	}
 	left := max(0, time.Until(a.Expires).Round(time.Second))
-	words := laptopWords(a)
+	said := words.Laptop(a)
 	page := qrPage{
-		Tab:         words.Tab,
-		Title:       words.Title,
-		Text:        words.Text,
-		Note:        laptopNote(a),
+		Tab:         said.Tab,
+		Title:       said.Title,
+		Text:        said.Text,
+		Note:        words.Note(a),
 		State:       a.State,
 		Ref:         a.Ref,
 		Ended:       a.State.Ended(),
-		Steps:       steps,
-		Step:        stepOf(a.State),
+		Steps:       words.Steps,
+		Step:        words.Step(a.State),
 		UserCode:    a.UserCode,
 		URI:         a.URI,
 		URIComplete: a.URIComplete,
@@ -179,11 +172,11 @@ func (s *Server) showAttempt(w http.ResponseWriter, r *http.Request, a devicegra
 	}
 	if a.State == devicegrant.Waiting {
 		page.TimeLeft = fmt.Sprintf("%d:%02d", int(left.Minutes()), int(left.Seconds())%60)
-		page.Lasts = "about " + minutes(left)
+		page.Lasts = "about " + words.Minutes(left)
 	}
 	if a.State == devicegrant.Waiting || a.State == devicegrant.Opened {
 		var err error
-		if page.QR, err = s.qrCodes.draw(a.URIComplete); err != nil {
+		if page.QR, err = s.qrCodes.Draw(a.URIComplete); err != nil {
 			return fmt.Errorf("draw the QR code: %w", err)
 		}
 	}
@@ -258,4 +251,13 @@ func (s *Server) qrLoginConfirm(w http.ResponseWriter, r *http.Request, _ sessio
 		return err
 	}
 	return seeOther(w, r, qrPath)
+}
+
+// events tells the laptop's page how its attempt stands.
+func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
+	laptop, err := s.laptop(r)
+	if err != nil {
+		return err
+	}
+	return s.follow.Serve(w, r, s.attemptID(r), laptop)
 }

@@ -16,6 +16,7 @@ import (
 
 	"changebank/internal/session"
 	"changebank/internal/store"
+	"changebank/internal/words"
 	"changebank/static"
 	"changebank/templates"
 )
@@ -135,7 +136,7 @@ func parsePages(appURL string) (map[string]*template.Template, error) {
 		_, err = t.New(name).Parse(constant)
 		return err
 	}
-	layout := template.New("").Funcs(template.FuncMap{"spelled": spelled})
+	layout := template.New("").Funcs(template.FuncMap{"spelled": words.Spelled})
 	for _, name := range []string{"layout.html", "drawings.html", "code.html", "new-devices.html"} {
 		if err := parse(layout, name); err != nil {
 			return nil, err

@@ -18,7 +18,9 @@ import (
 	"changebank/internal/browser"
 	"changebank/internal/cookies"
 	"changebank/internal/devicegrant"
+	"changebank/internal/follow"
 	"changebank/internal/idp"
+	"changebank/internal/qrcode"
 	"changebank/internal/session"
 	"changebank/internal/store"
 )
@@ -55,10 +57,8 @@ type Server struct {
 	shown   *cookies.Kind // seals when a question was shown
 	flows   flows         // logins in progress at the provider
 	handler http.Handler
-	stop    chan struct{} // closed when the event streams must end
-	streams streamCount
-	open    struct{ streams, longPolls atomic.Int64 }
-	qrCodes qrCodes
+	follow  *follow.Follower
+	qrCodes qrcode.Codes
 
 	usedLogouts *store.Table[mark] // by the IDs of logout tokens
 	logoutWarn  rate.Sometimes     // about logout tokens that were refused
@@ -87,18 +87,17 @@ func New(cfg Config) (*Server, error) {
 		cfg.Refused = func(string) {}
 	}
 	s := &Server{
-		cfg:     cfg,
-		host:    app.Host,
-		scheme:  app.Scheme,
-		log:     cfg.Log,
-		pages:   pages,
-		qr:      cfg.Cookies.Kind("qr", qrLifetime),
-		opened:  cfg.Cookies.Kind("opened", qrLifetime),
-		probe:   cfg.Cookies.Kind("probe", probeLifetime),
-		shown:   cfg.Cookies.Kind("shown", qrLifetime),
-		flows:   newFlows(cfg.Cookies, cfg.Store),
-		stop:    make(chan struct{}),
-		streams: streamCount{of: make(map[string]int)},
+		cfg:    cfg,
+		host:   app.Host,
+		scheme: app.Scheme,
+		log:    cfg.Log,
+		pages:  pages,
+		qr:     cfg.Cookies.Kind("qr", qrLifetime),
+		opened: cfg.Cookies.Kind("opened", qrLifetime),
+		probe:  cfg.Cookies.Kind("probe", probeLifetime),
+		shown:  cfg.Cookies.Kind("shown", qrLifetime),
+		flows:  newFlows(cfg.Cookies, cfg.Store),
+		follow: follow.New(cfg.Grants, cfg.Log),
 
 		usedLogouts: store.NewTable[mark](cfg.Store, "used logout tokens"),
 		logoutWarn:  rate.Sometimes{First: 10, Interval: time.Minute},
@@ -121,7 +120,13 @@ func (s *Server) Drain(delay time.Duration) {
 
 // EndStreams ends the event streams, which would otherwise keep a server from
 // shutting down. Their browsers reconnect to its successor. Call it once.
-func (s *Server) EndStreams() { close(s.stop) }
+func (s *Server) EndStreams() { s.follow.End() }
+
+// Streams returns how many event streams are open.
+func (s *Server) Streams() int64 { return s.follow.Streams() }
+
+// LongPolls returns how many requests wait for an attempt to change.
+func (s *Server) LongPolls() int64 { return s.follow.LongPolls() }
 
 // routes lists every page. A changing page is a GET that changes something.
 func (s *Server) routes() http.Handler {
@@ -144,7 +149,7 @@ func (s *Server) routes() http.Handler {
 	page("POST /logged-out-qr-login", s.qrLoginNew)
 	page("POST /logged-out-qr-login/cancel", s.qrLoginCancel)
 	page("POST /logged-out-qr-login/confirm", s.qrLoginConfirm)
-	plain("GET /logged-out-qr-login/events", noPrefetch(s.countOpen(s.events)))
+	plain("GET /logged-out-qr-login/events", noPrefetch(s.events))
 	changing("GET /reload", s.claim)
 	changing("GET /device_grant_finished", s.deviceGrantFinished) // for clients of the Flask example
 

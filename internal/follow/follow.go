@@ -1,16 +1,22 @@
-package handlers
+// Package follow tells the laptop's page how its attempt stands: in server-sent
+// events, or in long polls where something on the way holds those back.
+package follow
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"changebank/internal/browser"
 	"changebank/internal/devicegrant"
+	"changebank/internal/words"
 )
 
 const (
@@ -28,91 +34,118 @@ type event struct {
 }
 
 func eventOf(a *devicegrant.Attempt) event {
-	return event{State: a.State, Note: laptopNote(*a), Title: laptopWords(*a).Title, Expires: a.Expires.UTC().Round(0)}
+	return event{State: a.State, Note: words.Note(*a), Title: words.Laptop(*a).Title, Expires: a.Expires.UTC().Round(0)}
 }
 
-// events tells the laptop's page about its attempt: as server-sent events, or
-// with since in the query by one answer. A page that nobody sees says so
-// (hidden): it is answered at once, and does not count as someone looking.
+// A Follower answers the requests of the pages that wait for their attempts.
+type Follower struct {
+	grants *devicegrant.Manager
+	log    *slog.Logger
+	stop   chan struct{} // closed when the waiting must end
+	counts counts
+	open   struct{ streams, longPolls atomic.Int64 }
+}
+
+// New returns a Follower of the attempts of grants.
+func New(grants *devicegrant.Manager, log *slog.Logger) *Follower {
+	return &Follower{grants: grants, log: log, stop: make(chan struct{}), counts: counts{of: make(map[string]int)}}
+}
+
+// End ends the waiting, which would otherwise keep a server from shutting down.
+// The browsers come back to its successor. Call it once.
+func (f *Follower) End() { close(f.stop) }
+
+// Streams returns how many event streams are open.
+func (f *Follower) Streams() int64 { return f.open.streams.Load() }
+
+// LongPolls returns how many requests wait for an attempt to change.
+func (f *Follower) LongPolls() int64 { return f.open.longPolls.Load() }
+
+// Serve tells the laptop's page about the attempt with that ID: as server-sent
+// events, or with since in the query by one answer. A page that nobody sees says
+// so (hidden): it is answered at once, and does not count as someone looking.
+// laptop is the browser that asks; see [devicegrant.Manager.CheckLaptop].
 //
 // Very many laptops may wait here at once, so what is on the stack while they do
 // is kept small: an [devicegrant.Attempt] is handed on by its pointer, and
 // nothing is read while waiting.
-func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
-	a, err := s.followed(w, r)
+func (f *Follower) Serve(w http.ResponseWriter, r *http.Request, id string, laptop browser.Browser) error {
+	a, err := f.followed(w, r, id, laptop)
 	if err != nil || a == nil {
 		return err
 	}
-	defer s.streams.close(a.ID)
+	defer f.counts.remove(a.ID)
 	query := r.URL.Query()
 	switch {
 	case query.Has("hidden"):
-		return answerEvent(w, a)
+		return answer(w, a)
 	case query.Has("since"):
-		return answerEvent(w, s.changed(r.Context(), a, query.Get("since")))
+		return answer(w, f.changed(r.Context(), a, query.Get("since")))
 	}
-	s.stream(w, r, a)
+	f.stream(w, r, a)
 	return nil
 }
 
-// followed returns the attempt that the page may wait for, and counts it as a
-// stream. It returns nil after it has answered that there is none.
-func (s *Server) followed(w http.ResponseWriter, r *http.Request) (*devicegrant.Attempt, error) {
+// followed returns the attempt that the page may wait for, and counts the
+// request. It returns nil after it has answered that there is none.
+func (f *Follower) followed(w http.ResponseWriter, r *http.Request, id string, laptop browser.Browser) (*devicegrant.Attempt, error) {
 	query := r.URL.Query()
-	laptop, err := s.laptop(r)
-	if err != nil {
-		return nil, err
-	}
-	check := s.cfg.Grants.CheckLaptop
+	check := f.grants.CheckLaptop
 	if query.Has("hidden") {
-		check = s.cfg.Grants.CheckHidden
+		check = f.grants.CheckHidden
 	}
-	a, err := s.attemptBy(r, laptop, check)
-	if err != nil {
-		return nil, err
-	}
-	if a.ID == "" {
+	a, err := check(r.Context(), id, laptop)
+	if errors.Is(err, devicegrant.ErrNone) {
 		w.WriteHeader(http.StatusNoContent) // tells the browser not to reconnect
 		return nil, nil
+	}
+	if err != nil {
+		return nil, err
 	}
 	if ref := query.Get("attempt"); ref != "" && ref != a.Ref {
 		// Two tabs started a code at the same moment, and the cookie is the
 		// other's: the page must be fetched again.
-		return nil, text(w, http.StatusConflict, "the page shows another attempt\n")
+		http.Error(w, "the page shows another attempt", http.StatusConflict)
+		return nil, nil
 	}
-	if !s.streams.open(a.ID) {
+	if !f.counts.add(a.ID) {
 		w.Header().Set("Retry-After", "3")
-		return nil, text(w, http.StatusTooManyRequests, "too many streams\n") // the page fetches itself instead
+		http.Error(w, "too many streams", http.StatusTooManyRequests) // the page fetches itself instead
+		return nil, nil
 	}
 	return &a, nil
 }
 
 // stream sends the present state, and each change until the attempt ends.
-func (s *Server) stream(w http.ResponseWriter, r *http.Request, a *devicegrant.Attempt) {
+func (f *Follower) stream(w http.ResponseWriter, r *http.Request, a *devicegrant.Attempt) {
+	f.open.streams.Add(1)
+	defer f.open.streams.Add(-1)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
 	stream := eventStream{w: w, rc: http.NewResponseController(w)}
 	if stream.send("retry: 1000\n\n") != nil {
 		return // the browser has left
 	}
-	ticks := s.cfg.Grants.Watch(r.Context(), a.ID)
+	ticks := f.grants.Watch(r.Context(), a.ID)
 	for a != nil {
 		if err := stream.tell(a); err != nil || a.State.Ended() {
 			return
 		}
-		a = s.next(r.Context(), ticks, a, stream.sent.Add(keepAlive))
+		a = f.next(r.Context(), ticks, a, stream.sent.Add(keepAlive))
 	} // the browser reconnects
 }
 
 // changed returns the attempt at its first change, or after longPoll. A page
 // that shows another state than the present one is answered at once.
-func (s *Server) changed(ctx context.Context, a *devicegrant.Attempt, since string) *devicegrant.Attempt {
+func (f *Follower) changed(ctx context.Context, a *devicegrant.Attempt, since string) *devicegrant.Attempt {
+	f.open.longPolls.Add(1)
+	defer f.open.longPolls.Add(-1)
 	ctx, cancel := context.WithTimeout(ctx, longPoll)
 	defer cancel()
 	first := eventOf(a)
-	ticks := s.cfg.Grants.Watch(ctx, a.ID)
+	ticks := f.grants.Watch(ctx, a.ID)
 	for string(a.State) == since && eventOf(a) == first && !a.State.Ended() {
-		now := s.next(ctx, ticks, a, a.Expires)
+		now := f.next(ctx, ticks, a, a.Expires)
 		if now == nil {
 			break
 		}
@@ -124,35 +157,35 @@ func (s *Server) changed(ctx context.Context, a *devicegrant.Attempt, since stri
 // next returns the attempt as it is when it may have changed, at the latest at a
 // given time. It returns nil when there is nothing more to wait for: the browser
 // has left, the server stops, or the attempt cannot be read.
-func (s *Server) next(ctx context.Context, ticks <-chan struct{}, a *devicegrant.Attempt, until time.Time) *devicegrant.Attempt {
+func (f *Follower) next(ctx context.Context, ticks <-chan struct{}, a *devicegrant.Attempt, until time.Time) *devicegrant.Attempt {
 	wake := time.NewTimer(min(time.Until(until), a.RefreshWithin()))
 	defer wake.Stop()
 	select {
-	case <-s.stop:
+	case <-f.stop:
 		return nil
 	case <-ctx.Done():
 		return nil
 	case <-ticks:
 	case <-wake.C:
 	}
-	return s.refreshed(ctx, a.ID)
+	return f.refreshed(ctx, a.ID)
 }
 
 // refreshed returns the attempt as it is now, nil if it cannot be read.
-func (s *Server) refreshed(ctx context.Context, id string) *devicegrant.Attempt {
-	a, err := s.cfg.Grants.Refresh(ctx, id)
+func (f *Follower) refreshed(ctx context.Context, id string) *devicegrant.Attempt {
+	a, err := f.grants.Refresh(ctx, id)
 	if err == nil {
 		return &a
 	}
 	if ctx.Err() == nil && !errors.Is(err, devicegrant.ErrNone) {
-		s.log.Error("attempt not read for the page that follows it", "err", err)
+		f.log.Error("attempt not read for the page that follows it", "err", err)
 	}
 	return nil
 }
 
-// answerEvent answers with one event, and with its length: some proxies hold
+// answer answers with one event, and with its length: some proxies hold
 // back an answer until they know where it ends.
-func answerEvent(w http.ResponseWriter, a *devicegrant.Attempt) error {
+func answer(w http.ResponseWriter, a *devicegrant.Attempt) error {
 	data, err := json.Marshal(eventOf(a))
 	if err != nil {
 		return err
@@ -163,27 +196,27 @@ func answerEvent(w http.ResponseWriter, a *devicegrant.Attempt) error {
 	return nil
 }
 
-// maxStreams is how many requests about one attempt may wait in this process at
+// maxWaiting is how many requests about one attempt may wait in this process at
 // the same time: one cookie must not use up the server's memory.
-const maxStreams = 8
+const maxWaiting = 8
 
-// streamCount counts the waiting requests about each attempt.
-type streamCount struct {
+// counts counts the waiting requests about each attempt.
+type counts struct {
 	mu sync.Mutex
 	of map[string]int // by the attempt's ID
 }
 
-func (c *streamCount) open(id string) bool {
+func (c *counts) add(id string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.of[id] >= maxStreams {
+	if c.of[id] >= maxWaiting {
 		return false
 	}
 	c.of[id]++
 	return true
 }
 
-func (c *streamCount) close(id string) {
+func (c *counts) remove(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.of[id]--; c.of[id] == 0 {

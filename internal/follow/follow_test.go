@@ -1,4 +1,4 @@
-package handlers
+package follow
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -13,10 +14,9 @@ import (
 	"time"
 
 	"changebank/internal/browser"
-	"changebank/internal/cookies"
 	"changebank/internal/devicegrant"
 	"changebank/internal/idp"
-	"changebank/internal/session"
+	"changebank/internal/store"
 )
 
 // providerOfCodes is a provider where nobody has approved yet.
@@ -43,13 +43,30 @@ func (p *providerOfCodes) Revoke(idp.Tokens) {}
 
 const ourPage = "https://bank.example/activate"
 
+var laptop = browser.Browser{Addr: "192.0.2.1"}
+
 // eventsTest is a laptop that shows a code.
 type eventsTest struct {
 	*testing.T
-	s        *Server
+	f        *Follower
+	grants   *devicegrant.Manager
 	provider *providerOfCodes
 	a        devicegrant.Attempt
-	cookie   *http.Cookie
+	id       string // that the browser has
+}
+
+func newStore(t *testing.T) *store.Store {
+	t.Helper()
+	file, err := store.OpenFile(filepath.Join(t.TempDir(), "store"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = file.Close() })
+	kept, err := store.New(t.Context(), file, [][]byte{[]byte("0123456789abcdef")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kept
 }
 
 // withEvents runs a test in a bubble, in which time passes only while everything
@@ -57,28 +74,19 @@ type eventsTest struct {
 func withEvents(t *testing.T, verificationURI string, test func(e *eventsTest)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		kept, jar := newStore(t, "https://bank.example", nil)
+		kept := newStore(t)
 		provider := &providerOfCodes{uri: verificationURI}
 		log := slog.New(slog.NewTextHandler(t.Output(), nil))
-		sessions := session.New(session.Config{Store: kept, Cookies: jar, Browser: browser.Proxies(nil).Of, Revoke: provider.Revoke, Log: log})
 		grants := devicegrant.New(devicegrant.Config{
-			Provider: provider, Sessions: sessions, Store: kept, VerificationURI: ourPage, ConfirmNumber: devicegrant.NumberNever,
+			Provider: provider, Store: kept, VerificationURI: ourPage, ConfirmNumber: devicegrant.NumberNever,
 			Limits: devicegrant.Limits{CodesPerAddress: 10, Live: 10, WrongCodes: 10, WrongNumbers: 3}, CodeLifetime: 5 * time.Minute, Log: log,
 		})
 		t.Cleanup(grants.Close)
-		s := &Server{
-			cfg: Config{Sessions: sessions, Grants: grants}, log: log, qr: jar.Kind("qr", qrLifetime),
-			stop: make(chan struct{}), streams: streamCount{of: make(map[string]int)},
-		}
-		a, err := grants.Start(t.Context(), browser.Browser{Addr: "192.0.2.1"}) // where httptest's requests come from
+		a, err := grants.Start(t.Context(), laptop)
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := httptest.NewRecorder()
-		if err := s.qr.Write(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, qrPath, nil), cookies.Values{"attempt": a.ID}); err != nil {
-			t.Fatal(err)
-		}
-		test(&eventsTest{t, s, provider, a, w.Result().Cookies()[0]})
+		test(&eventsTest{t, New(grants, log), grants, provider, a, a.ID})
 	})
 }
 
@@ -88,16 +96,15 @@ type answered struct {
 	after time.Duration
 }
 
-// ask sends a request with the laptop's cookie. It is answered in the channel.
+// ask sends a request of the laptop. It is answered in the channel.
 func (e *eventsTest) ask(ctx context.Context, query string) <-chan answered {
 	e.Helper()
-	r := httptest.NewRequestWithContext(ctx, http.MethodGet, qrPath+"/events"+query, nil)
-	r.AddCookie(e.cookie)
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/events"+query, nil)
 	answer := make(chan answered, 1)
 	began := time.Now()
 	go func() {
 		w := httptest.NewRecorder()
-		if err := e.s.events(w, r); err != nil {
+		if err := e.f.Serve(w, r, e.id, laptop); err != nil {
 			e.Error(err)
 		}
 		answer <- answered{w, time.Since(began)}
@@ -121,7 +128,7 @@ func (e *eventsTest) want(what string, answer <-chan answered, after time.Durati
 
 func (e *eventsTest) cancel() {
 	e.Helper()
-	if err := e.s.cfg.Grants.Cancel(e.Context(), e.a.ID); err != nil {
+	if err := e.grants.Cancel(e.Context(), e.a.ID); err != nil {
 		e.Fatal(err)
 	}
 }
@@ -160,7 +167,7 @@ func TestLongPollOfAnotherAttempt(t *testing.T) {
 		if got := <-e.ask(e.Context(), "?since=waiting&attempt=ANOTHER"); got.Code != http.StatusConflict || got.after != 0 {
 			t.Errorf("another attempt: %d after %v, want 409 at once", got.Code, got.after)
 		}
-		e.cookie.Value = "forged"
+		e.id = "forged"
 		if got := <-e.ask(e.Context(), "?since=waiting"); got.Code != http.StatusNoContent || got.after != 0 || got.Body.Len() > 0 {
 			t.Errorf("no attempt: %d after %v, want 204 at once", got.Code, got.after)
 		}
@@ -173,7 +180,7 @@ func TestLongPollsPerAttempt(t *testing.T) {
 	withEvents(t, ourPage, func(e *eventsTest) {
 		ctx, leave := context.WithCancel(e.Context())
 		waiting := []<-chan answered{e.ask(ctx, "")}
-		for range maxStreams - 1 {
+		for range maxWaiting - 1 {
 			waiting = append(waiting, e.ask(ctx, "?since=waiting"))
 		}
 		synctest.Wait()
@@ -197,7 +204,7 @@ func TestLongPollAtStop(t *testing.T) {
 	withEvents(t, ourPage, func(e *eventsTest) {
 		answer := e.ask(e.Context(), "?since=waiting")
 		time.Sleep(3 * time.Second)
-		e.s.EndStreams()
+		e.f.End()
 		e.want("stopped", answer, 3*time.Second, devicegrant.Waiting)
 	})
 }

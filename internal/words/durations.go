@@ -1,12 +1,12 @@
-package handlers
+package words
 
 import (
 	"fmt"
 	"time"
 )
 
-// ago says how long ago t was.
-func ago(t time.Time) string {
+// Ago says how long ago t was.
+func Ago(t time.Time) string {
 	d := time.Since(t).Round(time.Second)
 	switch {
 	case d < 2*time.Second:
@@ -21,8 +21,8 @@ func ago(t time.Time) string {
 	return fmt.Sprintf("%d days ago", int(d.Hours()/24))
 }
 
-// minutes says how long d is, for a person who must wait.
-func minutes(d time.Duration) string {
+// Minutes says how long d is, for a person who must wait.
+func Minutes(d time.Duration) string {
 	if n := int((d + time.Minute - 1) / time.Minute); n > 1 {
 		return fmt.Sprintf("%d minutes", n)
 	}

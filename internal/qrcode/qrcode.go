@@ -1,4 +1,5 @@
-package handlers
+// Package qrcode draws QR codes as SVG, and keeps those that were drawn.
+package qrcode
 
 import (
 	"fmt"
@@ -6,39 +7,39 @@ import (
 	"strconv"
 	"sync"
 
-	"github.com/skip2/go-qrcode"
+	encoder "github.com/skip2/go-qrcode"
 )
 
-// qrCode is a QR code with the quiet zone that scanners need around it.
-type qrCode struct {
+// code is a QR code with the quiet zone that scanners need around it.
+type code struct {
 	size int    // modules in a row
 	dark []byte // a bit for each module, row by row
 }
 
-func encodeQR(text string) (qrCode, error) {
-	encoded, err := qrcode.New(text, qrcode.Medium)
+func encode(text string) (code, error) {
+	encoded, err := encoder.New(text, encoder.Medium)
 	if err != nil {
-		return qrCode{}, err
+		return code{}, err
 	}
 	rows := encoded.Bitmap() // the quiet zone included
-	code := qrCode{len(rows), make([]byte, len(rows)*len(rows)/8+1)}
+	c := code{len(rows), make([]byte, len(rows)*len(rows)/8+1)}
 	for y, row := range rows {
 		for x, dark := range row {
-			if i := y*code.size + x; dark {
-				code.dark[i/8] |= 1 << (i % 8)
+			if i := y*c.size + x; dark {
+				c.dark[i/8] |= 1 << (i % 8)
 			}
 		}
 	}
-	return code, nil
+	return c, nil
 }
 
-func (c qrCode) isDark(x, y int) bool {
+func (c code) isDark(x, y int) bool {
 	i := y*c.size + x
 	return c.dark[i/8]&(1<<(i%8)) != 0
 }
 
 // svg draws the code: whole modules, dark on white for any colors of the page.
-func (c qrCode) svg() template.HTML {
+func (c code) svg() template.HTML {
 	path := make([]byte, 0, 8<<10)
 	add := func(command string, n int) { path = strconv.AppendInt(append(path, command...), int64(n), 10) }
 	for y := range c.size {
@@ -61,34 +62,34 @@ func (c qrCode) svg() template.HTML {
 		`<path fill="#ffffff" d="M0 0h%[1]dv%[1]dH0z"/><path fill="#000000" d="%[2]s"/></svg>`, c.size, path)) // numbers only; none of the text is in it
 }
 
-// maxQRCodes bounds the memory of [qrCodes], to about 2 MB.
-const maxQRCodes = 4096
+// maxCodes bounds the memory of [Codes], to about 2 MB.
+const maxCodes = 4096
 
-// qrCodes keeps what was encoded, because that takes longer than everything else
+// Codes keeps what was encoded, because that takes longer than everything else
 // on the laptop's page, and without scripts the page refreshes every 5 seconds.
 // The zero value is ready for use.
-type qrCodes struct {
+type Codes struct {
 	mu sync.Mutex
-	of map[string]qrCode
+	of map[string]code
 }
 
-// draw returns the QR code of a text as an SVG.
-func (q *qrCodes) draw(text string) (template.HTML, error) {
-	q.mu.Lock()
-	code, ok := q.of[text]
-	q.mu.Unlock()
+// Draw returns the QR code of a text as an SVG with the ID qr-code.
+func (k *Codes) Draw(text string) (template.HTML, error) {
+	k.mu.Lock()
+	c, ok := k.of[text]
+	k.mu.Unlock()
 	if ok {
-		return code.svg(), nil
+		return c.svg(), nil
 	}
-	code, err := encodeQR(text)
+	c, err := encode(text)
 	if err != nil {
 		return "", err
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.of == nil || len(q.of) == maxQRCodes {
-		q.of = make(map[string]qrCode) // those that are still shown come back
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.of == nil || len(k.of) == maxCodes {
+		k.of = make(map[string]code) // those that are still shown come back
 	}
-	q.of[text] = code
-	return code.svg(), nil
+	k.of[text] = c
+	return c.svg(), nil
 }
