@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
+	"changebank/internal/browser"
 	"changebank/internal/cookies"
 	"changebank/internal/devicegrant"
 	"changebank/internal/limit"
@@ -102,14 +102,7 @@ func (s *Server) visit(r *http.Request, sess session.Session, code string) devic
 // mayBeLinked reports whether another site may have sent the browser here. None
 // has if the code was scanned, or typed into our own form.
 func (s *Server) mayBeLinked(r *http.Request) bool {
-	return r.Header.Get("Sec-Fetch-Site") != "none" && !s.fromOwnPage(r)
-}
-
-// fromOwnPage reports whether a page of ours sent the browser here. Over plain
-// http there is no Sec-Fetch-Site, and only the Referer can prove it.
-func (s *Server) fromOwnPage(r *http.Request) bool {
-	site := r.Header.Get("Sec-Fetch-Site")
-	return site == "same-origin" || site == "" && strings.HasPrefix(r.Referer(), s.cfg.AppURL+"/")
+	return r.Header.Get("Sec-Fetch-Site") != "none" && !browser.FromSite(r, s.cfg.AppURL)
 }
 
 // noteOpened has the browser remember that it opened the attempt, so that its
@@ -143,7 +136,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, sess session.Ses
 	var err error
 	switch said {
 	case "yes":
-		if s.tooSoon(r, sess, answer.Fingerprint) {
+		if s.shown.TooSoon(r.PostFormValue("shown"), sess.Ref, answer.Fingerprint) {
 			a, err = s.cfg.Grants.Open(r.Context(), answer.Visit)
 			if err == nil && a.State == devicegrant.Opened {
 				err = errTooSoon
@@ -180,7 +173,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, sess session.Ses
 // loginFirst has the person log in, and then leads to the question. A scan is
 // redirected; a form, and the redirect that answers one, must [Server.leave].
 func (s *Server) loginFirst(w http.ResponseWriter, r *http.Request, sess session.Session, question string) error {
-	if r.Method == http.MethodGet && !s.fromOwnPage(r) {
+	if r.Method == http.MethodGet && !browser.FromSite(r, s.cfg.AppURL) {
 		return seeOther(w, r, loginTo(question))
 	}
 	return s.leave(w, frameOf(sess), "Log in first", loginTo(question))
@@ -232,7 +225,7 @@ func (s *Server) showQuestion(w http.ResponseWriter, r *http.Request, sess sessi
 	approved := a.State == devicegrant.Number || a.State == devicegrant.Yes
 	switch {
 	case a.State == devicegrant.Opened, approved && !a.Approval.Answered():
-		if page.Shown, err = s.shownAt(r, sess, page.Fingerprint); err != nil {
+		if page.Shown, err = s.shown.Stamp(r.PostFormValue("shown"), sess.Ref, page.Fingerprint); err != nil {
 			return err
 		}
 		return s.renderStatus(w, status, "approve", page)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"changebank/internal/idp"
 	"changebank/internal/store"
@@ -19,6 +20,12 @@ const (
 // errUsedToken says that a logout token was sent a second time: it must not log
 // out the person who has logged in again since.
 var errUsedToken = errors.New("logout token used before")
+
+// mark says that a logout token was used.
+type mark struct{ Until time.Time }
+
+// KeepUntil implements [store.Record].
+func (m mark) KeepUntil() time.Time { return m.Until }
 
 // backchannelLogout is where the provider sends word of logins that it has ended
 // (OpenID Connect Back-Channel Logout 1.0, section 2.5). Anyone can send such a

@@ -31,16 +31,22 @@ func TestCallbackBeforeProviderIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	f := &flowTest{t, s.flows, make(map[string]string)}
-	state := f.start(defaultPath)
-	f.exchange(func(w http.ResponseWriter, r *http.Request) {
-		r.Host, r.URL.Path, r.URL.RawQuery = "bank.example", "/callback", "code=x&state="+state
-		s.ServeHTTP(w, r)
-		if got := w.(*httptest.ResponseRecorder); got.Code != http.StatusServiceUnavailable || got.Header().Get("Retry-After") == "" {
-			t.Errorf("the callback: %d, want 503 and a time to try again", got.Code)
-		}
-	})
-	if _, err := f.finish(state); err != nil {
+	state, err := s.flows.NewState(defaultPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	callback := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "https://bank.example/callback?code=x&state="+state, nil)
+	if err := s.flows.Begin(w, callback, state, idp.NewFlow()); err != nil {
+		t.Fatal(err)
+	}
+	callback.AddCookie(w.Result().Cookies()[0])
+	w = httptest.NewRecorder()
+	s.ServeHTTP(w, callback)
+	if cookies := w.Result().Cookies(); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || len(cookies) > 0 {
+		t.Errorf("the callback: %d and the cookies %v, want 503, a time to try again, and none", w.Code, cookies)
+	}
+	if _, err := s.flows.Take(w, callback, state, "203.0.113.7"); err != nil {
 		t.Errorf("the next try: %v", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"changebank/internal/devicegrant"
+	"changebank/internal/flows"
 	"changebank/internal/idp"
 	"changebank/internal/limit"
 	"changebank/internal/session"
@@ -34,7 +35,6 @@ var (
 	errLoop        = errors.New("redirects to APP_URL loop")
 	errCrossOrigin = errors.New("a POST from another origin")
 
-	errNoFlow       = errors.New("no login with this state is in progress in this browser, or it was used before")
 	errUnfinished   = errors.New("login not finished")
 	errUnverified   = errors.New("login not verified")
 	errWrongAccount = errors.New("another person logged in than the one who had to")
@@ -42,6 +42,7 @@ var (
 
 	errNoCookies     = errors.New("the browser keeps no cookies")
 	errNotFromHere   = errors.New("the address is not in QR_ALLOW_FROM")
+	errTooSoon       = errors.New("approved too soon")
 	errNoButton      = errors.New("neither yes nor no")
 	errNoAccessToken = errors.New("no access token for the approval")
 )
@@ -69,7 +70,7 @@ var errorPages = []struct {
 	{errLoop, errorPage{status: 421, title: "Too many redirects", text: "The proxy in front of Changebank doesn't pass on the address that you asked for. Its administrator can find the reason in the log.", next: link{"/", "Try again"}}},
 	{errCrossOrigin, errorPage{status: 403, title: "Not allowed", text: "This request came from another site, so nothing was done. Open the page here and use its button.", next: home}},
 
-	{errNoFlow, errorPage{status: 400, title: "Login not completed", text: "It was started in another browser or too long ago, it was used already, or this browser doesn't accept cookies. Log in again.", next: logInAgain}},
+	{flows.ErrNone, errorPage{status: 400, title: "Login not completed", text: "It was started in another browser or too long ago, it was used already, or this browser doesn't accept cookies. Log in again.", next: logInAgain}},
 	{errUnfinished, errorPage{status: 502, title: "Login not completed", text: "The login service did not finish your login. Try again.", next: logInAgain}},
 	{errUnverified, errorPage{status: 502, title: "Login not completed", text: "The login service's answer about you could not be verified, so you are not logged in. Try again.", next: logInAgain}},
 	{errWrongAccount, errorPage{status: 403, title: "Wrong account", text: "This browser is logged in as someone else. Log in with that account, or log out first.", next: logInAgain}},

@@ -6,10 +6,14 @@ import (
 	"net/http"
 	"net/url"
 
+	"changebank/internal/flows"
 	"changebank/internal/idp"
 	"changebank/internal/limit"
 	"changebank/internal/session"
 )
+
+// defaultPath is where a login leads that nothing asked to lead elsewhere.
+const defaultPath = "/account"
 
 // login sends the browser to the provider. With switch=1 the provider asks for
 // an account even if someone is logged in there.
@@ -20,13 +24,13 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request, sess session.Sess
 	if byPhone(sess) && !flow.Prompt {
 		flow.Subject = sess.Person.Subject
 	}
-	return s.begin(w, r, flow, ownPath(r.FormValue("return_to")))
+	return s.begin(w, r, flow, s.flows.OwnPath(r.FormValue("return_to")))
 }
 
 // begin sends the browser to the provider for a login that leads on to a page of
 // ours.
 func (s *Server) begin(w http.ResponseWriter, r *http.Request, flow idp.Flow, returnTo string) error {
-	state, err := s.flows.newState(returnTo)
+	state, err := s.flows.NewState(returnTo)
 	if err != nil {
 		return err
 	}
@@ -37,7 +41,7 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, flow idp.Flow, re
 	if err != nil {
 		return withNext{fmt.Errorf("%w: %w", errUnfinished, err), link{loginTo(returnTo), "Log in again"}}
 	}
-	if err := s.flows.begin(w, r, state, flow); err != nil {
+	if err := s.flows.Begin(w, r, state, flow); err != nil {
 		return err
 	}
 	return seeOther(w, r, target)
@@ -46,14 +50,14 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, flow idp.Flow, re
 // callback is where the provider sends the browser back to.
 func (s *Server) callback(w http.ResponseWriter, r *http.Request, sess session.Session) error {
 	query := r.URL.Query()
-	id, returnTo := s.flows.parseState(query.Get("state"))
+	id, returnTo := s.flows.ParseState(query.Get("state"))
 	again := link{loginTo(returnTo), "Log in again"}
 	if s.cfg.Provider.Ready() != nil {
 		return idp.ErrNotReady // whose page tries again: the flow must not be used up
 	}
 
-	flow, err := s.flows.take(w, r, id, s.browserOf(r).Addr)
-	if errors.Is(err, errNoFlow) && sess.LoggedIn() {
+	flow, err := s.flows.Take(w, r, id, s.browserOf(r).Addr)
+	if errors.Is(err, flows.ErrNone) && sess.LoggedIn() {
 		return seeOther(w, r, returnTo) // the page was opened again, or late
 	}
 	if tooMany, ok := errors.AsType[*limit.TooManyError](err); ok {

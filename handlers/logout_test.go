@@ -44,28 +44,23 @@ func TestLogoutWhileTheStoreFails(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	laptop := &flowTest{t, s.flows, make(map[string]string)}
-	laptop.exchange(func(w http.ResponseWriter, r *http.Request) {
-		person := idp.Person{Issuer: provider.URL, Subject: "richard"}
-		if err := sessions.LogIn(w, r, person, idp.Tokens{Access: "x", Expires: time.Now().Add(time.Hour)}); err != nil {
-			t.Fatal(err)
-		}
-	})
-	laptop.exchange(func(w http.ResponseWriter, r *http.Request) {
-		if err := s.qr.Write(w, r, cookies.Values{"attempt": "x"}); err != nil {
-			t.Fatal(err)
-		}
-	})
-	laptop.exchange(func(w http.ResponseWriter, r *http.Request) {
-		r.Method, r.Host, r.URL.Path = http.MethodPost, "bank.example", "/logout"
-		s.ServeHTTP(w, r)
-		if got := w.(*httptest.ResponseRecorder).Code; got != http.StatusServiceUnavailable {
-			t.Errorf("the logout: %d, want 503", got)
-		}
-	})
-	laptop.exchange(func(_ http.ResponseWriter, r *http.Request) {
-		if sess, err := sessions.Load(r); err != nil || !sess.LoggedIn() {
-			t.Errorf("the session is gone (%v), so nobody can repeat the logout at the provider", err)
-		}
-	})
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "https://bank.example/logout", nil)
+	w := httptest.NewRecorder()
+	person := idp.Person{Issuer: provider.URL, Subject: "richard"}
+	if err := sessions.LogIn(w, request, person, idp.Tokens{Access: "x", Expires: time.Now().Add(time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.qr.Write(w, request, cookies.Values{"attempt": "x"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, cookie := range w.Result().Cookies() {
+		request.AddCookie(cookie)
+	}
+	w = httptest.NewRecorder()
+	if s.ServeHTTP(w, request); w.Code != http.StatusServiceUnavailable || len(w.Result().Cookies()) > 0 {
+		t.Errorf("the logout: %d and the cookies %v, want 503 and none", w.Code, w.Result().Cookies())
+	}
+	if sess, err := sessions.Load(request); err != nil || !sess.LoggedIn() {
+		t.Errorf("the session is gone (%v), so nobody can repeat the logout at the provider", err)
+	}
 }

@@ -262,19 +262,10 @@ func noPrefetch(p pageFunc) pageFunc {
 		switch {
 		case r.Method == http.MethodHead:
 			return nil
-		case isPrefetch(r):
+		case browser.IsPrefetch(r):
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return nil
 		}
 		return p(w, r)
 	}
-}
-
-func isPrefetch(r *http.Request) bool {
-	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
-		if v := strings.ToLower(r.Header.Get(name)); strings.Contains(v, "prefetch") || strings.Contains(v, "preview") || strings.Contains(v, "prerender") {
-			return true
-		}
-	}
-	return false
 }

@@ -18,10 +18,12 @@ import (
 	"changebank/internal/browser"
 	"changebank/internal/cookies"
 	"changebank/internal/devicegrant"
+	"changebank/internal/flows"
 	"changebank/internal/follow"
 	"changebank/internal/idp"
 	"changebank/internal/qrcode"
 	"changebank/internal/session"
+	"changebank/internal/shown"
 	"changebank/internal/store"
 )
 
@@ -54,8 +56,8 @@ type Server struct {
 	qr      *cookies.Kind // the ID of the attempt that this browser started
 	opened  *cookies.Kind // the Ref of the attempt that this browser opened last
 	probe   *cookies.Kind // holds nothing; it shows that the browser keeps cookies
-	shown   *cookies.Kind // seals when a question was shown
-	flows   flows         // logins in progress at the provider
+	shown   shown.Stamps  // when a question was shown
+	flows   flows.Flows   // logins in progress at the provider
 	handler http.Handler
 	follow  *follow.Follower
 	qrCodes qrcode.Codes
@@ -95,8 +97,8 @@ func New(cfg Config) (*Server, error) {
 		qr:     cfg.Cookies.Kind("qr", qrLifetime),
 		opened: cfg.Cookies.Kind("opened", qrLifetime),
 		probe:  cfg.Cookies.Kind("probe", probeLifetime),
-		shown:  cfg.Cookies.Kind("shown", qrLifetime),
-		flows:  newFlows(cfg.Cookies, cfg.Store),
+		shown:  shown.New(cfg.Cookies, qrLifetime),
+		flows:  flows.New(cfg.Cookies, cfg.Store, defaultPath),
 		follow: follow.New(cfg.Grants, cfg.Log),
 
 		usedLogouts: store.NewTable[mark](cfg.Store, "used logout tokens"),

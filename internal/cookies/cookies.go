@@ -31,11 +31,16 @@ type Jar struct {
 // for one purpose, the newest first ([store.Store.DeriveKeys]). New cookies are
 // sealed with the first key, and every key opens old ones.
 func New(appURL string, derive func(purpose string) [][]byte) (*Jar, error) {
+	return Named("changebank", appURL, derive)
+}
+
+// Named is [New] with the beginning of the cookies' names.
+func Named(name, appURL string, derive func(purpose string) [][]byte) (*Jar, error) {
 	u, err := url.Parse(appURL)
 	if err != nil {
 		return nil, err
 	}
-	j := &Jar{base: "changebank", secure: u.Scheme == "https"}
+	j := &Jar{base: name, secure: u.Scheme == "https"}
 	signing, encrypting := derive("cookie signing"), derive("cookie encryption")
 	for i := range signing {
 		j.keys = append(j.keys, signing[i], encrypting[i])

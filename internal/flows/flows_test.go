@@ -1,4 +1,4 @@
-package handlers
+package flows
 
 import (
 	"errors"
@@ -6,19 +6,43 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"changebank/internal/cookies"
 	"changebank/internal/idp"
 	"changebank/internal/limit"
+	"changebank/internal/store"
 )
+
+const fallback = "/account"
+
+// newStore returns an empty store, and the cookies of the application at appURL.
+func newStore(t testing.TB, appURL string) (*store.Store, *cookies.Jar) {
+	t.Helper()
+	file, err := store.OpenFile(filepath.Join(t.TempDir(), "store"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = file.Close() })
+	kept, err := store.New(t.Context(), file, [][]byte{[]byte("0123456789abcdef")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	jar, err := cookies.New(appURL, kept.DeriveKeys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kept, jar
+}
 
 // flowTest is a browser with its cookies, and the flows of an application.
 type flowTest struct {
 	*testing.T
-	flows
+	Flows
 	jar map[string]string
 }
 
@@ -26,8 +50,8 @@ type flowTest struct {
 func withFlows(t *testing.T, test func(f *flowTest)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		kept, jar := newStore(t, "https://bank.example", nil)
-		test(&flowTest{t, newFlows(jar, kept), make(map[string]string)})
+		kept, jar := newStore(t, "https://bank.example")
+		test(&flowTest{t, New(jar, kept, fallback), make(map[string]string)})
 	})
 }
 
@@ -50,14 +74,14 @@ func (f *flowTest) exchange(handle func(w http.ResponseWriter, r *http.Request))
 // start begins a login and returns its state.
 func (f *flowTest) start(returnTo string) (state string) {
 	f.Helper()
-	state, err := f.newState(returnTo)
+	state, err := f.NewState(returnTo)
 	if err != nil {
 		f.Fatal(err)
 	}
 	flow := idp.NewFlow()
 	flow.Subject = "6c9d1a52-61a5-4d0a-9a55-1f6f1f0b5a02"
 	f.exchange(func(w http.ResponseWriter, r *http.Request) {
-		if err := f.begin(w, r, state, flow); err != nil {
+		if err := f.Begin(w, r, state, flow); err != nil {
 			f.Fatal(err)
 		}
 	})
@@ -67,8 +91,8 @@ func (f *flowTest) start(returnTo string) (state string) {
 // finish takes the login with that state.
 func (f *flowTest) finish(state string) (flow idp.Flow, err error) {
 	f.exchange(func(w http.ResponseWriter, r *http.Request) {
-		id, _ := f.parseState(state)
-		flow, err = f.take(w, r, id, "203.0.113.7")
+		id, _ := f.ParseState(state)
+		flow, err = f.Take(w, r, id, "203.0.113.7")
 	})
 	return flow, err
 }
@@ -85,8 +109,8 @@ func TestFlowIsUsedOnce(t *testing.T) {
 			t.Errorf("the cookie is still there after its callback: %v", f.jar)
 		}
 		f.jar = stolen
-		if _, err := f.finish(state); !errors.Is(err, errNoFlow) {
-			t.Errorf("the same cookie once more: %v, want %v", err, errNoFlow)
+		if _, err := f.finish(state); !errors.Is(err, ErrNone) {
+			t.Errorf("the same cookie once more: %v, want %v", err, ErrNone)
 		}
 	})
 }
@@ -102,8 +126,8 @@ func TestFlowIsUsedOnceToItsEnd(t *testing.T) {
 		time.Sleep(flowLifetime - time.Second)
 		for range 50 {
 			f.jar = maps.Clone(stolen)
-			if _, err := f.finish(state); !errors.Is(err, errNoFlow) {
-				t.Fatalf("the same cookie once more: %v, want %v", err, errNoFlow)
+			if _, err := f.finish(state); !errors.Is(err, ErrNone) {
+				t.Fatalf("the same cookie once more: %v, want %v", err, ErrNone)
 			}
 			time.Sleep(time.Second / 10)
 		}
@@ -113,15 +137,15 @@ func TestFlowIsUsedOnceToItsEnd(t *testing.T) {
 func TestFlowNeedsItsBrowser(t *testing.T) {
 	withFlows(t, func(f *flowTest) {
 		state := f.start("/account")
-		victim := &flowTest{f.T, f.flows, make(map[string]string)}
+		victim := &flowTest{f.T, f.Flows, make(map[string]string)}
 		for _, forged := range []string{state, "", "x", state[:8], strings.Repeat("A", 26)} {
-			if _, err := victim.finish(forged); !errors.Is(err, errNoFlow) {
-				t.Errorf("state %q in a browser that started nothing: %v, want %v", forged, err, errNoFlow)
+			if _, err := victim.finish(forged); !errors.Is(err, ErrNone) {
+				t.Errorf("state %q in a browser that started nothing: %v, want %v", forged, err, ErrNone)
 			}
 		}
 		own := victim.start("/account")
-		if _, err := victim.finish(own[:8] + state[8:]); !errors.Is(err, errNoFlow) {
-			t.Errorf("a state that names the browser's own cookie: %v, want %v", err, errNoFlow)
+		if _, err := victim.finish(own[:8] + state[8:]); !errors.Is(err, ErrNone) {
+			t.Errorf("a state that names the browser's own cookie: %v, want %v", err, ErrNone)
 		}
 	})
 }
@@ -130,10 +154,10 @@ func TestFlowExpires(t *testing.T) {
 	withFlows(t, func(f *flowTest) {
 		state := f.start("/devices")
 		time.Sleep(flowLifetime + 2*time.Second)
-		if _, err := f.finish(state); !errors.Is(err, errNoFlow) {
-			t.Errorf("a late callback: %v, want %v", err, errNoFlow)
+		if _, err := f.finish(state); !errors.Is(err, ErrNone) {
+			t.Errorf("a late callback: %v, want %v", err, ErrNone)
 		}
-		if _, returnTo := f.parseState(state); returnTo != "/devices" {
+		if _, returnTo := f.ParseState(state); returnTo != "/devices" {
 			t.Errorf("a late callback leads to %q, want back to /devices", returnTo)
 		}
 	})
@@ -160,12 +184,12 @@ func TestFlowsAreFewAndShort(t *testing.T) {
 		if n := len(states[0]); n > 800 {
 			t.Errorf("the longest state has %d bytes", n)
 		}
-		if state := f.start(defaultPath); len(state) > 40 {
+		if state := f.start(fallback); len(state) > 40 {
 			t.Errorf("a state without a return path has %d bytes", len(state))
 		}
 		for i, state := range states {
 			_, err := f.finish(state)
-			if gone := i < 2; gone != errors.Is(err, errNoFlow) {
+			if gone := i < 2; gone != errors.Is(err, ErrNone) {
 				t.Errorf("login %d of %d: %v; the oldest are to go", i+1, len(states), err)
 			}
 		}
@@ -178,7 +202,7 @@ func TestForgedFlowsAreCheap(t *testing.T) {
 		for i := range 1500 {
 			f.jar[fmt.Sprintf("__Host-changebank-login-%08d", i)] = "x"
 		}
-		f.start(defaultPath)
+		f.start(fallback)
 		if gone := 1501 - len(f.jar); gone > 100 {
 			t.Errorf("%d cookies were read and deleted", gone)
 		}
@@ -193,7 +217,7 @@ func TestStateIsSealed(t *testing.T) {
 		id, sealed, _ := strings.Cut(state, ".")
 		otherID, _, _ := strings.Cut(other, ".")
 		for _, forged := range []string{id, id + "./devices", id + "." + sealed[1:], otherID + "." + sealed} {
-			if _, returnTo := f.parseState(forged); returnTo != defaultPath {
+			if _, returnTo := f.ParseState(forged); returnTo != fallback {
 				t.Errorf("%q leads to %q", forged, returnTo)
 			}
 		}
@@ -216,4 +240,28 @@ func TestCallbacksAreLimited(t *testing.T) {
 			t.Errorf("another address: %v", err)
 		}
 	})
+}
+
+func TestOwnPath(t *testing.T) {
+	for _, tt := range []struct{ path, want string }{
+		{"/activate?user_code=ABC", "/activate?user_code=ABC"},
+		{"/", "/"},
+		{"", "/account"},
+		{"account", "/account"},
+		{"https://evil.example/", "/account"},
+		{"//evil.example/", "/account"},
+		{`/\evil.example/`, "/account"},
+		{`\\evil.example/`, "/account"},
+		{"/\t/evil.example/", "/account"},
+		{"/\n/evil.example/", "/account"},
+		{"javascript:alert(1)", "/account"},
+		{"///evil.example", "/account"},
+		{"/%", "/account"},
+		{"/" + strings.Repeat("a", 255), "/" + strings.Repeat("a", 255)},
+		{"/" + strings.Repeat("a", 256), "/account"},
+	} {
+		if got := (Flows{fallback: fallback}).OwnPath(tt.path); got != tt.want {
+			t.Errorf("OwnPath(%q) = %q, want %q", tt.path, got, tt.want)
+		}
+	}
 }

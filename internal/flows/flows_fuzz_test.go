@@ -1,4 +1,4 @@
-package handlers
+package flows
 
 import (
 	"net/url"
@@ -34,19 +34,19 @@ func FuzzOwnPath(f *testing.F) {
 		f.Add(path)
 	}
 	f.Fuzz(func(t *testing.T, given string) {
-		path := ownPath(given)
+		path := Flows{fallback: fallback}.OwnPath(given)
 		wantOwn(t, given, path)
-		if again := ownPath(path); again != path {
-			t.Errorf("ownPath(%q) is %q, and of that %q", given, path, again)
+		if again := (Flows{fallback: fallback}).OwnPath(path); again != path {
+			t.Errorf("OwnPath(%q) is %q, and of that %q", given, path, again)
 		}
 	})
 }
 
 // A state that we did not make leads nowhere but to the account.
 func FuzzState(f *testing.F) {
-	kept, jar := newStore(f, "https://bank.example", nil)
-	flows := newFlows(jar, kept)
-	state, err := flows.newState("/make-change")
+	kept, jar := newStore(f, "https://bank.example")
+	flows := New(jar, kept, fallback)
+	state, err := flows.NewState("/make-change")
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -55,8 +55,8 @@ func FuzzState(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		gotID, path := flows.parseState(text)
-		if path != defaultPath && (path != "/make-change" || len(gotID) != len(id)) { // each fuzzing process has an ID of its own
+		gotID, path := flows.ParseState(text)
+		if path != fallback && (path != "/make-change" || len(gotID) != len(id)) { // each fuzzing process has an ID of its own
 			t.Errorf("%q is the login %q and leads to %q", text, gotID, path)
 		}
 		wantOwn(t, text, path)

@@ -1,4 +1,8 @@
-package handlers
+// Package flows keeps the logins in progress at the provider, in the browsers
+// themselves: what the callback must match in a sealed cookie for each, and the
+// return path in the OAuth state. The store holds only a mark for each login that
+// was used.
+package flows
 
 import (
 	"context"
@@ -23,21 +27,22 @@ const (
 	stateLifetime = 24 * time.Hour // of the return path: a callback that comes late still leads back
 	maxFlows      = 4              // in one browser; with more, headers grow too long for proxies
 	maxReturnPath = 256            // bytes
-	defaultPath   = "/account"
 )
 
 // loginsPerAddress bounds the callbacks of one address, each of which stores a
 // mark.
 var loginsPerAddress = limit.Rule{Name: "logins from one address", N: 600, Window: 10 * time.Minute}
 
-// flows keeps the logins in progress at the provider, in the browsers themselves:
-// what the callback must match in a sealed cookie for each, and the return path
-// in the OAuth state. The store holds only a mark for each flow that was used.
-type flows struct {
-	cookie  *cookies.Kind // named for the login's ID
-	state   *cookies.Kind // seals the return path
-	used    *store.Table[mark]
-	limiter *limit.Limiter
+// ErrNone says that the browser has no login with that state in progress.
+var ErrNone = errors.New("no login with this state is in progress in this browser, or it was used before")
+
+// Flows are an application's logins in progress. Make them with [New].
+type Flows struct {
+	fallback string        // the return path of a login without one
+	cookie   *cookies.Kind // named for the login's ID
+	state    *cookies.Kind // seals the return path
+	used     *store.Table[mark]
+	limiter  *limit.Limiter
 }
 
 // mark says that a flow was used.
@@ -46,39 +51,42 @@ type mark struct{ Until time.Time }
 // KeepUntil implements [store.Record].
 func (m mark) KeepUntil() time.Time { return m.Until }
 
-func newFlows(jar *cookies.Jar, s *store.Store) flows {
-	return flows{
-		cookie:  jar.Kind("login", flowLifetime),
-		state:   jar.Kind("state", stateLifetime),
-		used:    store.NewTable[mark](s, "used states"),
-		limiter: limit.New(s),
+// New returns the Flows of an application. fallback is the path that a login
+// without a return path leads to.
+func New(jar *cookies.Jar, s *store.Store, fallback string) Flows {
+	return Flows{
+		fallback: fallback,
+		cookie:   jar.Kind("login", flowLifetime),
+		state:    jar.Kind("state", stateLifetime),
+		used:     store.NewTable[mark](s, "used states"),
+		limiter:  limit.New(s),
 	}
 }
 
-// newState returns the OAuth state of a new login: a random ID, and the return
+// NewState returns the OAuth state of a new login: a random ID, and the return
 // path behind it unless that is the default.
-func (f flows) newState(returnTo string) (string, error) {
+func (f Flows) NewState(returnTo string) (string, error) {
 	id := rand.Text()
-	if returnTo == defaultPath {
+	if returnTo == f.fallback {
 		return id, nil
 	}
 	sealed, err := f.state.Seal(cookies.Values{"id": id, "path": returnTo})
 	return id + "." + sealed, err
 }
 
-// parseState returns the login's ID and its return path.
-func (f flows) parseState(state string) (id, returnTo string) {
+// ParseState returns the login's ID and its return path.
+func (f Flows) ParseState(state string) (id, returnTo string) {
 	id, sealed, _ := strings.Cut(state, ".")
 	if opened := f.state.Open(sealed); opened != nil && opened["id"] == id {
-		return id, ownPath(opened["path"])
+		return id, f.OwnPath(opened["path"])
 	}
-	return id, defaultPath
+	return id, f.fallback
 }
 
-// begin gives the browser the cookie of a new login. If it has too many already,
+// Begin gives the browser the cookie of a new login. If it has too many already,
 // the oldest are cleared.
-func (f flows) begin(w http.ResponseWriter, r *http.Request, state string, flow idp.Flow) error {
-	id, _ := f.parseState(state)
+func (f Flows) Begin(w http.ResponseWriter, r *http.Request, state string, flow idp.Flow) error {
+	id, _ := f.ParseState(state)
 	type inProgress struct {
 		name    string
 		started string
@@ -112,17 +120,17 @@ func (f flows) begin(w http.ResponseWriter, r *http.Request, state string, flow 
 	})
 }
 
-// take returns the login with that ID, once, and clears its cookie. It returns
-// [errNoFlow] if this browser has no such login in progress, or has used it. That
+// Take returns the login with that ID, once, and clears its cookie. It returns
+// [ErrNone] if this browser has no such login in progress, or has used it. That
 // stops login CSRF: an attacker's own callback, sent to a victim as a link.
-func (f flows) take(w http.ResponseWriter, r *http.Request, id, addr string) (idp.Flow, error) {
+func (f Flows) Take(w http.ResponseWriter, r *http.Request, id, addr string) (idp.Flow, error) {
 	if len(id) < 8 {
-		return idp.Flow{}, errNoFlow // an empty state matches nothing
+		return idp.Flow{}, ErrNone // an empty state matches nothing
 	}
 	cookie := f.cookie.Named(id[:8])
 	values := cookie.Read(r)
 	if values == nil || subtle.ConstantTimeCompare([]byte(values["id"]), []byte(id)) != 1 {
-		return idp.Flow{}, errNoFlow
+		return idp.Flow{}, ErrNone
 	}
 	cookie.Clear(w)
 	if err := f.useOnce(r.Context(), id, addr); err != nil {
@@ -146,28 +154,28 @@ func (f flows) take(w http.ResponseWriter, r *http.Request, id, addr string) (id
 
 // useOnce marks a flow as used before its code is exchanged: a cookie can be
 // sent again, by a double click or by a thief.
-func (f flows) useOnce(ctx context.Context, id, addr string) error {
+func (f Flows) useOnce(ctx context.Context, id, addr string) error {
 	if err := f.limiter.AllowAddr(ctx, loginsPerAddress, addr); err != nil {
 		return err
 	}
 	// The cookie's age is counted in whole seconds, so it may open a little longer.
 	err := f.used.CreateAs(ctx, id, mark{time.Now().Add(flowLifetime + time.Minute)})
 	if errors.Is(err, store.ErrExists) {
-		return errNoFlow
+		return ErrNone
 	}
 	return err
 }
 
-// ownPath returns path if it is one of our pages, otherwise the account's: a
-// link to our login must not lead to another site (open redirect).
-func ownPath(path string) string {
+// OwnPath returns path if it is one of our pages, otherwise the fallback: a link
+// to our login must not lead to another site (open redirect).
+func (f Flows) OwnPath(path string) string {
 	u, err := url.Parse(path)
 	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || !strings.HasPrefix(path, "/") || len(path) > maxReturnPath {
-		return defaultPath
+		return f.fallback
 	}
 	// Browsers read a backslash as a slash and skip control characters.
 	if strings.HasPrefix(path, "//") || strings.ContainsFunc(path, func(c rune) bool { return c == '\\' || c <= ' ' || c == 0x7f }) {
-		return defaultPath
+		return f.fallback
 	}
 	return path
 }
