@@ -13,8 +13,8 @@ import (
 
 var errDown = errors.New("the store is down")
 
-// tap stands between a Manager and its store. It counts, and lets a test come
-// in between.
+// tap stands between a Manager and its store. It counts what is read and written,
+// and lets a test come in between.
 type tap struct {
 	store.Backend
 	reads, writes atomic.Int64
@@ -34,7 +34,11 @@ func (p *tap) Get(ctx context.Context, key string) (value []byte, err error) {
 }
 
 func (p *tap) Swap(ctx context.Context, writes ...store.Write) (ok bool, err error) {
-	p.writes.Add(1)
+	for _, w := range writes {
+		if !w.Keep {
+			p.writes.Add(1)
+		}
+	}
 	err = p.around(ctx, true, func() error {
 		ok, err = p.Backend.Swap(ctx, writes...)
 		return err

@@ -45,7 +45,7 @@ func (s *Store) transaction(ctx context.Context) *transaction {
 // leads to belongs into [Store.After].
 //
 // If change returns an error, nothing is written and Atomically returns that
-// error. If it writes nothing, nothing is compared.
+// error.
 func (s *Store) Atomically(ctx context.Context, change func(ctx context.Context) error) error {
 	for lost := 0; ; lost++ {
 		err := s.Try(ctx, change)
@@ -67,8 +67,8 @@ func (s *Store) Try(ctx context.Context, change func(ctx context.Context) error)
 	tx := new(transaction)
 	err := change(context.WithValue(ctx, transactionKey{s.lookup}, tx))
 	tx.over = true
-	if err == nil {
-		err = tx.commit(ctx, s.backend)
+	if err := tx.finish(ctx, s.backend, err == nil); err != nil {
+		return err
 	}
 	if err != nil {
 		return err
@@ -122,26 +122,42 @@ func (tx *transaction) read(ctx context.Context, b Backend, s sealer, key string
 	return e, nil
 }
 
-// commit writes the entries that have changed, if all are as they were read.
-func (tx *transaction) commit(ctx context.Context, b Backend) error {
-	changed := false
-	writes := make([]Write, len(tx.entries))
-	for i, e := range tx.entries {
-		writes[i] = Write{Key: e.key, Old: e.stored, Until: e.until, Keep: bytes.Equal(e.before, e.now)}
-		if writes[i].Keep {
-			continue
+// finish makes the writes, if it may and there are any. Otherwise it checks that
+// all records were read as they were at one moment: what they say together may
+// never have been true. It returns [ErrConflict] if another writer was quicker.
+func (tx *transaction) finish(ctx context.Context, b Backend, mayWrite bool) error {
+	if writes, changed := tx.writes(); mayWrite && changed {
+		ok, err := b.Swap(ctx, writes...)
+		if err == nil && !ok {
+			return ErrConflict
 		}
-		changed = true
-		if e.now != nil {
-			writes[i].New = e.sealer.seal(e.key, e.now)
-		}
+		return err
 	}
-	if !changed {
+	if len(tx.entries) < 2 {
 		return nil
 	}
-	ok, err := b.Swap(ctx, writes...)
-	if err == nil && !ok {
-		return ErrConflict
+	for _, e := range tx.entries {
+		stored, err := b.Get(ctx, e.key)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(stored, e.stored) {
+			return ErrConflict
+		}
 	}
-	return err
+	return nil
+}
+
+func (tx *transaction) writes() (writes []Write, changed bool) {
+	for _, e := range tx.entries {
+		w := Write{Key: e.key, Old: e.stored, Until: e.until, Keep: bytes.Equal(e.before, e.now)}
+		if !w.Keep {
+			changed = true
+			if e.now != nil {
+				w.New = e.sealer.seal(e.key, e.now)
+			}
+		}
+		writes = append(writes, w)
+	}
+	return writes, changed
 }
