@@ -35,11 +35,11 @@ func (b countedStore) Get(ctx context.Context, key string) ([]byte, error) {
 	return b.Backend.Get(ctx, key)
 }
 
-func (b countedStore) Swap(ctx context.Context, key string, old, now []byte, until time.Time) (bool, error) {
+func (b countedStore) Swap(ctx context.Context, writes ...store.Write) (bool, error) {
 	if b.calls.Add(1); b.down.Load() {
 		return false, store.ErrUnavailable
 	}
-	return b.Backend.Swap(ctx, key, old, now, until)
+	return b.Backend.Swap(ctx, writes...)
 }
 
 // signedBank is a Server whose provider's key the test has.

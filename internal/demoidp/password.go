@@ -44,7 +44,7 @@ func (p *Provider) checkPassword(ctx context.Context, email, password, addr stri
 	fromAddress := limit.Rule{Name: "wrong passwords from one address for account " + who.ID, N: guessesFromAddress, Window: guessWindow}
 	forAccount := limit.Rule{Name: "wrong passwords for one account", N: guessesForAccount, Window: guessWindow}
 	// Counted before the comparison: many guesses may come at once.
-	if err := p.limiter.AllowAddr(ctx, fromAddress, addr); err != nil {
+	if err := p.limiter.AllowAddr(ctx, fromAddress, addr, nil); err != nil {
 		return person{}, err
 	}
 	if err := p.limiter.Allow(ctx, forAccount, who.ID); err != nil {

@@ -15,7 +15,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
@@ -124,9 +123,9 @@ type backend struct {
 	writes atomic.Int64
 }
 
-func (b *backend) Swap(ctx context.Context, key string, old, value []byte, until time.Time) (bool, error) {
+func (b *backend) Swap(ctx context.Context, writes ...store.Write) (bool, error) {
 	b.writes.Add(1)
-	return b.Backend.Swap(ctx, key, old, value, until)
+	return b.Backend.Swap(ctx, writes...)
 }
 
 func newFile(t *testing.T) *store.File {

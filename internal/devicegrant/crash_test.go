@@ -91,9 +91,9 @@ func (b processBackend) Get(ctx context.Context, key string) ([]byte, error) {
 	return b.Backend.Get(ctx, key)
 }
 
-func (b processBackend) Swap(ctx context.Context, key string, old, new []byte, until time.Time) (ok bool, err error) {
+func (b processBackend) Swap(ctx context.Context, writes ...store.Write) (ok bool, err error) {
 	err = b.write(func() (err error) {
-		ok, err = b.Backend.Swap(ctx, key, old, new, until)
+		ok, err = b.Backend.Swap(ctx, writes...)
 		return err
 	})
 	return ok && err == nil, err

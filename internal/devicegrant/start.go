@@ -54,7 +54,7 @@ func (m *Manager) allowStart(ctx context.Context, ref string, laptop browser.Bro
 	if !m.live.add(ref, time.Now().Add(m.cfg.CodeLifetime)) {
 		return &limit.TooManyError{Rule: "live attempts", Wait: liveWait}
 	}
-	err := m.limiter.AllowAddr(ctx, m.codesRule(), laptop.Addr)
+	err := m.limiter.AllowAddr(ctx, m.codesRule(), laptop.Addr, nil)
 	if err != nil {
 		m.live.remove(ref)
 	}

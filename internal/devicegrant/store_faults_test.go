@@ -35,7 +35,7 @@ func (b *faultyBackend) Get(ctx context.Context, key string) ([]byte, error) {
 	return value, err
 }
 
-func (b *faultyBackend) Swap(ctx context.Context, key string, old, new []byte, until time.Time) (bool, error) {
+func (b *faultyBackend) Swap(ctx context.Context, writes ...store.Write) (bool, error) {
 	if b.noWrites.Load() {
 		return false, errAway
 	}
@@ -45,7 +45,7 @@ func (b *faultyBackend) Swap(ctx context.Context, key string, old, new []byte, u
 	if b.wrote != nil {
 		defer b.wrote()
 	}
-	return b.Backend.Swap(ctx, key, old, new, until)
+	return b.Backend.Swap(ctx, writes...)
 }
 
 // A store that is away for a moment costs a delay. Nobody watches, so nobody

@@ -31,27 +31,32 @@ var (
 	thePhone  = browser.Browser{Agent: "Safari on iPhone", Addr: "203.0.113.7"}
 )
 
-// writtenTables is a store's backend that notes the table of each write.
+// writtenTables is a store's backend that notes the tables of each commit.
 type writtenTables struct {
 	store.Backend
-	mu     sync.Mutex
-	tables []string
+	mu      sync.Mutex
+	commits []string
 }
 
-func (b *writtenTables) Swap(ctx context.Context, key string, old, new []byte, until time.Time) (bool, error) {
-	table, _, _ := strings.Cut(key, ":")
+func (b *writtenTables) Swap(ctx context.Context, writes ...store.Write) (bool, error) {
+	var tables []string
+	for _, w := range writes {
+		if table, _, _ := strings.Cut(w.Key, ":"); !w.Keep {
+			tables = append(tables, table)
+		}
+	}
 	b.mu.Lock()
-	b.tables = append(b.tables, table)
+	b.commits = append(b.commits, strings.Join(tables, " + "))
 	b.mu.Unlock()
-	return b.Backend.Swap(ctx, key, old, new, until)
+	return b.Backend.Swap(ctx, writes...)
 }
 
-// take returns the tables that were written to since the last call, in order.
+// take returns the commits since the last call, in order.
 func (b *writtenTables) take() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	defer func() { b.tables = nil }()
-	return b.tables
+	defer func() { b.commits = nil }()
+	return b.commits
 }
 
 // quickProvider answers at once. The access tokens are the person's subject.

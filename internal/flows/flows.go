@@ -155,11 +155,10 @@ func (f Flows) Take(w http.ResponseWriter, r *http.Request, id, addr string) (id
 // useOnce marks a flow as used before its code is exchanged: a cookie can be
 // sent again, by a double click or by a thief.
 func (f Flows) useOnce(ctx context.Context, id, addr string) error {
-	if err := f.limiter.AllowAddr(ctx, loginsPerAddress, addr); err != nil {
-		return err
-	}
-	// The cookie's age is counted in whole seconds, so it may open a little longer.
-	err := f.used.CreateAs(ctx, id, mark{time.Now().Add(flowLifetime + time.Minute)})
+	err := f.limiter.AllowAddr(ctx, loginsPerAddress, addr, func(ctx context.Context) error {
+		// The cookie's age is counted in whole seconds, so it may open a little longer.
+		return f.used.CreateAs(ctx, id, mark{time.Now().Add(flowLifetime + time.Minute)})
+	})
 	if errors.Is(err, store.ErrExists) {
 		return ErrNone
 	}

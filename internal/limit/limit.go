@@ -68,6 +68,7 @@ func (c *counter) add(rule Rule, now time.Time) error {
 
 // Limiter counts events. Make one with [New].
 type Limiter struct {
+	store    *store.Store
 	counters *store.Table[counter]
 	// Events of one key in this process wait for each other: many people behind
 	// one address must not be refused because they come at the same moment. Keys
@@ -77,10 +78,10 @@ type Limiter struct {
 }
 
 // New returns a Limiter with its counters in s.
-func New(s *store.Store) *Limiter { return newLimiter(store.NewTable[counter](s, "limits")) }
+func New(s *store.Store) *Limiter { return newLimiter(s, store.NewTable[counter](s, "limits")) }
 
-func newLimiter(counters *store.Table[counter]) *Limiter {
-	l := &Limiter{counters: counters, seed: maphash.MakeSeed()}
+func newLimiter(s *store.Store, counters *store.Table[counter]) *Limiter {
+	l := &Limiter{store: s, counters: counters, seed: maphash.MakeSeed()}
 	for i := range l.turns {
 		l.turns[i] = make(chan struct{}, 1)
 	}
@@ -98,28 +99,47 @@ func (l *Limiter) wait(ctx context.Context, id string) (done func(), err error) 
 	}
 }
 
+// event is one event that counts under one key.
+type event struct {
+	rule Rule
+	key  string
+}
+
 // Allow counts one event of key under the rule, or returns a [*TooManyError].
 // A refusal writes nothing. An event that loses too many compare-and-sets to
 // other processes is refused rather than retried, so that a flood of one key
 // cannot keep the store busy.
 func (l *Limiter) Allow(ctx context.Context, rule Rule, key string) error {
-	id := recordID(rule, key)
-	done, err := l.wait(ctx, id)
+	return l.allow(ctx, []event{{rule, key}}, nil)
+}
+
+// allow counts events together, the widest first, or none of them.
+func (l *Limiter) allow(ctx context.Context, events []event, also func(context.Context) error) error {
+	widest := events[0]
+	done, err := l.wait(ctx, widest.id())
 	if err != nil {
 		return err
 	}
 	defer done()
 	for range maxTries {
-		now := time.Now()
-		_, err := l.counters.TryUpdate(ctx, id, func(c *counter) error { return c.add(rule, now) })
-		if errors.Is(err, store.ErrNotFound) {
-			err = l.counters.CreateAs(ctx, id, counter{now.Add(rule.step())})
-		}
-		if !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrExists) {
+		err := l.store.Try(ctx, func(ctx context.Context) error {
+			now := time.Now()
+			for _, e := range events {
+				_, err := l.counters.Upsert(ctx, e.id(), func(c *counter) error { return c.add(e.rule, now) })
+				if err != nil {
+					return err
+				}
+			}
+			if also == nil {
+				return nil
+			}
+			return also(ctx)
+		})
+		if !errors.Is(err, store.ErrConflict) {
 			return err
 		}
 	}
-	return &TooManyError{rule.Name, contention}
+	return &TooManyError{widest.rule.Name, contention}
 }
 
 // AllowTry runs try, and counts one event of key if it failed. If the limit of
@@ -171,15 +191,27 @@ func (l *Limiter) countFailed(ctx context.Context, rule Rule, key string) error 
 // ctx has ended: a client that disconnects must not use up a limit that it
 // shares with others. An event that cannot be taken back stays counted.
 func (l *Limiter) Refund(ctx context.Context, rule Rule, key string) {
-	ctx, id := context.WithoutCancel(ctx), recordID(rule, key)
-	done, err := l.wait(ctx, id)
+	l.refund(ctx, []event{{rule, key}})
+}
+
+func (l *Limiter) refund(ctx context.Context, events []event) {
+	ctx = context.WithoutCancel(ctx)
+	done, err := l.wait(ctx, events[0].id())
 	if err != nil {
 		return
 	}
 	defer done()
 	for range maxTries {
-		_, err := l.counters.TryUpdate(ctx, id, func(c *counter) error {
-			c.Full = c.Full.Add(-rule.step())
+		err := l.store.Try(ctx, func(ctx context.Context) error {
+			for _, e := range events {
+				_, err := l.counters.Update(ctx, e.id(), func(c *counter) error {
+					c.Full = c.Full.Add(-e.rule.step())
+					return nil
+				})
+				if err != nil && !errors.Is(err, store.ErrNotFound) {
+					return err
+				}
+			}
 			return nil
 		})
 		if !errors.Is(err, store.ErrConflict) {
@@ -192,27 +224,15 @@ func (l *Limiter) Refund(ctx context.Context, rule Rule, key string) {
 // /64 (N), its /56 (4 N) and its /48 (64 N) together, so that the holder of a
 // wide prefix cannot multiply the limit by its addresses. A refusal in one of
 // them counts in none, so that a client which is refused cannot use up the
-// limit of its neighbors.
-func (l *Limiter) AllowAddr(ctx context.Context, rule Rule, addr string) error {
-	blocks := browser.Blocks(addr)
-	for i, block := range blocks {
-		if err := l.check(ctx, blockRule(rule, blocks, i), block); err != nil {
-			return err
-		}
-	}
-	for i, block := range blocks {
-		if err := l.Allow(ctx, blockRule(rule, blocks, i), block); err != nil {
-			l.refundBlocks(ctx, rule, blocks, i) // another event was quicker
-			return err
-		}
-	}
-	return nil
+// limit of its neighbors. What also does with its context, if it is not nil, is
+// stored together with the counters; if it returns an error, nothing is.
+func (l *Limiter) AllowAddr(ctx context.Context, rule Rule, addr string, also func(context.Context) error) error {
+	return l.allow(ctx, eventsOf(rule, addr), also)
 }
 
 // RefundAddr takes back one event that [Limiter.AllowAddr] counted.
 func (l *Limiter) RefundAddr(ctx context.Context, rule Rule, addr string) {
-	blocks := browser.Blocks(addr)
-	l.refundBlocks(ctx, rule, blocks, len(blocks))
+	l.refund(ctx, eventsOf(rule, addr))
 }
 
 // check returns what Allow would, and counts nothing.
@@ -227,18 +247,18 @@ func (l *Limiter) check(ctx context.Context, rule Rule, key string) error {
 	return c.add(rule, time.Now())
 }
 
-// refundBlocks takes back what the first n of blocks have counted.
-func (l *Limiter) refundBlocks(ctx context.Context, rule Rule, blocks []string, n int) {
-	for i, block := range blocks[:n] {
-		l.Refund(ctx, blockRule(rule, blocks, i), block)
+// eventsOf returns what an event of an address counts as. The last of its blocks
+// is the narrowest and has the rule itself ([browser.Blocks]).
+func eventsOf(rule Rule, addr string) (events []event) {
+	blocks := browser.Blocks(addr)
+	for i, block := range blocks {
+		wider := rule
+		wider.N *= []int{1, 4, 64}[len(blocks)-1-i]
+		events = append(events, event{wider, block})
 	}
+	return events
 }
 
-// blockRule returns the rule for one of the blocks of an address, the last of
-// which is the narrowest and has the rule itself ([browser.Blocks]).
-func blockRule(rule Rule, blocks []string, i int) Rule {
-	rule.N *= []int{1, 4, 64}[len(blocks)-1-i]
-	return rule
-}
+func (e event) id() string { return recordID(e.rule, e.key) }
 
 func recordID(rule Rule, key string) string { return rule.Name + "\x00" + key }

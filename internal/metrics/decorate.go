@@ -94,9 +94,9 @@ func (b backend) Get(ctx context.Context, key string) ([]byte, error) {
 }
 
 // Swap implements [store.Backend].
-func (b backend) Swap(ctx context.Context, key string, old, new []byte, until time.Time) (bool, error) {
+func (b backend) Swap(ctx context.Context, writes ...store.Write) (bool, error) {
 	began := time.Now()
-	swapped, err := b.Backend.Swap(ctx, key, old, new, until)
+	swapped, err := b.Backend.Swap(ctx, writes...)
 	if err == nil && !swapped {
 		err = store.ErrConflict
 	}

@@ -7,7 +7,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"changebank/internal/devicegrant"
 	"changebank/internal/idp"
@@ -48,7 +47,7 @@ type fakeStore struct {
 
 func (f fakeStore) Get(context.Context, string) ([]byte, error) { return []byte("value"), f.err }
 
-func (f fakeStore) Swap(context.Context, string, []byte, []byte, time.Time) (bool, error) {
+func (f fakeStore) Swap(context.Context, ...store.Write) (bool, error) {
 	return false, f.err
 }
 
@@ -62,7 +61,7 @@ func TestStore(t *testing.T) {
 		if value, got := b.Get(t.Context(), ""); string(value) != "value" || !errors.Is(got, err) {
 			t.Errorf("Get = %q, %v, want value, %v", value, got, err)
 		}
-		if ok, got := b.Swap(t.Context(), "", nil, nil, time.Time{}); ok || !errors.Is(got, err) {
+		if ok, got := b.Swap(t.Context()); ok || !errors.Is(got, err) {
 			t.Errorf("Swap = %t, %v, want false, %v", ok, got, err)
 		}
 		if got := b.Ping(t.Context()); !errors.Is(got, err) {

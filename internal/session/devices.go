@@ -73,18 +73,14 @@ func (m *Manager) read(ctx context.Context, entries []entry) ([]Session, error) 
 // session: an attacker who tricked a phone into approving would log that phone
 // out first.
 func (m *Manager) End(ctx context.Context, by Session, ref string) (Session, error) {
-	e, err := m.entry(ctx, by, ref)
-	if err != nil {
+	if _, err := m.entry(ctx, by, ref); err != nil {
 		return Session{}, err
 	}
-	ended, err := m.endDevice(ctx, by.Person, e, by.Ref)
-	switch {
-	case err != nil:
-		return Session{}, err
-	case len(ended) == 0:
-		return Session{}, ErrOver
+	was, err := m.endDevice(ctx, by.Person, ref, by.Ref)
+	if err == nil && !was.hasPerson() {
+		err = ErrOver
 	}
-	return ended[0], nil
+	return was, err
 }
 
 // EndOthers ends all sessions of by's person except by, and returns how many
@@ -103,31 +99,34 @@ func (m *Manager) EndOthers(ctx context.Context, by Session) (int, error) {
 // [ErrUnconfirmed] to an unconfirmed session: an attacker would have one laptop
 // confirm the other.
 func (m *Manager) Confirm(ctx context.Context, by Session, ref string) error {
-	e, err := m.entry(ctx, by, ref)
-	if err != nil {
-		return err
-	}
-	_, err = m.sessions.Update(ctx, e.ID, func(s *Session) error {
-		if !s.valid(time.Now()) {
-			return store.ErrNotFound
+	err := m.store.Atomically(ctx, func(ctx context.Context) error {
+		e, err := m.entry(ctx, by, ref)
+		if err != nil {
+			return err
 		}
-		s.Confirmed = true
-		return nil
+		_, err = m.sessions.Update(ctx, e.ID, func(s *Session) error {
+			if !s.valid(time.Now()) {
+				return store.ErrNotFound
+			}
+			s.Confirmed = true
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		_, err = m.lists.Update(ctx, key(by.Person), func(l *list) error {
+			for i := range l.Entries {
+				if l.Entries[i].ID == e.ID {
+					l.Entries[i].Unconfirmed = false
+				}
+			}
+			return nil
+		})
+		return err
 	})
 	if errors.Is(err, store.ErrNotFound) {
 		return ErrOver
 	}
-	if err != nil {
-		return err
-	}
-	_, err = m.lists.Update(ctx, key(by.Person), func(l *list) error {
-		for i := range l.Entries {
-			if l.Entries[i].ID == e.ID {
-				l.Entries[i].Unconfirmed = false
-			}
-		}
-		return nil
-	})
 	return err
 }
 

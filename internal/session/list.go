@@ -28,7 +28,7 @@ type entry struct {
 	// ID is empty if the session was ended. Such an entry stays until the next
 	// login, so that ending a session twice returns ErrOver.
 	ID    string
-	Ref   string // two entries share it while a new login replaces a session
+	Ref   string // two entries share it if two tabs of a browser log in at once
 	Began time.Time
 	// SID is the provider's name of its own session that the login belongs to, if
 	// a back-channel logout may name it.
@@ -81,26 +81,28 @@ func (m *Manager) list(ctx context.Context, person idp.Person) (list, error) {
 	return l, err
 }
 
-// enlist adds a session to a person's list, and makes the list if there is none.
-// add may run more than once, and refuse with an error.
-func (m *Manager) enlist(ctx context.Context, person idp.Person, add func(*list) error) (list, error) {
-	l, err := m.lists.Upsert(ctx, key(person), func(l *list) error {
+// enlist puts a session on its person's list, and makes the list if there is
+// none. It belongs in the transaction that stores the session.
+func (m *Manager) enlist(ctx context.Context, s Session) error {
+	l, err := m.lists.Upsert(ctx, key(s.Person), func(l *list) error {
 		if l.Generation == "" { // there was none
 			l.Generation = rand.Text()
 		}
-		return add(l)
+		l.add(entryOf(s))
+		return nil
 	})
 	if err != nil {
-		return l, err
+		return err
 	}
-	return l, m.noteHolder(ctx, person, l.Entries[len(l.Entries)-1].SID)
+	m.store.After(ctx, func() { m.evictOldest(ctx, s.Person, l, s.Ref) })
+	return m.noteHolder(ctx, s.Person, s.Tokens.SID)
 }
 
-// unlist marks sessions that have ended.
-func (m *Manager) unlist(ctx context.Context, person idp.Person, ids ...string) error {
+// unlist marks a session that has ended.
+func (m *Manager) unlist(ctx context.Context, person idp.Person, id string) error {
 	_, err := m.lists.Update(ctx, key(person), func(l *list) error {
 		for i := range l.Entries {
-			if slices.Contains(ids, l.Entries[i].ID) {
+			if l.Entries[i].ID == id {
 				l.Entries[i].ID = ""
 			}
 		}
@@ -112,67 +114,89 @@ func (m *Manager) unlist(ctx context.Context, person idp.Person, ids ...string) 
 	return err
 }
 
-// endDevice ends a session, and any other that has its Ref: there are two while a
-// new login replaces a session, and after a crash in the middle of that. It
-// returns those that were valid, the given one first.
-func (m *Manager) endDevice(ctx context.Context, person idp.Person, e entry, by string) (ended []Session, err error) {
-	for entries := []entry{e}; len(entries) > 0; {
-		more, err := m.end(ctx, person, entries, by)
-		ended = append(ended, more...)
-		if err != nil {
-			return ended, err
-		}
+// endDevice ends the session with that Ref, both if there are two, and returns
+// what it was: the zero Session if there is none.
+func (m *Manager) endDevice(ctx context.Context, person idp.Person, ref, by string) (was Session, err error) {
+	ctx = context.WithoutCancel(ctx) // a person who closes the tab still wants it
+	err = m.store.Atomically(ctx, func(ctx context.Context) error {
+		was = Session{}
 		l, err := m.list(ctx, person)
 		if err != nil {
-			return ended, err
+			return err
 		}
-		entries = l.withRef(e.Ref)
-	}
-	return ended, nil
+		for _, e := range l.withRef(ref) {
+			ended, err := m.endOne(ctx, person, e.ID, by)
+			if err != nil {
+				return err
+			}
+			if !was.hasPerson() {
+				was = ended
+			}
+		}
+		return nil
+	})
+	return was, err
 }
 
 // end ends sessions of a person, takes them off the list, and returns those
 // that were valid. by is the Ref of the person's other session that ends them,
-// or theProvider: then their browsers are told (see [Manager.WasEnded]).
+// or theProvider: then their browsers are told (see [Manager.WasEnded]). Each is
+// a commit of its own: with a hundred at once, a full disk might have no room.
 func (m *Manager) end(ctx context.Context, person idp.Person, entries []entry, by string) (ended []Session, err error) {
 	ctx = context.WithoutCancel(ctx) // a person who closes the tab still wants it
-	var over []string
 	for _, e := range entries {
-		was, err := m.tombstone(ctx, e.ID, endingOf(by))
+		was, err := m.endOne(ctx, person, e.ID, by)
 		if err != nil {
 			return ended, err // the rest stays listed, and can be ended again
 		}
-		over = append(over, e.ID)
-		if !was.valid(time.Now()) {
-			continue
-		}
-		ended = append(ended, was)
-		if by != "" {
-			m.log.Info("session ended", "ref", e.Ref, "by", by, "person", person)
+		if was.hasPerson() {
+			ended = append(ended, was)
 		}
 	}
-	return ended, m.unlist(ctx, person, over...)
+	return ended, nil
 }
 
-// tombstone ends a session for good, revokes its tokens, and returns what it
-// was. Tokens that are being refreshed at this moment find the tombstone and
-// are revoked.
-func (m *Manager) tombstone(ctx context.Context, id string, ended Ending) (was Session, err error) {
-	_, err = m.update(ctx, id, func(s *Session) error {
-		if was = *s; s.hasPerson() {
-			*s = Session{Began: time.Now(), Ended: ended}
+// endOne ends a session for good, takes it off the list, and returns what it was:
+// the zero Session if it was over. Its tokens are revoked in any case. Tokens that
+// are being refreshed at this moment find the tombstone and are revoked.
+func (m *Manager) endOne(ctx context.Context, person idp.Person, id, by string) (was Session, err error) {
+	err = m.store.Atomically(ctx, func(ctx context.Context) error {
+		was = Session{}
+		_, err := m.update(ctx, id, func(s *Session) error {
+			if was = *s; s.hasPerson() {
+				*s = Session{Began: time.Now(), Ended: endingOf(by)}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		return nil
+		return m.unlist(ctx, person, id)
 	})
 	if err != nil || !was.hasPerson() {
 		return Session{}, err
 	}
-	m.revoke(was.Tokens)
-	if was.live(time.Now()) {
-		m.observe(Ended, was.By)
-	}
 	was.ID = id
+	now := time.Now()
+	m.noteEnded(ctx, was, by, now)
+	if !was.valid(now) {
+		return Session{}, nil
+	}
 	return was, nil
+}
+
+// noteEnded revokes the tokens of a session that was ended, and counts it, once
+// its end is stored.
+func (m *Manager) noteEnded(ctx context.Context, was Session, by string, now time.Time) {
+	m.store.After(ctx, func() {
+		m.revoke(was.Tokens)
+		if was.live(now) {
+			m.observe(Ended, was.By)
+		}
+		if by != "" && was.valid(now) {
+			m.log.Info("session ended", "ref", was.Ref, "by", by, "person", was.Person)
+		}
+	})
 }
 
 // evictOldest ends the oldest sessions of a person who has too many. If it

@@ -23,51 +23,38 @@ func (m *Manager) LogIn(w http.ResponseWriter, r *http.Request, person idp.Perso
 			m.revoke(tokens)
 		}
 	}()
-	// A browser that disconnects must not leave half a login behind.
+	// A browser that disconnects must not leave a login without a cookie behind.
 	ctx := context.WithoutCancel(r.Context())
 	old, err := m.lookUp(r)
 	if err != nil {
 		return err
 	}
 	id, now := rand.Text(), time.Now()
-	made := Session{Ref: newRef(), Person: person, Tokens: tokens, By: ByProvider, Pending: true, Began: now, Browser: m.browserOf(r)}
-	if err := m.sessions.CreateAs(ctx, id, made); err != nil {
-		return err
-	}
-	ref := made.Ref
+	made := Session{ID: id, Ref: newRef(), Person: person, Tokens: tokens, By: ByProvider, Began: now, Browser: m.browserOf(r)}
 	sameDevice := old.live(now) && old.Person.Is(person)
-	l, err := m.enlist(ctx, person, func(l *list) error {
+	err = m.store.Atomically(ctx, func(ctx context.Context) error {
+		s := made
+		l, err := m.list(ctx, person)
+		if err != nil {
+			return err
+		}
 		// If the old session was ended after it was read, its vouchers are
 		// broken, and must stay broken.
-		if ref = made.Ref; sameDevice && len(l.withRef(old.Ref)) > 0 {
-			ref = old.Ref
+		if sameDevice && len(l.withRef(old.Ref)) > 0 {
+			s.Ref = old.Ref
 		}
-		l.add(entry{ID: id, Ref: ref, Began: now, SID: tokens.SID})
-		return nil
+		if err := m.endOld(ctx, old); err != nil {
+			return err
+		}
+		if err := m.sessions.CreateAs(ctx, id, s); err != nil {
+			return err
+		}
+		m.store.After(ctx, func() { m.started(s) })
+		return m.enlist(ctx, s)
 	})
 	if err != nil {
 		return err
 	}
-	// If another device has ended it already, the tombstone stays. The browser
-	// gets its cookie all the same, and is told why it is logged out.
-	live := false
-	s, err := m.update(ctx, id, func(s *Session) error {
-		if live = s.Pending; live {
-			s.Ref, s.Pending, s.Began = ref, false, time.Now()
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if live {
-		m.started(s)
-	}
-	// Only when the new session is live: a voucher needs one of the two.
-	if err := m.endOld(ctx, old); err != nil {
-		return err
-	}
-	m.evictOldest(ctx, person, l, ref)
 	return m.setCookie(w, r, id)
 }
 
@@ -89,24 +76,18 @@ func (m *Manager) SetCookie(w http.ResponseWriter, r *http.Request, id string) e
 // Logout ends the session of the browser that sent r, revokes its tokens, and
 // returns what it was. If the store fails, the cookie stays: it is needed to
 // try again.
-func (m *Manager) Logout(w http.ResponseWriter, r *http.Request) (Session, error) {
+func (m *Manager) Logout(w http.ResponseWriter, r *http.Request) (was Session, err error) {
 	s, err := m.lookUp(r)
 	if err != nil {
 		return Session{}, err
 	}
-	if !s.live(time.Now()) {
-		m.cookie.Clear(w)
-		return Session{}, nil
-	}
-	ended, err := m.endDevice(r.Context(), s.Person, entryOf(s), "")
-	if err != nil {
-		return Session{}, err
+	if s.live(time.Now()) {
+		if was, err = m.endDevice(r.Context(), s.Person, s.Ref, ""); err != nil {
+			return Session{}, err
+		}
 	}
 	m.cookie.Clear(w)
-	if len(ended) == 0 {
-		return Session{}, nil // another request ended it first
-	}
-	return ended[0], nil
+	return was, nil
 }
 
 // endOld ends the session that a login replaces, if there is one.
@@ -114,7 +95,7 @@ func (m *Manager) endOld(ctx context.Context, old Session) error {
 	if !old.hasPerson() {
 		return nil
 	}
-	_, err := m.end(ctx, old.Person, []entry{entryOf(old)}, "")
+	_, err := m.endOne(ctx, old.Person, old.ID, "")
 	return err
 }
 

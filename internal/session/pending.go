@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,9 +14,6 @@ import (
 // repeatWindow is how long a claim can be repeated, because the answer that
 // carried the cookie may have been lost.
 const repeatWindow = time.Minute
-
-// errBroken says that a voucher no longer holds.
-var errBroken = errors.New("session: voucher broken")
 
 // Voucher returns a text by which [Manager.Vouched] knows s again: its Ref, and
 // the generation of its person's list. It returns [ErrOver] if s has ended.
@@ -40,97 +36,78 @@ func readVoucher(voucher string) (ref, generation string) {
 // Vouched reports whether the session that voucher was made for is still
 // person's and logged in, and nobody has logged out all the person's other
 // sessions since.
-func (m *Manager) Vouched(ctx context.Context, person idp.Person, voucher string) (bool, error) {
+func (m *Manager) Vouched(ctx context.Context, person idp.Person, voucher string) (holds bool, err error) {
 	ref, generation := readVoucher(voucher)
-	var checked []entry
-	for {
+	err = m.store.Atomically(ctx, func(ctx context.Context) error { // or a new login could replace the session in between
+		holds = false
 		l, err := m.list(ctx, person)
-		if err != nil {
-			return false, err
+		if err != nil || l.Generation != generation {
+			return err
 		}
-		entries := l.withRef(ref)
-		if l.Generation != generation || slices.Equal(entries, checked) {
-			return false, nil
-		}
-		for _, e := range entries {
+		for _, e := range l.withRef(ref) {
 			s, err := m.get(ctx, e.ID)
-			if err != nil || s.live(time.Now()) {
-				return err == nil, err
+			if err != nil {
+				return err
 			}
+			holds = holds || s.live(time.Now())
 		}
-		// A new login may have replaced the session after the list was read. It
-		// is listed before the old one ends, so it is on the list by now.
-		checked = entries
-	}
+		return nil
+	})
+	return holds && err == nil, err
 }
 
 // CreatePending makes the session that a phone approved, under an ID that the
 // caller chose, and puts it on the person's list. The session waits for
-// [Manager.Activate] for [ClaimWindow]. After a crash or an error the call can be
-// repeated.
+// [Manager.Activate] for [ClaimWindow]. The call can be repeated.
 //
 // It reports false if the voucher no longer holds, or if the session was ended
 // before: it does not come back. Then nothing pending is left, and the tokens
 // are the caller's to revoke. An empty voucher checks nothing: it is for a
 // provider's own page, where no session of ours approves.
-func (m *Manager) CreatePending(ctx context.Context, id string, person idp.Person, tokens idp.Tokens, laptop browser.Browser, voucher string) (bool, error) {
-	s, err := m.createOrRenew(ctx, id, Session{
-		Ref: newRef(), Person: person, Tokens: tokens, By: ByPhone, Pending: true, Began: time.Now(), Browser: laptop,
-	})
-	if err != nil || !s.Pending {
-		return s.LoggedIn(), err // claimed already, or ended
-	}
-	l, err := m.enlist(ctx, person, func(l *list) error {
-		if _, generation := readVoucher(voucher); voucher != "" && generation != l.Generation {
-			return errBroken
+func (m *Manager) CreatePending(ctx context.Context, id string, person idp.Person, tokens idp.Tokens, laptop browser.Browser, voucher string) (made bool, err error) {
+	err = m.store.Atomically(ctx, func(ctx context.Context) error {
+		made = false
+		s, err := m.get(ctx, id)
+		if err != nil {
+			return err
 		}
-		l.add(entryOf(s))
-		return nil
-	})
-	switch {
-	case errors.Is(err, errBroken):
-		return false, m.withdraw(ctx, id)
-	case err != nil:
-		return false, err
-	}
-	if voucher != "" {
-		// The session that approved may have been logged out until just now.
-		switch holds, err := m.Vouched(ctx, person, voucher); {
-		case err != nil:
-			return false, err
-		case !holds:
-			return false, m.withdraw(ctx, id)
+		if s.ID != "" && !s.Pending {
+			made = s.LoggedIn() // claimed already, or ended
+			return nil
 		}
-	}
-	m.evictOldest(ctx, person, l, s.Ref)
-	return true, nil
-}
-
-// createOrRenew stores a pending session. If an earlier try was cut short, it
-// returns what that one has left, with a new claim window.
-func (m *Manager) createOrRenew(ctx context.Context, id string, s Session) (Session, error) {
-	err := m.sessions.CreateAs(ctx, id, s)
-	if errors.Is(err, store.ErrExists) {
-		return m.update(ctx, id, func(stored *Session) error {
-			if stored.Pending {
-				stored.Began = s.Began
+		if voucher != "" {
+			holds, err := m.Vouched(ctx, person, voucher)
+			if err != nil || !holds {
+				return errors.Join(err, m.withdraw(ctx, s))
 			}
+		}
+		if !s.Pending {
+			s = Session{ID: id, Ref: newRef(), Person: person, Tokens: tokens, By: ByPhone, Pending: true, Browser: laptop}
+		}
+		s.Began = time.Now() // a new claim window, if an earlier try was cut short
+		_, err = m.sessions.Upsert(ctx, id, func(stored *Session) error {
+			*stored = s
 			return nil
 		})
-	}
-	return found(id, s, err)
+		if err != nil {
+			return err
+		}
+		made = true
+		return m.enlist(ctx, s)
+	})
+	return made && err == nil, err
 }
 
-// withdraw removes a pending session, without a tombstone: the person may
-// approve it again.
-func (m *Manager) withdraw(ctx context.Context, id string) error {
-	_, err := m.update(ctx, id, func(s *Session) error {
-		if s.Pending {
-			*s = Session{Began: time.Unix(0, 0)} // long expired: the store forgets it at once
-		}
+// withdraw removes a pending session, if there is one, without a tombstone: the
+// person may approve it again.
+func (m *Manager) withdraw(ctx context.Context, s Session) error {
+	if !s.Pending {
 		return nil
-	})
-	return err
+	}
+	if _, err := m.sessions.Delete(ctx, s.ID); err != nil {
+		return err
+	}
+	return m.unlist(ctx, s.Person, s.ID)
 }
 
 // Activate is the claim, after [Manager.CreatePending] has reported true: the
@@ -140,18 +117,8 @@ func (m *Manager) withdraw(ctx context.Context, id string) error {
 // reports false if the session is gone, ended or in use, or if another browser
 // has claimed it.
 func (m *Manager) Activate(ctx context.Context, id string, laptop browser.Browser) (bool, error) {
-	s, err := m.get(ctx, id)
-	if err != nil {
-		return false, err
-	}
-	// A crash may have left a pending session that is not listed. A listed one
-	// stays listed until it ends.
-	l, err := m.list(ctx, s.Person)
-	if err != nil || !l.has(id) {
-		return false, err
-	}
 	live := false
-	s, err = m.update(ctx, id, func(s *Session) error {
+	s, err := m.update(ctx, id, func(s *Session) error {
 		now := time.Now()
 		live = false
 		switch {
@@ -165,8 +132,8 @@ func (m *Manager) Activate(ctx context.Context, id string, laptop browser.Browse
 		}
 		return nil
 	})
-	if err == nil && live {
-		m.started(s)
+	if err == nil && live && s.LoggedIn() {
+		m.store.After(ctx, func() { m.started(s) })
 	}
 	return s.LoggedIn(), err
 }
@@ -180,10 +147,12 @@ func sameBrowser(a, b browser.Browser) bool {
 // Discard ends a session that no browser has used, because its attempt ended,
 // and revokes its tokens. A session that is gone or in use is left alone.
 func (m *Manager) Discard(ctx context.Context, id string) error {
-	s, err := m.get(ctx, id)
-	if err != nil || !s.hasPerson() || !s.Seen.IsZero() {
+	return m.store.Atomically(ctx, func(ctx context.Context) error {
+		s, err := m.get(ctx, id)
+		if err != nil || !s.hasPerson() || !s.Seen.IsZero() {
+			return err
+		}
+		_, err = m.endOne(ctx, s.Person, id, "")
 		return err
-	}
-	_, err = m.end(ctx, s.Person, []entry{entryOf(s)}, "")
-	return err
+	})
 }

@@ -1,11 +1,11 @@
 // Package session knows the browsers that are logged in: as whom, since when,
 // and with which tokens. It keeps nothing about any other browser.
 //
-// Every session begins as pending: no cookie opens it. Then it is put on its
-// person's list, and only then does it go live. It stays on the list until it
-// has ended. So a crash at any point leaves no live session that its person
-// could not see and end. A session that was ended leaves a tombstone, so that
-// no slow writer brings it back.
+// A session and its place on its person's list are stored and ended in one
+// commit. So there is no live session that its person could not see and end. One
+// that a phone approved begins as pending: no cookie opens it until the laptop
+// claims it. A session that was ended leaves a tombstone, so that no slow writer
+// brings it back.
 package session
 
 import (
@@ -117,6 +117,7 @@ func (s Session) live(now time.Time) bool { return s.LoggedIn() && s.valid(now) 
 
 // Manager finds and changes sessions.
 type Manager struct {
+	store     *store.Store
 	sessions  *store.Table[Session]
 	lists     *store.Table[list]
 	holders   *store.Table[holder]
@@ -156,6 +157,7 @@ func New(cfg Config) *Manager {
 		cfg.Observe = func(string, string) {}
 	}
 	return &Manager{
+		store:     cfg.Store,
 		sessions:  store.NewTable[Session](cfg.Store, "sessions"),
 		lists:     store.NewTable[list](cfg.Store, "session lists"),
 		holders:   store.NewTable[holder](cfg.Store, "provider sessions"),

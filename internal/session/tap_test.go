@@ -13,8 +13,8 @@ import (
 
 var errDown = errors.New("the store is down")
 
-// tap stands between a Manager and its store. It counts, and lets a test come
-// in between.
+// tap stands between a Manager and its store. It counts what is read and written,
+// and lets a test come in between.
 type tap struct {
 	store.Backend
 	reads, writes atomic.Int64
@@ -33,10 +33,14 @@ func (p *tap) Get(ctx context.Context, key string) (value []byte, err error) {
 	return value, err
 }
 
-func (p *tap) Swap(ctx context.Context, key string, old, new []byte, until time.Time) (ok bool, err error) {
-	p.writes.Add(1)
+func (p *tap) Swap(ctx context.Context, writes ...store.Write) (ok bool, err error) {
+	for _, w := range writes {
+		if !w.Keep {
+			p.writes.Add(1)
+		}
+	}
 	err = p.around(ctx, true, func() error {
-		ok, err = p.Backend.Swap(ctx, key, old, new, until)
+		ok, err = p.Backend.Swap(ctx, writes...)
 		return err
 	})
 	return ok, err
@@ -90,13 +94,19 @@ func (b *memory) Get(_ context.Context, key string) ([]byte, error) {
 	return bytes.Clone(b.live(key)), nil
 }
 
-func (b *memory) Swap(_ context.Context, key string, old, new []byte, until time.Time) (bool, error) {
+func (b *memory) Swap(_ context.Context, writes ...store.Write) (bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if now := b.live(key); (now == nil) != (old == nil) || !bytes.Equal(now, old) {
-		return false, nil
+	for _, w := range writes {
+		if now := b.live(w.Key); (now == nil) != (w.Old == nil) || !bytes.Equal(now, w.Old) {
+			return false, nil
+		}
 	}
-	b.values[key] = kept{bytes.Clone(new), until}
+	for _, w := range writes {
+		if !w.Keep {
+			b.values[w.Key] = kept{bytes.Clone(w.New), w.Until}
+		}
+	}
 	return true, nil
 }
 

@@ -55,27 +55,36 @@ func (d *disk) name(key string) string {
 func (d *disk) get(key string) []byte {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	v, ok := d.values[key]
-	if !ok || !time.Now().Before(v.until) {
-		return nil
-	}
-	return bytes.Clone(v.bytes)
+	return bytes.Clone(d.live(key))
 }
 
-func (d *disk) swap(key string, old, new []byte, until time.Time) bool {
-	now := d.get(key)
+func (d *disk) live(key string) []byte {
+	if v, ok := d.values[key]; ok && time.Now().Before(v.until) {
+		return v.bytes
+	}
+	return nil
+}
+
+func (d *disk) swap(writes []store.Write) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if (now == nil) != (old == nil) || !bytes.Equal(now, old) {
-		return false
+	for _, w := range writes {
+		if now := d.live(w.Key); (now == nil) != (w.Old == nil) || !bytes.Equal(now, w.Old) {
+			return false
+		}
 	}
-	delete(d.values, key)
-	if new != nil {
-		d.values[key] = value{bytes.Clone(new), until}
-	}
-	for _, watcher := range d.watchers {
-		if watcher.key == key {
-			d.tickLater(watcher)
+	for _, w := range writes {
+		if w.Keep {
+			continue
+		}
+		delete(d.values, w.Key)
+		if w.New != nil {
+			d.values[w.Key] = value{bytes.Clone(w.New), w.Until}
+		}
+		for _, watcher := range d.watchers {
+			if watcher.key == w.Key {
+				d.tickLater(watcher)
+			}
 		}
 	}
 	return true
@@ -135,8 +144,12 @@ type link struct {
 }
 
 // who names the dice of an operation.
-func (l *link) who(ctx context.Context, key string) string {
-	return whoIn(ctx) + " " + l.replica.name + " " + l.d.name(key)
+func (l *link) who(ctx context.Context, keys ...string) string {
+	who := whoIn(ctx) + " " + l.replica.name
+	for _, key := range keys {
+		who += " " + l.d.name(key)
+	}
+	return who
 }
 
 // trip waits for one way of an operation. It may fail, or kill the replica.
@@ -181,18 +194,24 @@ func (l *link) Get(ctx context.Context, key string) ([]byte, error) {
 	return l.d.get(key), nil
 }
 
-func (l *link) Swap(ctx context.Context, key string, old, new []byte, until time.Time) (bool, error) {
+func (l *link) Swap(ctx context.Context, writes ...store.Write) (bool, error) {
 	if l.replica == nil {
-		return l.d.swap(key, old, new, until), nil
+		return l.d.swap(writes), nil
 	}
 	if l.replica.name == observer {
 		return true, nil // and writes nothing
 	}
-	who := l.who(ctx, key)
+	var keys []string
+	for _, w := range writes {
+		if !w.Keep {
+			keys = append(keys, w.Key)
+		}
+	}
+	who := l.who(ctx, keys...)
 	if err := l.trip(ctx, who); err != nil {
 		return false, err
 	}
-	ok := l.d.swap(key, old, new, until)
+	ok := l.d.swap(writes)
 	if err := l.trip(ctx, who); err != nil { // the answer is lost
 		return false, err
 	}

@@ -29,11 +29,10 @@ type Backend interface {
 	// Get returns the value of key, nil if it has none.
 	Get(ctx context.Context, key string) ([]byte, error)
 
-	// Swap gives key a new value if its current one is old, and reports
-	// whether it did. It is atomic, and what it reports is durable. A nil old
-	// means that there is no value; a nil new deletes it. The value expires at
-	// until, which must be before the year 2262.
-	Swap(ctx context.Context, key string, old, new []byte, until time.Time) (bool, error)
+	// Swap makes all the writes if the current value of each key is its Old,
+	// otherwise none of them, and reports whether it did. It is atomic, and what
+	// it reports is durable. The keys must differ.
+	Swap(ctx context.Context, writes ...Write) (bool, error)
 
 	// Watch returns a channel that ticks once at the start, after each change
 	// of key, and whenever a change may have been missed. Ticks that were not
@@ -46,4 +45,12 @@ type Backend interface {
 
 	// Close releases what the Backend holds. Later calls return [ErrClosed].
 	Close() error
+}
+
+// A Write is one key's part of a [Backend.Swap].
+type Write struct {
+	Key      string
+	Old, New []byte    // nil: no value
+	Until    time.Time // when New expires: before the year 2262
+	Keep     bool      // only compare with Old; New and Until do not count
 }

@@ -30,6 +30,10 @@ func testBackend(t *testing.T, open func(t *testing.T) Backend) {
 		{"values that never expire", testForever},
 		{"concurrent increments", testIncrements},
 		{"concurrent creates and deletes", testOneWinner},
+		{"several values", testSeveral},
+		{"several values expire", testSeveralExpire},
+		{"concurrent swaps of several values", testTransfers},
+		{"watch: several values", testWatchSeveral},
 		{"watch: start and changes", testWatch},
 		{"watch: ticks are merged", testWatchMerges},
 		{"watch: other keys", testWatchOthers},
@@ -74,7 +78,7 @@ func testSwap(t *testing.T, b Backend) {
 		{"create again", nil, three, true, three},
 	}
 	for _, s := range steps {
-		got, err := b.Swap(t.Context(), "key", s.old, s.new, later())
+		got, err := swapOne(t.Context(), b, "key", s.old, s.new, later())
 		if err != nil {
 			t.Fatalf("%s: Swap(%q, %q): %v", s.name, s.old, s.new, err)
 		}
@@ -140,7 +144,7 @@ func testExpiry(t *testing.T, b Backend) {
 	mustSwap(t, b, "extended", nil, []byte("v"), until)
 	for extended := false; !extended; {
 		var err error
-		if extended, err = b.Swap(t.Context(), "extended", mustGet(t, b, "extended"), []byte("v"), later()); err != nil {
+		if extended, err = swapOne(t.Context(), b, "extended", mustGet(t, b, "extended"), []byte("v"), later()); err != nil {
 			t.Fatalf("Swap: %v", err)
 		}
 	}
@@ -215,7 +219,7 @@ func testOneWinner(t *testing.T, b Backend) {
 	swapAll := func(old []byte, new func(i int) []byte) (winners []int) {
 		var mu sync.Mutex
 		for _, err := range errorsOf(callers, func(i int) error {
-			ok, err := b.Swap(t.Context(), "key", old, new(i), later())
+			ok, err := swapOne(t.Context(), b, "key", old, new(i), later())
 			if ok {
 				mu.Lock()
 				defer mu.Unlock()
@@ -267,7 +271,7 @@ func testClosed(t *testing.T, b Backend) {
 	if got, err := b.Get(t.Context(), "key"); !errors.Is(err, ErrClosed) {
 		t.Errorf("Get after Close = %q, %v; want %v", got, err, ErrClosed)
 	}
-	if ok, err := b.Swap(t.Context(), "key", []byte("v"), []byte("w"), later()); !errors.Is(err, ErrClosed) {
+	if ok, err := swapOne(t.Context(), b, "key", []byte("v"), []byte("w"), later()); !errors.Is(err, ErrClosed) {
 		t.Errorf("Swap after Close = %t, %v; want %v", ok, err, ErrClosed)
 	}
 	if err := b.Ping(t.Context()); !errors.Is(err, ErrClosed) {

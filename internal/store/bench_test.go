@@ -100,8 +100,8 @@ func fill(b *testing.B, f *File, n int, until time.Time) {
 	for first := 0; first < n; first += 10_000 {
 		err := f.db.Update(func(tx *bolt.Tx) error {
 			for i := first; i < min(n, first+10_000); i++ {
-				s := swap{key: fmt.Sprintf("%x", sha256.Sum256([]byte(strconv.Itoa(i)))), new: value, until: until}
-				if _, err := s.apply(tx, time.Now()); err != nil {
+				w := Write{Key: fmt.Sprintf("%x", sha256.Sum256([]byte(strconv.Itoa(i)))), New: value, Until: until}
+				if err := w.apply(tx.Bucket(bucketRecords), tx.Bucket(bucketUntil), time.Now()); err != nil {
 					return err
 				}
 			}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-const maxBatch = 256 // writes in one commit
+const maxBatch = 256 // swaps in one commit
 
 // A value in bucketRecords is its "until" (8 bytes, Unix nanoseconds, big
 // endian), followed by the caller's bytes. bucketUntil has an empty value for
@@ -47,10 +48,8 @@ type File struct {
 }
 
 type swap struct {
-	key      string
-	old, new []byte
-	until    time.Time
-	done     chan<- swapped
+	writes []Write
+	done   chan<- swapped
 }
 
 type swapped struct {
@@ -84,10 +83,10 @@ func (f *File) Get(_ context.Context, key string) (value []byte, err error) {
 }
 
 // Swap implements [Backend].
-func (f *File) Swap(ctx context.Context, key string, old, new []byte, until time.Time) (bool, error) {
+func (f *File) Swap(ctx context.Context, writes ...Write) (bool, error) {
 	done := make(chan swapped, 1)
 	select {
-	case f.queue <- swap{key, old, new, until, done}:
+	case f.queue <- swap{writes, done}:
 	case <-f.stop:
 		return false, ErrClosed
 	case <-ctx.Done():
@@ -160,7 +159,7 @@ func (f *File) commit(batch []swap) {
 	}
 	for i, s := range batch {
 		if results[i].ok {
-			f.watchers.tick(s.key)
+			f.watchers.tick(s.writes)
 		}
 		s.done <- results[i]
 	}
@@ -173,7 +172,7 @@ func (f *File) try(batch []swap) []swapped {
 	err := f.update(func(tx *bolt.Tx) error {
 		now := time.Now()
 		for i, s := range batch {
-			if s.old == nil {
+			if s.adds() {
 				if err := f.reserve(tx); err != nil {
 					return err
 				}
@@ -204,27 +203,45 @@ func (f *File) update(change func(*bolt.Tx) error) error {
 	return err
 }
 
+// adds reports whether a record is new.
+func (s swap) adds() bool {
+	return slices.ContainsFunc(s.writes, func(w Write) bool { return w.Old == nil && !w.Keep })
+}
+
 func (s swap) apply(tx *bolt.Tx, now time.Time) (bool, error) {
-	records, untils := tx.Bucket(bucketRecords), tx.Bucket(bucketUntil)
-	key := []byte(s.key)
-	stored := records.Get(key)
-	current := live(stored, now)
-	if (current == nil) != (s.old == nil) || !bytes.Equal(current, s.old) {
-		return false, nil
+	records := tx.Bucket(bucketRecords)
+	for _, w := range s.writes {
+		current := live(records.Get([]byte(w.Key)), now)
+		if (current == nil) != (w.Old == nil) || !bytes.Equal(current, w.Old) {
+			return false, nil
+		}
 	}
-	if stored != nil {
-		if err := untils.Delete(append(bytes.Clone(stored[:8]), key...)); err != nil {
+	for _, w := range s.writes {
+		if w.Keep {
+			continue
+		}
+		if err := w.apply(records, tx.Bucket(bucketUntil), now); err != nil {
 			return false, err
 		}
 	}
-	if s.new == nil || !s.until.After(now) {
-		return true, records.Delete(key)
+	return true, nil
+}
+
+func (w Write) apply(records, untils *bolt.Bucket, now time.Time) error {
+	key := []byte(w.Key)
+	if stored := records.Get(key); stored != nil {
+		if err := untils.Delete(append(bytes.Clone(stored[:8]), key...)); err != nil {
+			return err
+		}
 	}
-	until := binary.BigEndian.AppendUint64(nil, uint64(s.until.UnixNano()))
+	if w.New == nil || !w.Until.After(now) {
+		return records.Delete(key)
+	}
+	until := binary.BigEndian.AppendUint64(nil, uint64(w.Until.UnixNano()))
 	if err := untils.Put(append(bytes.Clone(until), key...), nil); err != nil {
-		return false, err
+		return err
 	}
-	return true, records.Put(key, append(until, s.new...))
+	return records.Put(key, append(until, w.New...))
 }
 
 // live returns what follows the 8 bytes of "until", nil if that has passed.

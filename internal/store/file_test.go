@@ -78,7 +78,7 @@ func closeUnderLoad(t *testing.T, f *File) (reported []string) {
 		wg.Go(func() {
 			for n := 0; ; n++ {
 				key := fmt.Sprintf("%d/%d", i, n)
-				ok, err := f.Swap(t.Context(), key, nil, []byte(key), later())
+				ok, err := swapOne(t.Context(), f, key, nil, []byte(key), later())
 				if errors.Is(err, ErrClosed) {
 					return
 				}

@@ -106,15 +106,20 @@ func mustGet(t testing.TB, b Backend, key string) []byte {
 
 func mustSwap(t testing.TB, b Backend, key string, old, new []byte, until time.Time) {
 	t.Helper()
-	ok, err := b.Swap(t.Context(), key, old, new, until)
+	ok, err := swapOne(t.Context(), b, key, old, new, until)
 	if err != nil || !ok {
 		t.Errorf("Swap(%q, %.20q, %.20q) = %t, %v; want true", key, old, new, ok, err)
 	}
 }
 
+// swapOne is a Swap of one value.
+func swapOne(ctx context.Context, b Backend, key string, old, new []byte, until time.Time) (bool, error) {
+	return b.Swap(ctx, Write{Key: key, Old: old, New: new, Until: until})
+}
+
 func wantRefused(t *testing.T, b Backend, key string, old, new []byte) {
 	t.Helper()
-	ok, err := b.Swap(t.Context(), key, old, new, later())
+	ok, err := swapOne(t.Context(), b, key, old, new, later())
 	if err != nil || ok {
 		t.Errorf("Swap(%q, %q, %q) = %t, %v; want false", key, old, new, ok, err)
 	}
@@ -137,7 +142,7 @@ func increment(ctx context.Context, b Backend, key string) (int, error) {
 			return 0, err
 		}
 		n, _ := strconv.Atoi(string(old)) // no value is 0
-		ok, err := b.Swap(ctx, key, old, []byte(strconv.Itoa(n+1)), later())
+		ok, err := swapOne(ctx, b, key, old, []byte(strconv.Itoa(n+1)), later())
 		if err != nil {
 			return 0, err
 		}

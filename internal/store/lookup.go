@@ -94,7 +94,7 @@ func (s *Store) storedLookup(ctx context.Context) (lookup []byte, missing bool, 
 		}
 		// It is missing, or sealed with an older key. If another process is
 		// quicker to store it, that copy counts.
-		if _, err := s.backend.Swap(ctx, lookupName, stored, seals.seal(lookupName, lookup), forever); err != nil {
+		if _, err := s.backend.Swap(ctx, Write{Key: lookupName, Old: stored, New: seals.seal(lookupName, lookup), Until: forever}); err != nil {
 			return nil, false, err
 		}
 	}

@@ -63,7 +63,7 @@ type counting struct {
 	swaps atomic.Int64
 }
 
-func (c *counting) Swap(ctx context.Context, key string, old, new []byte, until time.Time) (bool, error) {
+func (c *counting) Swap(ctx context.Context, writes ...Write) (bool, error) {
 	c.swaps.Add(1)
-	return c.Backend.Swap(ctx, key, old, new, until)
+	return c.Backend.Swap(ctx, writes...)
 }

@@ -103,7 +103,7 @@ func TestPingFullDisk(t *testing.T) {
 func TestPingAfterFailedWrite(t *testing.T) {
 	f := openFile(t, newPath(t))
 	f.db.MaxSize = 32 << 10
-	if _, err := f.Swap(t.Context(), "key", nil, make([]byte, 100<<10), later()); err == nil {
+	if _, err := swapOne(t.Context(), f, "key", nil, make([]byte, 100<<10), later()); err == nil {
 		t.Fatal("a write to a full disk: no error")
 	}
 	if err := f.Ping(t.Context()); !errors.Is(err, bolterrors.ErrMaxSizeReached) {

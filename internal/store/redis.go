@@ -63,27 +63,44 @@ func fingerprint(value []byte) []byte {
 	return sum[:fingerprintSize]
 }
 
-// swapScript is Swap. KEYS[1] is the key. ARGV is the fingerprint of the old
-// value, the new value with its own fingerprint, the milliseconds that it has
-// left (0: delete it; negative: it does not expire), the channel, the key's name
-// in the channel, the writer's time in milliseconds, and how far that may differ.
-// It publishes first: if the user may not do that, nothing has changed yet.
-// Subscribers receive the message after the whole script.
+// swapScript is Swap. KEYS are the keys. ARGV is the channel, the writer's time
+// in milliseconds, how far that may differ, and then four for each key: its name
+// in the channel, the fingerprint of the old value, the new value with its own
+// fingerprint, and the milliseconds that it has left (0: delete it; -1: it does
+// not expire; empty: leave the key as it is).
+//
+// Redis does not undo the first part of a script whose second part fails. So
+// everything is compared before anything is written, and published first: if the
+// user may not do that, nothing has changed yet. When memory is short, Redis
+// refuses the first value that is set, and after that none. Subscribers receive
+// the messages after the whole script.
 var swapScript = redis.NewScript(`
 local clock = redis.call('TIME')
-if math.abs(clock[1] * 1000 + clock[2] / 1000 - ARGV[6]) > tonumber(ARGV[7]) then
+if math.abs(clock[1] * 1000 + clock[2] / 1000 - ARGV[2]) > tonumber(ARGV[3]) then
 	return -1
 end
-if redis.call('GETRANGE', KEYS[1], 0, 15) ~= ARGV[1] then
-	return 0
+for i, key in ipairs(KEYS) do
+	if redis.call('GETRANGE', key, 0, 15) ~= ARGV[4*i + 1] then
+		return 0
+	end
 end
-redis.call('PUBLISH', ARGV[4], ARGV[5])
-if ARGV[3] == '0' then
-	redis.call('DEL', KEYS[1])
-elseif ARGV[3] == '-1' then
-	redis.call('SET', KEYS[1], ARGV[2])
-else
-	redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+for i, key in ipairs(KEYS) do
+	if ARGV[4*i + 3] ~= '' then
+		redis.call('PUBLISH', ARGV[1], ARGV[4*i])
+	end
+end
+for i, key in ipairs(KEYS) do
+	local left = ARGV[4*i + 3]
+	if left == '-1' then
+		redis.call('SET', key, ARGV[4*i + 2])
+	elseif left ~= '' and left ~= '0' then
+		redis.call('SET', key, ARGV[4*i + 2], 'PX', left)
+	end
+end
+for i, key in ipairs(KEYS) do
+	if ARGV[4*i + 3] == '0' then
+		redis.call('DEL', key)
+	end
 end
 return 1
 `)
@@ -105,15 +122,25 @@ func (r *Redis) Get(ctx context.Context, key string) ([]byte, error) {
 }
 
 // Swap implements [Backend].
-func (r *Redis) Swap(ctx context.Context, key string, old, new []byte, until time.Time) (bool, error) {
+func (r *Redis) Swap(ctx context.Context, writes ...Write) (bool, error) {
 	bounded, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
-	now, left := r.now(), int64(0)
-	if new != nil {
-		left = milliseconds(now, until)
+	now := r.now()
+	var keys []string
+	args := []any{r.channel, now.UnixMilli(), maxSkew.Milliseconds()}
+	for _, w := range writes {
+		keys = append(keys, redisPrefix+w.Key)
+		if w.Keep {
+			args = append(args, w.Key, fingerprint(w.Old), "", "")
+			continue
+		}
+		left := int64(0)
+		if w.New != nil {
+			left = milliseconds(now, w.Until)
+		}
+		args = append(args, w.Key, fingerprint(w.Old), append(fingerprint(w.New), w.New...), left)
 	}
-	result, err := swapScript.Run(bounded, r.client, []string{redisPrefix + key},
-		fingerprint(old), append(fingerprint(new), new...), left, r.channel, key, now.UnixMilli(), maxSkew.Milliseconds()).Int()
+	result, err := swapScript.Run(bounded, r.client, keys, args...).Int()
 	if result == -1 {
 		err = fmt.Errorf("nothing written, because the clocks of this machine and of Redis differ by more than %v, or the request took that long", maxSkew)
 	}

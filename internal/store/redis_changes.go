@@ -77,7 +77,7 @@ func (r *Redis) receive(changes *redis.PubSub) error {
 		}
 		switch message := message.(type) {
 		case *redis.Message:
-			r.watchers.tick(message.Payload)
+			r.watchers.tick([]Write{{Key: message.Payload}})
 		case *redis.Subscription: // the client has reconnected on its own
 			r.watchers.tickAll()
 		}

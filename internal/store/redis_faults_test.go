@@ -50,7 +50,7 @@ func wantFault(t *testing.T, r *Redis, reasons ...string) {
 	t.Helper()
 	began := time.Now()
 	_, errGet := r.Get(t.Context(), "key")
-	_, errSwap := r.Swap(t.Context(), "other", nil, []byte("v"), later())
+	_, errSwap := swapOne(t.Context(), r, "other", nil, []byte("v"), later())
 	for name, err := range map[string]error{"Get": errGet, "Swap": errSwap} {
 		wantReason(t, name, err, reasons...)
 	}
@@ -168,7 +168,7 @@ func TestRedisNotWritable(t *testing.T) {
 			wantTick(t, ch, "at the start")
 			tt.spoil(server)
 			eventually(t, "a failing Swap", func() error {
-				if ok, err := r.Swap(t.Context(), "key", []byte("v"), []byte("v"), later()); err == nil || !strings.Contains(err.Error(), tt.reason) {
+				if ok, err := swapOne(t.Context(), r, "key", []byte("v"), []byte("v"), later()); err == nil || !strings.Contains(err.Error(), tt.reason) {
 					return fmt.Errorf("Swap = %t, %v; want %s", ok, err, tt.reason)
 				}
 				return nil
@@ -176,7 +176,7 @@ func TestRedisNotWritable(t *testing.T) {
 			time.Sleep(pingEvery)
 			wantReason(t, "Ping", r.Ping(t.Context()), tt.reason)
 			wantValue(t, r, "key", []byte("v"))
-			ok, err := r.Swap(t.Context(), "key", []byte("v"), nil, time.Time{})
+			ok, err := swapOne(t.Context(), r, "key", []byte("v"), nil, time.Time{})
 			if ok != tt.deletes {
 				t.Errorf("deleting the value: %t, %v; want %t", ok, err, tt.deletes)
 			}

@@ -89,13 +89,13 @@ func (r *Redis) check() error {
 	// Every right that a record needs is used. The key is new, so that no conflict
 	// can prevent the write.
 	key, value := "ping:"+rand.Text(), []byte("ping")
-	if _, err := r.Swap(ctx, key, nil, value, r.now().Add(time.Minute)); err != nil {
+	if _, err := r.Swap(ctx, Write{Key: key, New: value, Until: r.now().Add(time.Minute)}); err != nil {
 		return err
 	}
 	if _, err := r.Get(ctx, key); err != nil {
 		return err
 	}
-	_, err = r.Swap(ctx, key, value, nil, time.Time{})
+	_, err = r.Swap(ctx, Write{Key: key, Old: value})
 	return err
 }
 

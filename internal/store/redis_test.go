@@ -190,7 +190,7 @@ func TestRedisConnections(t *testing.T) {
 	server := testredis.Start(t)
 	r, _ := openedRedis(t, server.URL())
 	for _, err := range errorsOf(500, func(i int) error {
-		_, err := r.Swap(t.Context(), fmt.Sprint(i), nil, []byte("v"), later())
+		_, err := swapOne(t.Context(), r, fmt.Sprint(i), nil, []byte("v"), later())
 		return err
 	}) {
 		if err != nil {
@@ -283,7 +283,7 @@ func TestRedisSkewedWriter(t *testing.T) {
 		skewed.now = func() time.Time { return time.Now().Add(offset) }
 		key := offset.String()
 		mustSwap(t, r, key, nil, []byte("held"), time.Now().Add(time.Hour))
-		ok, err := skewed.Swap(ctx, key, []byte("held"), []byte("taken"), time.Now().Add(time.Hour))
+		ok, err := swapOne(ctx, skewed, key, []byte("held"), []byte("taken"), time.Now().Add(time.Hour))
 		if ok != want || errors.Is(err, ErrUnavailable) == want {
 			t.Errorf("a Swap by a clock that is %v off: %t, %v; want %t", offset, ok, err, want)
 		}
@@ -295,7 +295,7 @@ func TestRedisSkewedWriter(t *testing.T) {
 			t.Errorf("after a Swap by a clock that is %v off, the value is %q (%v)", offset, value, err)
 		}
 		skewed.now = time.Now
-		if ok, err := skewed.Swap(ctx, key, value, []byte("later"), time.Now().Add(time.Hour)); !ok || err != nil {
+		if ok, err := swapOne(ctx, skewed, key, value, []byte("later"), time.Now().Add(time.Hour)); !ok || err != nil {
 			t.Errorf("a Swap by a clock that is right again: %t, %v", ok, err)
 		}
 	}

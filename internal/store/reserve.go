@@ -3,7 +3,8 @@ package store
 import bolt "go.etcd.io/bbolt"
 
 // reservePages is how many free pages the file keeps for when the disk is full.
-// To change or delete a record takes up to ten, and frees as many.
+// To change or delete a record takes up to ten, two at once up to twenty, and
+// each frees as many.
 const reservePages = 32
 
 // reserve keeps free pages in the file, so that on a full disk people can still
@@ -33,7 +34,7 @@ func (f *File) rescue(batch []swap, failed error) []swapped {
 	results := make([]swapped, len(batch))
 	for i, s := range batch {
 		results[i].err = failed
-		if s.old != nil {
+		if !s.adds() {
 			results[i] = f.try([]swap{s})[0]
 		}
 	}

@@ -16,7 +16,7 @@ func TestFullDiskKeepsWhatIsThere(t *testing.T) {
 	f := openFile(t, newPath(t))
 	record := make([]byte, 3500) // about a session with its tokens
 	add := func(name string, size int) bool {
-		ok, err := f.Swap(t.Context(), name, nil, make([]byte, size), later())
+		ok, err := swapOne(t.Context(), f, name, nil, make([]byte, size), later())
 		if err != nil && !errors.Is(err, ErrUnavailable) {
 			t.Fatal(err)
 		}
@@ -43,7 +43,7 @@ func TestFullDiskKeepsWhatIsThere(t *testing.T) {
 			key := fmt.Sprint("session ", i)
 			tombstone := []byte("logged out")
 			for _, step := range [][2][]byte{{record, tombstone}, {tombstone, nil}} {
-				if ok, err := f.Swap(t.Context(), key, step[0], step[1], later()); !ok {
+				if ok, err := swapOne(t.Context(), f, key, step[0], step[1], later()); !ok {
 					failed.Add(1)
 					t.Logf("%s: %v", key, err)
 				}
@@ -69,12 +69,12 @@ func TestRescue(t *testing.T) {
 	mustSwap(t, f, "session", nil, []byte("v"), later())
 	var err error
 	for i := 0; err == nil; i++ {
-		_, err = f.Swap(t.Context(), fmt.Sprint("record ", i), nil, make([]byte, 8<<10), later())
+		_, err = swapOne(t.Context(), f, fmt.Sprint("record ", i), nil, make([]byte, 8<<10), later())
 	}
 	ended, added := make(chan swapped, 1), make(chan swapped, 1)
 	f.commit([]swap{ // as the writer does, which has nothing else to do
-		{key: "session", old: []byte("v"), done: ended},
-		{key: "another", new: make([]byte, 8<<10), until: later(), done: added},
+		{[]Write{{Key: "session", Old: []byte("v")}}, ended},
+		{[]Write{{Key: "another", New: make([]byte, 8<<10), Until: later()}}, added},
 	})
 	if got := <-ended; !got.ok || got.err != nil {
 		t.Errorf("the session ends: %t, %v; want true", got.ok, got.err)

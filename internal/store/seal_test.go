@@ -19,7 +19,7 @@ func TestTableSealed(t *testing.T) {
 	if !bytes.Contains(image, []byte("notes:")) {
 		t.Error("the file has no key of the table: this test looks in the wrong place")
 	}
-	for _, secret := range []string{created, "USER-CODE", "PLAINTEXT", `"Text"`, string(newKey), string(table.lookup.get())} {
+	for _, secret := range []string{created, "USER-CODE", "PLAINTEXT", `"Text"`, string(newKey), string(table.store.lookup.get())} {
 		if bytes.Contains(image, []byte(secret)) {
 			t.Errorf("the file shows %q", secret)
 		}

@@ -64,7 +64,7 @@ func TestNamesAreKeyed(t *testing.T) {
 	if !bytes.Contains(image, []byte(lookupName)) {
 		t.Error("the file has no lookup key: this test looks in the wrong place")
 	}
-	if bytes.Contains(image, notes.lookup.get()) {
+	if bytes.Contains(image, notes.store.lookup.get()) {
 		t.Error("the file shows the lookup key")
 	}
 }

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"crypto/hmac"
 	cryptorand "crypto/rand"
@@ -10,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 )
 
@@ -27,21 +25,19 @@ type Record interface {
 // A record that does not open, because its key was dropped or its bytes are
 // damaged, counts as absent.
 type Table[T Record] struct {
-	backend Backend
-	name    string
-	prefix  string // what a record's name is made from, before its identifier
-	lookup  *lookupKey
-	sealer  sealer
+	store  *Store
+	name   string
+	prefix string // what a record's name is made from, before its identifier
+	sealer sealer
 }
 
 // NewTable returns the table of that name in the Store's namespace.
 func NewTable[T Record](s *Store, name string) *Table[T] {
 	return &Table[T]{
-		backend: s.backend,
-		name:    name,
-		prefix:  s.namespace + "\x00" + name + "\x00",
-		lookup:  s.lookup,
-		sealer:  s.sealer("table " + name),
+		store:  s,
+		name:   name,
+		prefix: s.namespace + "\x00" + name + "\x00",
+		sealer: s.sealer("table " + name),
 	}
 }
 
@@ -54,29 +50,31 @@ func (t *Table[T]) Create(ctx context.Context, record T) (id string, err error) 
 
 // CreateAs stores a record under an identifier, or returns [ErrExists].
 func (t *Table[T]) CreateAs(ctx context.Context, id string, record T) error {
-	key := t.key(id)
-	stored, err := t.backend.Get(ctx, key)
-	if err != nil {
+	return t.store.Atomically(ctx, func(ctx context.Context) error {
+		e, _, err := t.read(ctx, id)
+		switch {
+		case err == nil:
+			return ErrExists
+		case errors.Is(err, ErrNotFound):
+			return t.write(e, record)
+		}
 		return err
-	}
-	if _, _, ok := t.sealer.open(key, stored); ok {
-		return ErrExists
-	}
-	plain, err := json.Marshal(record)
-	if err != nil {
-		return fmt.Errorf("store: %s: %w", t.name, err)
-	}
-	ok, err := t.backend.Swap(ctx, key, stored, t.sealer.seal(key, plain), record.KeepUntil())
-	if err == nil && !ok {
-		return ErrExists
-	}
-	return err
+	})
 }
 
 // Get returns a record, or [ErrNotFound].
-func (t *Table[T]) Get(ctx context.Context, id string) (T, error) {
-	_, _, record, err := t.read(ctx, t.key(id))
-	return record, err
+func (t *Table[T]) Get(ctx context.Context, id string) (record T, err error) {
+	if t.store.transaction(ctx) != nil {
+		_, record, err = t.read(ctx, id)
+		return record, err
+	}
+	key := t.key(id)
+	stored, err := t.store.backend.Get(ctx, key)
+	if err != nil {
+		return record, err
+	}
+	plain, _, _ := t.sealer.open(key, stored)
+	return t.decode(plain)
 }
 
 // Update changes a record and returns the result. A record that is gone stays
@@ -84,126 +82,90 @@ func (t *Table[T]) Get(ctx context.Context, id string) (T, error) {
 // an error, nothing is written and Update returns that error. change must only
 // compute: it runs again if another writer was quicker.
 func (t *Table[T]) Update(ctx context.Context, id string, change func(*T) error) (T, error) {
-	for lost := 0; ; lost++ {
-		record, err := t.TryUpdate(ctx, id, change)
-		if !errors.Is(err, ErrConflict) {
-			return record, err
-		}
-		if err := stepAside(ctx, lost); err != nil {
-			return record, err
-		}
-	}
+	return t.change(ctx, id, false, change)
 }
 
 // Upsert is [Table.Update] for a record that need not exist: change then gets the
 // zero record.
 func (t *Table[T]) Upsert(ctx context.Context, id string, change func(*T) error) (T, error) {
-	for {
-		record, err := t.Update(ctx, id, change)
-		if !errors.Is(err, ErrNotFound) {
-			return record, err
-		}
-		var none, made T
-		if err := change(&made); err != nil {
-			return none, err
-		}
-		if err := t.CreateAs(ctx, id, made); !errors.Is(err, ErrExists) {
-			return made, err
-		}
-	}
+	return t.change(ctx, id, true, change)
 }
 
-// stepAside waits for a random time after a compare-and-set lost, so that many
-// writers of one record do not meet again. It does not wait for the first that
-// lost, as when two writers happen to meet, and then up to 1, 2, 4, 8 and at last
-// 16 milliseconds.
-func stepAside(ctx context.Context, lostBefore int) error {
-	if lostBefore == 0 {
-		return ctx.Err()
-	}
-	select {
-	case <-time.After(rand.N(time.Millisecond << min(lostBefore-1, 4))):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// TryUpdate is [Table.Update] without retries: it returns [ErrConflict] if
-// another writer was quicker.
-func (t *Table[T]) TryUpdate(ctx context.Context, id string, change func(*T) error) (T, error) {
-	var none T
-	key := t.key(id)
-	stored, before, record, err := t.read(ctx, key)
+func (t *Table[T]) change(ctx context.Context, id string, create bool, change func(*T) error) (record T, err error) {
+	err = t.store.Atomically(ctx, func(ctx context.Context) error {
+		var e *entry
+		e, record, err = t.read(ctx, id)
+		if err != nil && !(create && errors.Is(err, ErrNotFound)) {
+			return err
+		}
+		if err := change(&record); err != nil {
+			return err
+		}
+		return t.write(e, record)
+	})
 	if err != nil {
+		var none T
 		return none, err
-	}
-	if err := change(&record); err != nil {
-		return none, err
-	}
-	after, err := json.Marshal(record)
-	if err != nil {
-		return none, fmt.Errorf("store: %s: %w", t.name, err)
-	}
-	if bytes.Equal(before, after) {
-		return record, nil
-	}
-	switch ok, err := t.backend.Swap(ctx, key, stored, t.sealer.seal(key, after), record.KeepUntil()); {
-	case err != nil:
-		return none, err
-	case !ok:
-		return none, ErrConflict
 	}
 	return record, nil
 }
 
 // Delete removes a record and returns it, or [ErrNotFound]. If several callers
 // delete the same record, one of them gets it.
-func (t *Table[T]) Delete(ctx context.Context, id string) (T, error) {
-	var none T
-	key := t.key(id)
-	for lost := 0; ; lost++ {
-		stored, _, record, err := t.read(ctx, key)
-		if err != nil {
-			return none, err
+func (t *Table[T]) Delete(ctx context.Context, id string) (record T, err error) {
+	err = t.store.Atomically(ctx, func(ctx context.Context) error {
+		var e *entry
+		if e, record, err = t.read(ctx, id); err == nil {
+			e.now = nil
 		}
-		ok, err := t.backend.Swap(ctx, key, stored, nil, time.Time{})
-		if err != nil {
-			return none, err
-		}
-		if ok {
-			return record, nil
-		}
-		if err := stepAside(ctx, lost); err != nil {
-			return none, err
-		}
+		return err
+	})
+	if err != nil {
+		var none T
+		return none, err
 	}
+	return record, nil
 }
 
 // Watch returns a channel that ticks when the record may have changed, as
 // [Backend] describes.
 func (t *Table[T]) Watch(ctx context.Context, id string) <-chan struct{} {
-	return t.backend.Watch(ctx, t.key(id))
+	return t.store.backend.Watch(ctx, t.key(id))
 }
 
-func (t *Table[T]) read(ctx context.Context, key string) (stored, plain []byte, record T, err error) {
-	stored, err = t.backend.Get(ctx, key)
+// read returns a record of a transaction. The entry comes with [ErrNotFound] as
+// well.
+func (t *Table[T]) read(ctx context.Context, id string) (e *entry, record T, err error) {
+	e, err = t.store.transaction(ctx).read(ctx, t.store.backend, t.sealer, t.key(id))
 	if err != nil {
-		return nil, nil, record, err
+		return nil, record, err
 	}
-	plain, _, ok := t.sealer.open(key, stored)
-	if !ok {
-		return nil, nil, record, ErrNotFound
+	record, err = t.decode(e.now)
+	return e, record, err
+}
+
+func (t *Table[T]) decode(plain []byte) (record T, err error) {
+	if plain == nil {
+		return record, ErrNotFound
 	}
 	if err := json.Unmarshal(plain, &record); err != nil {
-		return nil, nil, record, fmt.Errorf("store: %s: %w", t.name, err)
+		return record, fmt.Errorf("store: %s: %w", t.name, err)
 	}
-	return stored, plain, record, nil
+	return record, nil
+}
+
+func (t *Table[T]) write(e *entry, record T) error {
+	plain, err := json.Marshal(record)
+	if err != nil {
+		return fmt.Errorf("store: %s: %w", t.name, err)
+	}
+	e.now, e.until = plain, record.KeepUntil()
+	return nil
 }
 
 // key returns the name of a record in the backend.
 func (t *Table[T]) key(id string) string {
-	mac := hmac.New(sha256.New, t.lookup.get())
+	mac := hmac.New(sha256.New, t.store.lookup.get())
 	mac.Write([]byte(t.prefix + id))
 	return t.name + ":" + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }

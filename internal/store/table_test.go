@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -129,7 +130,7 @@ func TestConcurrentUpdates(t *testing.T) {
 }
 
 // Another write between an Update's read and its own write: neither is lost.
-// TryUpdate gives up instead, and leaves the other's change.
+// Try gives up instead, and leaves the other's change.
 func TestConflict(t *testing.T) {
 	table := newNotes(t, openFile(t, newPath(t)), "notes")
 	id := mustCreate(t, table, "")
@@ -148,8 +149,12 @@ func TestConflict(t *testing.T) {
 	wantNote(t, table, id, got)
 
 	runs = 0
-	if got, err := table.TryUpdate(t.Context(), id, change); !errors.Is(err, ErrConflict) || got != (note{}) || runs != 1 {
-		t.Errorf("after %d runs, TryUpdate = %+v, %v; want %v after 1", runs, got, err, ErrConflict)
+	err = table.store.Try(t.Context(), func(ctx context.Context) error {
+		_, err := table.Update(ctx, id, change)
+		return err
+	})
+	if !errors.Is(err, ErrConflict) || runs != 1 {
+		t.Errorf("after %d runs, Try: %v; want %v after 1", runs, err, ErrConflict)
 	}
 	if got, err := table.Get(t.Context(), id); err != nil || got.Text != "quickerquicker" || got.Count != 1 {
 		t.Errorf("after a conflict, Get = %+v, %v; want only the other change", got, err)

@@ -38,11 +38,15 @@ func (w *watchers) watch(ctx context.Context, key string) <-chan struct{} {
 	return ch
 }
 
-// tick tells those that watch key.
-func (w *watchers) tick(key string) {
+// tick tells those that watch a key which was written.
+func (w *watchers) tick(writes []Write) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	tickEach(w.byKey[key])
+	for _, write := range writes {
+		if !write.Keep {
+			tickEach(w.byKey[write.Key])
+		}
+	}
 }
 
 // tickAll tells everyone, when changes may have been missed.

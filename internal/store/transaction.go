@@ -1,0 +1,163 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+)
+
+// A transaction is what a change of [Store.Atomically] has read and written.
+type transaction struct {
+	entries []*entry
+	after   []func()
+	over    bool
+}
+
+// An entry is one record of a transaction.
+type entry struct {
+	key    string
+	sealer sealer
+	stored []byte // in the backend
+	// Its JSON as stored, and as it shall be. Nil: there is no record.
+	before, now []byte
+	until       time.Time
+}
+
+// transactionKey is the name of a transaction in a context. Another Store's
+// records do not belong to it; all namespaces of one have the same lookup key.
+type transactionKey struct{ of *lookupKey }
+
+func (s *Store) transaction(ctx context.Context) *transaction {
+	tx, _ := ctx.Value(transactionKey{s.lookup}).(*transaction)
+	if tx == nil || tx.over {
+		return nil
+	}
+	return tx
+}
+
+// Atomically makes everything that change writes durable at once, or nothing.
+// What a [Table] of s does with the context that change gets belongs to it, also
+// in functions that change calls and that use Atomically themselves. If another
+// writer changes one of the records before that, even one that change has only
+// read, change runs again. So it must only compute: anything else that a change
+// leads to belongs into [Store.After].
+//
+// If change returns an error, nothing is written and Atomically returns that
+// error.
+func (s *Store) Atomically(ctx context.Context, change func(ctx context.Context) error) error {
+	for lost := 0; ; lost++ {
+		err := s.Try(ctx, change)
+		if !errors.Is(err, ErrConflict) {
+			return err
+		}
+		if err := stepAside(ctx, lost); err != nil {
+			return err
+		}
+	}
+}
+
+// Try is [Store.Atomically] without retries: it returns [ErrConflict] if another
+// writer was quicker.
+func (s *Store) Try(ctx context.Context, change func(ctx context.Context) error) error {
+	if s.transaction(ctx) != nil {
+		return change(ctx)
+	}
+	tx := new(transaction)
+	err := change(context.WithValue(ctx, transactionKey{s.lookup}, tx))
+	tx.over = true
+	if err := tx.finish(ctx, s.backend, err == nil); err != nil {
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	for _, f := range tx.after {
+		f()
+	}
+	return nil
+}
+
+// After runs f once the transaction that ctx belongs to is durable. It does not
+// run if that fails. Outside of a transaction it runs at once.
+func (s *Store) After(ctx context.Context, f func()) {
+	if tx := s.transaction(ctx); tx != nil {
+		tx.after = append(tx.after, f)
+		return
+	}
+	f()
+}
+
+// stepAside waits for a random time after a compare-and-set lost, so that many
+// writers of one record do not meet again. It does not wait for the first that
+// lost, as when two writers happen to meet, and then up to 1, 2, 4, 8 and at last
+// 16 milliseconds.
+func stepAside(ctx context.Context, lostBefore int) error {
+	if lostBefore == 0 {
+		return ctx.Err()
+	}
+	select {
+	case <-time.After(rand.N(time.Millisecond << min(lostBefore-1, 4))):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// read returns the entry of a key, which it reads once.
+func (tx *transaction) read(ctx context.Context, b Backend, s sealer, key string) (*entry, error) {
+	for _, e := range tx.entries {
+		if e.key == key {
+			return e, nil
+		}
+	}
+	stored, err := b.Get(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	plain, _, _ := s.open(key, stored)
+	e := &entry{key: key, sealer: s, stored: stored, before: plain, now: plain}
+	tx.entries = append(tx.entries, e)
+	return e, nil
+}
+
+// finish makes the writes, if it may and there are any. Otherwise it checks that
+// all records were read as they were at one moment: what they say together may
+// never have been true. It returns [ErrConflict] if another writer was quicker.
+func (tx *transaction) finish(ctx context.Context, b Backend, mayWrite bool) error {
+	if writes, changed := tx.writes(); mayWrite && changed {
+		ok, err := b.Swap(ctx, writes...)
+		if err == nil && !ok {
+			return ErrConflict
+		}
+		return err
+	}
+	if len(tx.entries) < 2 {
+		return nil
+	}
+	for _, e := range tx.entries {
+		stored, err := b.Get(ctx, e.key)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(stored, e.stored) {
+			return ErrConflict
+		}
+	}
+	return nil
+}
+
+func (tx *transaction) writes() (writes []Write, changed bool) {
+	for _, e := range tx.entries {
+		w := Write{Key: e.key, Old: e.stored, Until: e.until, Keep: bytes.Equal(e.before, e.now)}
+		if !w.Keep {
+			changed = true
+			if e.now != nil {
+				w.New = e.sealer.seal(e.key, e.now)
+			}
+		}
+		writes = append(writes, w)
+	}
+	return writes, changed
+}
