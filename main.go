@@ -141,14 +141,16 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 		return err
 	}
 	sessions := session.New(session.Config{
-		Store:   bank,
-		Cookies: jar,
-		Browser: networks.Of,
-		Refresh: counters.Refresh(provider.Refresh),
-		Recheck: cfg.SessionRecheck,
-		Revoke:  provider.Revoke,
-		Log:     log,
-		Observe: counters.Session,
+		Store:    bank,
+		Cookies:  jar,
+		Browser:  networks.Of,
+		Refresh:  counters.Refresh(provider.Refresh),
+		Idle:     cfg.SessionIdle,
+		Lifetime: cfg.SessionLifetime,
+		Recheck:  cfg.SessionRecheck,
+		Revoke:   provider.Revoke,
+		Log:      log,
+		Observe:  counters.Session,
 	})
 	defer sessions.Close()
 

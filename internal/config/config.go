@@ -38,15 +38,17 @@ type Config struct {
 	DataDir       string   // not used with RedisURL
 	RedisURL      Secret   // may contain a password; empty: data is kept in DataDir
 
-	ConfirmNumber  string // auto, always or never
-	CodeLifetime   time.Duration
-	QRAllowFrom    []netip.Prefix // none: anywhere
-	Limits         Limits
-	TrustedProxies []netip.Prefix
-	SharedNetworks []netip.Prefix   // exits that many strangers share
-	ShutdownDelay  time.Duration    // between a signal to stop and the end of service
-	MetricsListen  []netip.AddrPort // where metrics and profiles are served; none: nowhere
-	SessionRecheck time.Duration    // how old the proof of a login may be while its session is used; 0: any age
+	ConfirmNumber   string // auto, always or never
+	CodeLifetime    time.Duration
+	QRAllowFrom     []netip.Prefix // none: anywhere
+	Limits          Limits
+	TrustedProxies  []netip.Prefix
+	SharedNetworks  []netip.Prefix   // exits that many strangers share
+	ShutdownDelay   time.Duration    // between a signal to stop and the end of service
+	MetricsListen   []netip.AddrPort // where metrics and profiles are served; none: nowhere
+	SessionIdle     time.Duration    // how long a session lasts without a request; no longer than SessionLifetime
+	SessionLifetime time.Duration    // how long a session lasts from its login
+	SessionRecheck  time.Duration    // how old the proof of a login may be while its session is used; 0: any age
 
 	LogFormat string // text or json
 	LogLevel  slog.Level
@@ -110,6 +112,7 @@ func Load(environ []string, dotenv string, options Options) (*Config, error) {
 		c.UserPassword = cmp.Or(c.UserPassword, KnownPassword)
 		c.AdminPassword = cmp.Or(c.AdminPassword, KnownPassword)
 	}
+	p.checkSessions(c)
 	p.checkProvider(c)
 	p.checkRedis(c)
 	p.checkMetrics(c)

@@ -106,6 +106,7 @@ func TestDefaults(t *testing.T) {
 		TrustedProxies: []netip.Prefix{
 			netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"),
 		},
+		SessionIdle: 24 * time.Hour, SessionLifetime: 7 * 24 * time.Hour,
 		SessionRecheck: 10 * time.Minute,
 
 		LogFormat: "text",
@@ -120,31 +121,33 @@ func TestDefaults(t *testing.T) {
 // the names of [config.Names], so a setting that is read but not in that list,
 // or is in the list but not read, shows in TestEverySetting.
 var everySetting = settings{
-	"ISSUER":          "https://login.example.com/",
-	"APP_URL":         "https://bank.example.com",
-	"PORT":            "8080",
-	"LISTEN":          "0.0.0.0,::",
-	"DEMO_URL":        "https://demo.example.com",
-	"DEMO_PORT":       "9999",
-	"DEMO":            "public",
-	"NGROK_API":       "http://localhost:4041/api",
-	"CLIENT_ID":       "bank",
-	"CLIENT_SECRET":   " client-secret ",
-	"CLIENT_AUTH":     "basic",
-	"SCOPES":          "openid  email",
-	"USER_PASSWORD":   "user-password",
-	"ADMIN_PASSWORD":  "admin-password",
-	"APP_SECRET_KEY":  "the-first-key-of-32-characters-or-more, the-second-key-of-32-characters-or-more",
-	"DATA_DIR":        "/data",
-	"REDIS_URL":       "redis://user:redis-password@redis.example.com:6380/2",
-	"CODE_LIFETIME":   "2m30s",
-	"SHUTDOWN_DELAY":  "7s",
-	"METRICS_LISTEN":  "10.1.2.3:9464, [::1]:9465",
-	"SESSION_RECHECK": "3m",
-	"TRUSTED_PROXIES": "10.1.2.3/8, 192.0.2.1, 2001:db8::/32",
-	"SHARED_NETWORKS": "203.0.113.7, ::ffff:203.0.113.8",
-	"CONFIRM_NUMBER":  "always",
-	"QR_ALLOW_FROM":   "198.51.100.0/24",
+	"ISSUER":           "https://login.example.com/",
+	"APP_URL":          "https://bank.example.com",
+	"PORT":             "8080",
+	"LISTEN":           "0.0.0.0,::",
+	"DEMO_URL":         "https://demo.example.com",
+	"DEMO_PORT":        "9999",
+	"DEMO":             "public",
+	"NGROK_API":        "http://localhost:4041/api",
+	"CLIENT_ID":        "bank",
+	"CLIENT_SECRET":    " client-secret ",
+	"CLIENT_AUTH":      "basic",
+	"SCOPES":           "openid  email",
+	"USER_PASSWORD":    "user-password",
+	"ADMIN_PASSWORD":   "admin-password",
+	"APP_SECRET_KEY":   "the-first-key-of-32-characters-or-more, the-second-key-of-32-characters-or-more",
+	"DATA_DIR":         "/data",
+	"REDIS_URL":        "redis://user:redis-password@redis.example.com:6380/2",
+	"CODE_LIFETIME":    "2m30s",
+	"SHUTDOWN_DELAY":   "7s",
+	"METRICS_LISTEN":   "10.1.2.3:9464, [::1]:9465",
+	"SESSION_IDLE":     "20m",
+	"SESSION_LIFETIME": "12h",
+	"SESSION_RECHECK":  "3m",
+	"TRUSTED_PROXIES":  "10.1.2.3/8, 192.0.2.1, 2001:db8::/32",
+	"SHARED_NETWORKS":  "203.0.113.7, ::ffff:203.0.113.8",
+	"CONFIRM_NUMBER":   "always",
+	"QR_ALLOW_FROM":    "198.51.100.0/24",
 
 	"LIMIT_CODES_PER_ADDRESS": "1",
 	"LIMIT_LIVE":              "2",
@@ -183,6 +186,7 @@ func TestEverySetting(t *testing.T) {
 		ShutdownDelay: 7 * time.Second,
 		MetricsListen: []netip.AddrPort{netip.MustParseAddrPort("10.1.2.3:9464"), netip.MustParseAddrPort("[::1]:9465")},
 
+		SessionIdle: 20 * time.Minute, SessionLifetime: 12 * time.Hour,
 		SessionRecheck: 3 * time.Minute,
 
 		QRAllowFrom: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")},
@@ -246,6 +250,14 @@ func TestWarnings(t *testing.T) {
 		if (got == "") != (want == "") || !strings.Contains(got, want) {
 			t.Errorf("APP_URL=%q: Warnings() = %q, want %q", appURL, got, want)
 		}
+	}
+}
+
+// A short SESSION_LIFETIME alone is enough: the default of SESSION_IDLE follows.
+func TestShortLifetime(t *testing.T) {
+	c := mustLoad(t, settings{"SESSION_LIFETIME": "8h"})
+	if c.SessionIdle != 8*time.Hour || c.SessionLifetime != 8*time.Hour {
+		t.Errorf("a session may be idle for %v and lasts %v, want 8h each", c.SessionIdle, c.SessionLifetime)
 	}
 }
 

@@ -67,12 +67,14 @@ func (p *parser) parse(fixedPorts bool) *Config {
 		LogFormat:     p.oneOf("LOG_FORMAT", "text", "json"),
 		LogLevel:      p.level("LOG_LEVEL"),
 
-		TrustedProxies: p.prefixes("TRUSTED_PROXIES", "127.0.0.0/8, ::1/128"),
-		SharedNetworks: p.prefixes("SHARED_NETWORKS", ""),
-		ShutdownDelay:  p.duration("SHUTDOWN_DELAY", 0, 0, 5*time.Minute),
-		MetricsListen:  list(p, "METRICS_LISTEN", "", "IP addresses with ports, like 127.0.0.1:9464", netip.ParseAddrPort),
-		SessionRecheck: p.durationOrOff("SESSION_RECHECK", 10*time.Minute, time.Second, 24*time.Hour),
-		QRAllowFrom:    p.prefixes("QR_ALLOW_FROM", ""),
+		TrustedProxies:  p.prefixes("TRUSTED_PROXIES", "127.0.0.0/8, ::1/128"),
+		SharedNetworks:  p.prefixes("SHARED_NETWORKS", ""),
+		ShutdownDelay:   p.duration("SHUTDOWN_DELAY", 0, 0, 5*time.Minute),
+		MetricsListen:   list(p, "METRICS_LISTEN", "", "IP addresses with ports, like 127.0.0.1:9464", netip.ParseAddrPort),
+		SessionIdle:     p.duration("SESSION_IDLE", 24*time.Hour, 5*time.Minute, 30*24*time.Hour),
+		SessionLifetime: p.duration("SESSION_LIFETIME", 7*24*time.Hour, 15*time.Minute, 90*24*time.Hour),
+		SessionRecheck:  p.durationOrOff("SESSION_RECHECK", 10*time.Minute, time.Second, 24*time.Hour),
+		QRAllowFrom:     p.prefixes("QR_ALLOW_FROM", ""),
 		Limits: Limits{
 			CodesPerAddress: p.count("LIMIT_CODES_PER_ADDRESS", 60),
 			Live:            p.count("LIMIT_LIVE", 10000),
@@ -183,6 +185,17 @@ func (p *parser) duration(name string, missing, least, most time.Duration) time.
 		p.fault(name, "is %q; it is a time from %v to %v, like 5m", text, least, most)
 	}
 	return d
+}
+
+// checkSessions compares the limits of a session.
+func (p *parser) checkSessions(c *Config) {
+	if c.SessionIdle <= c.SessionLifetime {
+		return
+	}
+	if p.values["SESSION_IDLE"] != "" {
+		p.fault("SESSION_IDLE", "is %v, but a session lasts SESSION_LIFETIME at most, which is %v; set it to that or less, or leave it out", c.SessionIdle, c.SessionLifetime)
+	}
+	c.SessionIdle = c.SessionLifetime // if only that was set
 }
 
 // durationOrOff reads a duration that may also be 0.

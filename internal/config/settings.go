@@ -15,7 +15,8 @@ var names = []string{
 	"DEMO_URL", "DEMO_PORT", "DEMO", "NGROK_API",
 	"CLIENT_ID", "CLIENT_SECRET", "CLIENT_AUTH", "SCOPES", "USER_PASSWORD", "ADMIN_PASSWORD",
 	"APP_SECRET_KEY", "DATA_DIR", "REDIS_URL",
-	"CONFIRM_NUMBER", "CODE_LIFETIME", "TRUSTED_PROXIES", "SHARED_NETWORKS", "SHUTDOWN_DELAY", "METRICS_LISTEN", "SESSION_RECHECK", "QR_ALLOW_FROM",
+	"CONFIRM_NUMBER", "CODE_LIFETIME", "TRUSTED_PROXIES", "SHARED_NETWORKS", "SHUTDOWN_DELAY", "METRICS_LISTEN",
+	"SESSION_IDLE", "SESSION_LIFETIME", "SESSION_RECHECK", "QR_ALLOW_FROM",
 	"LIMIT_CODES_PER_ADDRESS", "LIMIT_LIVE", "LIMIT_WRONG_CODES", "LIMIT_WRONG_NUMBERS",
 	"LOG_FORMAT", "LOG_LEVEL",
 }
@@ -42,7 +43,7 @@ func Names() []string { return slices.Clone(names) }
 // ownPrefixes begin the names that no other program's variables have. Any other
 // unknown variable is ignored: Kubernetes, for one, sets DEMO_PORT_80_TCP for a
 // service called demo.
-var ownPrefixes = []string{"APP_SECRET_", "CODE_LIFE", "CONFIRM_", "LIMIT_", "METRICS_LIS", "QR_", "SESSION_RE", "SHARED_NET", "TRUSTED_PROX"}
+var ownPrefixes = []string{"APP_SECRET_", "CODE_LIFE", "CONFIRM_", "LIMIT_", "METRICS_LIS", "QR_", "SESSION_IDLE", "SESSION_LIFE", "SESSION_RE", "SHARED_NET", "TRUSTED_PROX"}
 
 // dockerPrefixes begin the names of Docker's own settings, which may be in the
 // same .env.

@@ -113,8 +113,20 @@ func (k *Kind) Read(r *http.Request) Values {
 // Write sets the browser's cookie. It returns an error if the sealed values are
 // longer than 4096 bytes.
 func (k *Kind) Write(w http.ResponseWriter, r *http.Request, values Values) error {
+	return k.write(w, r, values, k.store.Options.MaxAge)
+}
+
+// WriteUntilClosed is [Kind.Write] of a cookie that the browser deletes when it is
+// closed, unless it restores its last pages at its next start.
+func (k *Kind) WriteUntilClosed(w http.ResponseWriter, r *http.Request, values Values) error {
+	return k.write(w, r, values, 0)
+}
+
+func (k *Kind) write(w http.ResponseWriter, r *http.Request, values Values, maxAge int) error {
+	options := *k.store.Options
+	options.MaxAge = maxAge
 	s := sessions.NewSession(k.store, k.name)
-	s.Options, s.Values = k.store.Options, toSession(values)
+	s.Options, s.Values = &options, toSession(values)
 	return k.store.Save(r, w, s)
 }
 

@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"changebank/internal/idp"
 	"changebank/internal/store"
+	"changebank/internal/typed"
 )
 
 var (
@@ -23,13 +25,19 @@ var (
 )
 
 // Of returns the person's sessions, pending ones included, the newest first and
-// without their secrets.
+// without their secrets. It ends those that are over, so that their tokens are
+// revoked.
 func (m *Manager) Of(ctx context.Context, person idp.Person) ([]Session, error) {
 	l, err := m.list(ctx, person)
 	if err != nil {
 		return nil, err
 	}
-	return m.read(ctx, l.open())
+	sessions, over, err := m.look(ctx, l.open())
+	if err != nil {
+		return nil, err
+	}
+	m.endOver(ctx, person, over)
+	return shown(sessions), nil
 }
 
 // ToConfirm returns the sessions that by's person is asked about: those live
@@ -42,28 +50,19 @@ func (m *Manager) ToConfirm(ctx context.Context, by Session) ([]Session, error) 
 	if err != nil {
 		return nil, err
 	}
-	sessions, err := m.read(ctx, slices.DeleteFunc(l.open(), func(e entry) bool { return !e.Unconfirmed }))
-	return slices.DeleteFunc(sessions, func(s Session) bool { return s.Pending || !s.Unconfirmed() }), err
+	sessions, _, err := m.look(ctx, slices.DeleteFunc(l.open(), func(e entry) bool { return !e.Unconfirmed }))
+	return shown(slices.DeleteFunc(sessions, func(s Session) bool { return s.Pending || !s.Unconfirmed() })), err
 }
 
-// read returns those of the entries' sessions that are valid, the newest first
-// and without their secrets.
-func (m *Manager) read(ctx context.Context, entries []entry) ([]Session, error) {
-	var sessions []Session
-	for _, e := range entries {
-		s, err := m.get(ctx, e.ID)
-		if err != nil {
-			return nil, err
-		}
-		if s.valid(time.Now()) {
-			s.ID, s.Ref, s.Tokens = "", e.Ref, idp.Tokens{}
-			sessions = append(sessions, s)
-		}
+// shown sorts sessions, the newest first, and takes out their secrets.
+func shown(sessions []Session) []Session {
+	for i := range sessions {
+		sessions[i].ID, sessions[i].Tokens = "", idp.Tokens{}
 	}
 	slices.SortFunc(sessions, func(a, b Session) int {
 		return cmp.Or(b.Began.Compare(a.Began), cmp.Compare(a.Ref, b.Ref))
 	})
-	return sessions, nil
+	return sessions
 }
 
 // End ends the session called ref on behalf of by, another session of the same
@@ -104,14 +103,7 @@ func (m *Manager) Confirm(ctx context.Context, by Session, ref string) error {
 		if err != nil {
 			return err
 		}
-		_, err = m.sessions.Update(ctx, e.ID, func(s *Session) error {
-			if !s.valid(time.Now()) {
-				return store.ErrNotFound
-			}
-			s.Confirmed = true
-			return nil
-		})
-		if err != nil {
+		if err := m.changeValid(ctx, e.ID, func(s *Session) { s.Confirmed = true }); err != nil {
 			return err
 		}
 		_, err = m.lists.Update(ctx, key(by.Person), func(l *list) error {
@@ -123,6 +115,39 @@ func (m *Manager) Confirm(ctx context.Context, by Session, ref string) error {
 			return nil
 		})
 		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return ErrOver
+	}
+	return err
+}
+
+// maxName is how many characters the name of a device has at most.
+const maxName = 40
+
+// Rename names the device of the session called ref, for by's person alone. An
+// empty name takes the name away. Control, invisible and direction characters are
+// left out, and what is longer than 40 characters is cut off. Rename returns
+// [ErrUnknown] and [ErrOver] as End does, and [ErrUnconfirmed] to an unconfirmed
+// session: an attacker would make it look like a device of the person's.
+func (m *Manager) Rename(ctx context.Context, by Session, ref, name string) error {
+	e, err := m.entry(ctx, by, ref)
+	if err != nil {
+		return err
+	}
+	letters := []rune(typed.Line(name))
+	name = strings.TrimSpace(string(letters[:min(len(letters), maxName)]))
+	return m.changeValid(ctx, e.ID, func(s *Session) { s.Name = name })
+}
+
+// changeValid changes a session, or returns [ErrOver] if it has ended.
+func (m *Manager) changeValid(ctx context.Context, id string, change func(*Session)) error {
+	_, err := m.change(ctx, id, func(s *Session) error {
+		if !s.valid(time.Now()) {
+			return store.ErrNotFound
+		}
+		change(s)
+		return nil
 	})
 	if errors.Is(err, store.ErrNotFound) {
 		return ErrOver

@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	maxSessions = 100                    // of one person; then the oldest end
-	listedFor   = lifetime + ClaimWindow // longer than any session lasts
+	maxSessions = 100 // of one person; then the oldest end
+	sweepMost   = 20  // sessions over that one login or one look at the list ends
 )
 
 // list names a person's sessions, the oldest first, because a store cannot be
@@ -59,14 +59,20 @@ func (l list) has(id string) bool {
 	return slices.ContainsFunc(l.open(), func(e entry) bool { return e.ID == id })
 }
 
-// add puts a session at the end, and drops what is over.
-func (l *list) add(added entry) {
+// listedFor is how long a session stays listed: as long as its record can last.
+func (m *Manager) listedFor() time.Duration { return m.lifetime + ClaimWindow + overFor }
+
+// add puts a session at the end, and drops those that were listed for so long
+// that nothing is left of them.
+func (l *list) add(added entry, listedFor time.Duration) {
 	now := time.Now()
 	l.Entries = slices.DeleteFunc(l.open(), func(e entry) bool {
 		return e.ID == added.ID || now.Sub(e.Began) >= listedFor
 	})
 	l.Entries = append(l.Entries, added)
-	l.Until = now.Add(listedFor)
+	if until := now.Add(listedFor); until.After(l.Until) {
+		l.Until = until
+	}
 }
 
 // key returns the key of a person's list.
@@ -88,13 +94,13 @@ func (m *Manager) enlist(ctx context.Context, s Session) error {
 		if l.Generation == "" { // there was none
 			l.Generation = rand.Text()
 		}
-		l.add(entryOf(s))
+		l.add(entryOf(s), m.listedFor())
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	m.store.After(ctx, func() { m.evictOldest(ctx, s.Person, l, s.Ref) })
+	m.store.After(ctx, func() { m.tidy(ctx, s.Person, l, s.Ref) })
 	return m.noteHolder(ctx, s.Person, s.Tokens.SID)
 }
 
@@ -199,29 +205,58 @@ func (m *Manager) noteEnded(ctx context.Context, was Session, by string, now tim
 	})
 }
 
-// evictOldest ends the oldest sessions of a person who has too many. If it
-// fails, the next login does it.
-func (m *Manager) evictOldest(ctx context.Context, person idp.Person, l list, by string) {
-	if len(l.open()) <= maxSessions {
-		return
-	}
-	var over, valid []entry
-	for _, e := range l.open() {
+// look returns the sessions that the entries name and that are valid, and the
+// entries of those that are over, so that their tokens can be revoked. A pending
+// session that is over is in neither: its attempt ends it.
+func (m *Manager) look(ctx context.Context, entries []entry) (valid []Session, over []entry, err error) {
+	for _, e := range entries {
 		s, err := m.get(ctx, e.ID)
 		switch {
 		case err != nil:
-			m.log.Warn("oldest sessions not ended", "person", person, "err", err)
-			return
+			return nil, nil, err
 		case s.valid(time.Now()):
-			valid = append(valid, e)
-		default:
+			s.Ref = e.Ref
+			valid = append(valid, s)
+		case !s.Pending:
 			over = append(over, e)
 		}
 	}
-	if extra := len(valid) - maxSessions; extra > 0 {
-		over = append(over, valid[:extra]...)
+	return valid, over, nil
+}
+
+// endOver ends sessions that are over by time, so that their tokens are revoked,
+// and takes them off the list. What it leaves, or fails to end, the next login or
+// look at the list does.
+func (m *Manager) endOver(ctx context.Context, person idp.Person, over []entry) {
+	if len(over) == 0 {
+		return
 	}
-	if _, err := m.end(ctx, person, over, by); err != nil {
+	if _, err := m.end(ctx, person, over[:min(len(over), sweepMost)], ""); err != nil {
+		m.log.Warn("expired sessions not ended", "person", person, "err", err)
+	}
+}
+
+// tidy ends sessions of a person that are over, and the oldest ones if there are
+// too many. Only then it reads all of them. If it fails, the next login does it.
+func (m *Manager) tidy(ctx context.Context, person idp.Person, l list, by string) {
+	entries := l.open()
+	if len(entries) <= maxSessions {
+		young := time.Now().Add(-min(m.idle, PublicIdle))
+		entries = slices.DeleteFunc(entries, func(e entry) bool { return e.Began.After(young) })
+		entries = entries[:min(len(entries), sweepMost)]
+	}
+	valid, over, err := m.look(ctx, entries)
+	if err == nil {
+		m.endOver(ctx, person, over)
+		var extra []entry
+		for _, s := range valid[:max(0, len(valid)-maxSessions)] {
+			extra = append(extra, entryOf(s))
+		}
+		if len(extra) > 0 {
+			_, err = m.end(ctx, person, extra, by)
+		}
+	}
+	if err != nil {
 		m.log.Warn("oldest sessions not ended", "person", person, "err", err)
 	}
 }

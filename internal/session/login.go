@@ -31,6 +31,10 @@ func (m *Manager) LogIn(w http.ResponseWriter, r *http.Request, person idp.Perso
 	}
 	id, now := rand.Text(), time.Now()
 	made := Session{ID: id, Ref: newRef(), Person: person, Tokens: tokens, By: ByProvider, Began: now, Browser: m.browserOf(r)}
+	m.limit(&made)
+	if old.Person.Is(person) {
+		made.Name = old.Name // even if the old session is over
+	}
 	sameDevice := old.live(now) && old.Person.Is(person)
 	err = m.store.Atomically(ctx, func(ctx context.Context) error {
 		s := made
@@ -55,11 +59,25 @@ func (m *Manager) LogIn(w http.ResponseWriter, r *http.Request, person idp.Perso
 	if err != nil {
 		return err
 	}
-	return m.setCookie(w, r, id)
+	return m.cookie.Write(w, r, cookies.Values{"id": id})
+}
+
+// MakePublic shortens a session that was just claimed on a public computer: it
+// ends after [PublicIdle] without a request, and its cookie ends with the browser.
+// Nothing makes it longer again. A login at the provider makes a new session.
+func (m *Manager) MakePublic(ctx context.Context, id string) error {
+	_, err := m.update(ctx, id, func(s *Session) error {
+		if s.hasPerson() {
+			s.Public, s.Idle = true, min(s.Idle, PublicIdle)
+		}
+		return nil
+	})
+	return err
 }
 
 // SetCookie gives the browser the session that it has just claimed, in place of
-// the one that it had, which ends.
+// the one that it had, which ends. The cookie of a public computer ends with the
+// browser.
 func (m *Manager) SetCookie(w http.ResponseWriter, r *http.Request, id string) error {
 	old, err := m.lookUp(r)
 	if err != nil {
@@ -70,7 +88,15 @@ func (m *Manager) SetCookie(w http.ResponseWriter, r *http.Request, id string) e
 			return err
 		}
 	}
-	return m.setCookie(w, r, id)
+	s, err := m.get(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	write := m.cookie.Write
+	if s.Public {
+		write = m.cookie.WriteUntilClosed
+	}
+	return write(w, r, cookies.Values{"id": id})
 }
 
 // Logout ends the session of the browser that sent r, revokes its tokens, and
@@ -97,10 +123,6 @@ func (m *Manager) endOld(ctx context.Context, old Session) error {
 	}
 	_, err := m.endOne(ctx, old.Person, old.ID, "")
 	return err
-}
-
-func (m *Manager) setCookie(w http.ResponseWriter, r *http.Request, id string) error {
-	return m.cookie.Write(w, r, cookies.Values{"id": id})
 }
 
 func newRef() string { return rand.Text()[:8] }

@@ -84,6 +84,7 @@ func (m *Manager) CreatePending(ctx context.Context, id string, person idp.Perso
 		if !s.Pending {
 			s = Session{ID: id, Ref: newRef(), Person: person, Tokens: tokens, By: ByPhone, Pending: true, Browser: laptop}
 		}
+		m.limit(&s)
 		s.Began = time.Now() // a new claim window, if an earlier try was cut short
 		_, err = m.sessions.Upsert(ctx, id, func(stored *Session) error {
 			*stored = s

@@ -9,6 +9,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -38,10 +39,15 @@ const (
 // ClaimWindow is how long a pending session waits to be claimed.
 const ClaimWindow = 5 * time.Minute
 
+// PublicIdle is how long a session on a public computer lasts without a request.
+const PublicIdle = 15 * time.Minute
+
 const (
-	lifetime     = 7 * 24 * time.Hour // of a session, from its login
-	idle         = 24 * time.Hour     // how long a session lasts without a request
-	markEvery    = 5 * time.Minute    // how precise Seen is
+	defaultIdle     = 24 * time.Hour
+	defaultLifetime = 7 * 24 * time.Hour
+
+	markEvery    = 5 * time.Minute    // how precise Seen is, or more so for a session that lasts less
+	overFor      = 7 * 24 * time.Hour // how long a session that ended by time is kept, for its tokens to be revoked
 	unclaimed    = 5 * time.Minute    // how long an expired pending session is kept, for Discard to revoke its tokens
 	tombstoneFor = 24 * time.Hour     // longer than anyone may still try to make the session
 )
@@ -59,6 +65,12 @@ type Session struct {
 	By        string // ByProvider or ByPhone
 	Pending   bool   // not live yet: no cookie opens it
 	Confirmed bool   // another session of the person said that this one is theirs
+	Public    bool   `json:",omitzero"` // on a public computer: see [Manager.MakePublic]
+	Name      string `json:",omitzero"` // that the person gave the device, for their list of devices only
+
+	// How long the session lasts without a request, and from its login. These are
+	// the settings at its login, or shorter ones since. Zero: the present ones.
+	Idle, Lifetime time.Duration
 
 	Began   time.Time       // of what it is now: pending, live, or a tombstone
 	Browser browser.Browser // at Began
@@ -87,6 +99,9 @@ func (s Session) KeepUntil() time.Time {
 	if s.Pending {
 		return s.expires().Add(unclaimed)
 	}
+	if s.hasPerson() {
+		return s.expires().Add(overFor)
+	}
 	return s.expires()
 }
 
@@ -96,14 +111,21 @@ func (s Session) expires() time.Time {
 		return s.Began.Add(tombstoneFor)
 	case s.Pending:
 		return s.Began.Add(ClaimWindow)
-	case s.Seen.IsZero():
-		return s.Began.Add(idle)
 	}
-	end := s.Began.Add(lifetime)
-	if quiet := s.Seen.Add(idle); quiet.Before(end) {
+	used := s.Seen
+	if used.IsZero() {
+		used = s.Began
+	}
+	end := s.Began.Add(s.Lifetime)
+	if quiet := used.Add(s.Idle); quiet.Before(end) {
 		end = quiet
 	}
 	return end
+}
+
+// mustMark reports whether the use of the session must be noted again.
+func (s Session) mustMark(now time.Time) bool {
+	return now.Sub(s.Seen) >= min(markEvery, s.Idle/15)
 }
 
 // hasPerson reports whether this is a session, live or pending, and not a
@@ -124,6 +146,8 @@ type Manager struct {
 	cookie    *cookies.Kind
 	browserOf func(*http.Request) browser.Browser
 	refresh   RefreshFunc
+	idle      time.Duration
+	lifetime  time.Duration
 	recheck   time.Duration
 	revoke    func(idp.Tokens)
 	log       *slog.Logger
@@ -137,9 +161,14 @@ type Config struct {
 	Cookies *cookies.Jar                        // the session cookie is its main kind
 	Browser func(*http.Request) browser.Browser // [browser.Proxies.Of]
 	Refresh RefreshFunc                         // [idp.Client.Refresh]
-	Recheck time.Duration                       // how old the proof of a login may be while its session is used; 0: any age
-	Revoke  func(idp.Tokens)                    // queues the revocation of tokens that nobody may use any longer, and returns at once
-	Log     *slog.Logger
+	// Idle is how long a session lasts without a request (0: a day), and Lifetime
+	// how long it lasts from its login (0: seven days). A process with shorter ones
+	// than before ends older sessions accordingly, at once. Longer ones count for
+	// later logins.
+	Idle, Lifetime time.Duration
+	Recheck        time.Duration    // how old the proof of a login may be while its session is used; 0: any age
+	Revoke         func(idp.Tokens) // queues the revocation of tokens that nobody may use any longer, and returns at once
+	Log            *slog.Logger
 	// Observe is called when a session goes live (Started), and when a live one is
 	// ended (Ended), with how its person logged in. It may be nil.
 	Observe func(event, how string)
@@ -156,6 +185,7 @@ func New(cfg Config) *Manager {
 	if cfg.Observe == nil {
 		cfg.Observe = func(string, string) {}
 	}
+	lifetime := cmp.Or(cfg.Lifetime, defaultLifetime)
 	return &Manager{
 		store:     cfg.Store,
 		sessions:  store.NewTable[Session](cfg.Store, "sessions"),
@@ -164,6 +194,8 @@ func New(cfg Config) *Manager {
 		cookie:    cfg.Cookies.Kind("", lifetime),
 		browserOf: cfg.Browser,
 		refresh:   cfg.Refresh,
+		idle:      cmp.Or(cfg.Idle, defaultIdle),
+		lifetime:  lifetime,
 		recheck:   cfg.Recheck,
 		revoke:    cfg.Revoke,
 		log:       cfg.Log,
@@ -179,7 +211,8 @@ func (m *Manager) started(s Session) {
 
 // Load returns the session of the browser that sent r, or the zero Session. It
 // notes when and by which browser the session is used: at the first use, and
-// then every five minutes at most. If the proof of the login is too old, Load
+// then every five minutes at most, or more often if the session would soon end
+// without use. If the proof of the login is too old, Load
 // starts a new one, and does not wait for it.
 func (m *Manager) Load(r *http.Request) (Session, error) {
 	s, err := m.lookUp(r)
@@ -187,7 +220,7 @@ func (m *Manager) Load(r *http.Request) (Session, error) {
 	if err != nil || !s.live(now) {
 		return Session{}, err
 	}
-	if now.Sub(s.Seen) < markEvery && !m.mustCheck(s, now) {
+	if !s.mustMark(now) && !m.mustCheck(s, now) {
 		return s, nil
 	}
 	leased := false
@@ -197,7 +230,7 @@ func (m *Manager) Load(r *http.Request) (Session, error) {
 		if !s.live(now) {
 			return store.ErrNotFound // it ended after it was read
 		}
-		if now.Sub(s.Seen) >= markEvery {
+		if s.mustMark(now) {
 			s.Seen, s.Latest = now, m.browserOf(r)
 		}
 		leased = m.mustCheck(*s, now) && s.Lease.Take(now, refreshLease)
@@ -229,14 +262,31 @@ func (m *Manager) get(ctx context.Context, id string) (Session, error) {
 		return Session{}, nil // a visitor costs the store nothing
 	}
 	s, err := m.sessions.Get(ctx, id)
+	m.limit(&s)
 	return found(id, s, err)
 }
 
 // update changes the record of a session, and returns it as it then is: the
 // zero Session if it is gone, or if change returns [store.ErrNotFound].
 func (m *Manager) update(ctx context.Context, id string, change func(*Session) error) (Session, error) {
-	s, err := m.sessions.Update(ctx, id, change)
+	s, err := m.change(ctx, id, change)
 	return found(id, s, err)
+}
+
+// change is update with the error of a record that is gone, [store.ErrNotFound].
+func (m *Manager) change(ctx context.Context, id string, change func(*Session) error) (Session, error) {
+	return m.sessions.Update(ctx, id, func(s *Session) error {
+		m.limit(s)
+		return change(s)
+	})
+}
+
+// limit shortens a session as the settings say.
+func (m *Manager) limit(s *Session) {
+	if s.hasPerson() {
+		s.Idle = min(cmp.Or(s.Idle, m.idle), m.idle)
+		s.Lifetime = min(cmp.Or(s.Lifetime, m.lifetime), m.lifetime)
+	}
 }
 
 func found(id string, s Session, err error) (Session, error) {

@@ -51,7 +51,7 @@ func (m *Manager) Token(ctx context.Context, s Session) (access string, err erro
 	ticks := m.sessions.Watch(ctx, id)
 	for ctx.Err() == nil {
 		leased := false
-		s, err = m.sessions.Update(ctx, id, func(s *Session) error {
+		s, err = m.change(ctx, id, func(s *Session) error {
 			now := time.Now()
 			leased = false
 			switch {
@@ -102,7 +102,7 @@ func (m *Manager) refreshNow(ctx context.Context, id string, s Session) (access 
 	refusal, refused := errors.AsType[*idp.Error](err)
 	ended := refused && refusal.Final() && refusal.Code == "invalid_grant" || errors.Is(err, idp.ErrInvalidToken)
 	nextCheck := m.nextCheck(err)
-	_, updateErr := m.sessions.Update(ctx, id, func(now *Session) error {
+	_, updateErr := m.change(ctx, id, func(now *Session) error {
 		switch {
 		case now.Lease.Number != s.Lease.Number:
 			return errLate
