@@ -32,6 +32,11 @@ func (s *Server) claim(w http.ResponseWriter, r *http.Request, sess session.Sess
 	case err != nil:
 		return err
 	}
+	if s.isPublic(r) { // before any browser has the session's cookie
+		if err := s.cfg.Sessions.MakePublic(r.Context(), sessionID); err != nil {
+			return err
+		}
+	}
 	if err := s.cfg.Sessions.SetCookie(w, r, sessionID); err != nil {
 		return err
 	}

@@ -17,12 +17,14 @@ const devicesPath = "/devices"
 // device is one of a person's sessions, in words.
 type device struct {
 	Ref          string
-	Number       int // in the list, from 1: two devices may otherwise have the same name
+	Number       int    // in the list, from 1: two devices may otherwise have the same name
+	Name         string // that the person gave it, for the list only: no question about a login shows it
 	Browser      string
 	Began        string // and how
 	Addr         string // of the login
 	Seen         string
 	Here         bool // it is this browser
+	Public       bool // it is a public computer
 	Pending      bool // a phone approved it, and it has not claimed its session yet
 	ByPhone, New bool // New: a phone logged it in, and nobody has confirmed it
 }
@@ -33,6 +35,7 @@ type devicesPage struct {
 	New     []device // to be asked about on this page
 	Devices []device
 	Others  bool
+	Names   bool // can be changed here
 }
 
 // devices shows the person where they are logged in.
@@ -42,7 +45,7 @@ func (s *Server) devices(w http.ResponseWriter, r *http.Request, sess session.Se
 		return err
 	}
 	devices := devicesOf(sess, sessions)
-	page := devicesPage{frame: frameOf(sess), Devices: devices, Others: len(devices) > 1}
+	page := devicesPage{frame: frameOf(sess), Devices: devices, Others: len(devices) > 1, Names: !sess.Unconfirmed()}
 	if !sess.Unconfirmed() {
 		page.New = slices.DeleteFunc(slices.Clone(devices), func(d device) bool { return !d.New })
 	}
@@ -56,11 +59,13 @@ func devicesOf(sess session.Session, sessions []session.Session) []device {
 		devices[i] = device{
 			Ref:     other.Ref,
 			Number:  i + 1,
+			Name:    other.Name,
 			Browser: other.Browser.Name(),
 			Began:   words.Ago(other.Began),
 			Addr:    other.Browser.Addr,
 			Seen:    lastSeen(other),
 			Here:    other.Ref == sess.Ref,
+			Public:  other.Public,
 			Pending: other.Pending,
 			ByPhone: other.By == session.ByPhone,
 			New:     other.Unconfirmed() && !other.Pending,
@@ -168,6 +173,18 @@ func otherDevices(n int) string {
 		return "one other device"
 	}
 	return fmt.Sprintf("%d other devices", n)
+}
+
+// nameDevice gives one of the person's devices a name, or takes it away.
+func (s *Server) nameDevice(w http.ResponseWriter, r *http.Request, sess session.Session) error {
+	err := s.cfg.Sessions.Rename(r.Context(), sess, r.PathValue("ref"), r.PostFormValue("name"))
+	if errors.Is(err, session.ErrOver) {
+		return s.deviceOver(w, sess)
+	}
+	if err != nil {
+		return err
+	}
+	return seeOther(w, r, devicesPath)
 }
 
 // confirmDevice notes that a device which a phone logged in is the person's.

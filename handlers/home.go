@@ -39,8 +39,9 @@ func (s *Server) account(w http.ResponseWriter, r *http.Request, sess session.Se
 		frame
 		ByPhone        bool
 		MustLogInAgain bool // before this device may approve another's login
+		Public         bool // this is a public computer
 		New            []device
-	}{frameOf(sess), byPhone(sess) && time.Since(sess.Began) < greetFor, byPhone(sess), devicesOf(sess, toConfirm)})
+	}{frameOf(sess), byPhone(sess) && time.Since(sess.Began) < greetFor, byPhone(sess), sess.Public, devicesOf(sess, toConfirm)})
 }
 
 func (s *Server) static(w http.ResponseWriter, r *http.Request) error {

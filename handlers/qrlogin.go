@@ -39,6 +39,7 @@ type qrPage struct {
 	UserCode         string
 	URI, URIComplete string
 	Number           bool   // the number must be typed
+	Public           bool   // the person said that this is a public computer
 	Problem          string // with what was typed
 	SecondsLeft      int    // until the attempt expires
 	TimeLeft, Lasts  string // the time left for opening the code: as a clock, and in words for screen readers
@@ -46,6 +47,19 @@ type qrPage struct {
 
 // attemptID returns the ID of the attempt that this browser started, "" if none.
 func (s *Server) attemptID(r *http.Request) string { return s.qr.Read(r)["attempt"] }
+
+// isPublic reports whether the person at the laptop said that it is a public
+// computer.
+func (s *Server) isPublic(r *http.Request) bool { return s.qr.Read(r)["public"] != "" }
+
+// qrCookie holds what this browser knows of its attempt.
+func qrCookie(attempt string, public bool) cookies.Values {
+	values := cookies.Values{"attempt": attempt}
+	if public {
+		values["public"] = "1"
+	}
+	return values
+}
 
 // attempt returns the attempt that this browser started, without an ID if there
 // is none. laptop is this browser; coming from elsewhere than before may end the
@@ -140,7 +154,7 @@ func (s *Server) startAttempt(w http.ResponseWriter, r *http.Request, laptop bro
 	if err != nil {
 		return withNext{err, logInHere}
 	}
-	if err := s.qr.Write(w, r, cookies.Values{"attempt": a.ID}); err != nil {
+	if err := s.qr.Write(w, r, qrCookie(a.ID, s.isPublic(r))); err != nil {
 		return err
 	}
 	return seeOther(w, r, qrPath)
@@ -168,6 +182,7 @@ func (s *Server) showAttempt(w http.ResponseWriter, r *http.Request, a devicegra
 		URI:         a.URI,
 		URIComplete: a.URIComplete,
 		Number:      a.State == devicegrant.Number,
+		Public:      s.isPublic(r),
 		SecondsLeft: int(left.Seconds()),
 	}
 	if a.State == devicegrant.Waiting {
@@ -213,6 +228,21 @@ func (s *Server) qrLoginCancel(w http.ResponseWriter, r *http.Request, _ session
 	}
 	if err := s.cfg.Grants.Cancel(r.Context(), id); err != nil {
 		return err
+	}
+	return seeOther(w, r, qrPath)
+}
+
+// qrLoginPublic notes that the laptop is a public computer, or that it is not.
+// Only the browser's own cookie knows, until the claim: the choice costs the store
+// nothing, and the code on the screen stays as it is.
+func (s *Server) qrLoginPublic(w http.ResponseWriter, r *http.Request, _ session.Session) error {
+	if _, err := s.laptop(r); err != nil {
+		return err
+	}
+	if id := s.attemptID(r); id != "" {
+		if err := s.qr.Write(w, r, qrCookie(id, r.PostFormValue("public") == "yes")); err != nil {
+			return err
+		}
 	}
 	return seeOther(w, r, qrPath)
 }

@@ -53,7 +53,7 @@ type Server struct {
 	scheme  string
 	log     *slog.Logger
 	pages   map[string]*template.Template
-	qr      *cookies.Kind // the ID of the attempt that this browser started
+	qr      *cookies.Kind // the ID of the attempt that this browser started, and whether it is on a public computer
 	opened  *cookies.Kind // the Ref of the attempt that this browser opened last
 	probe   *cookies.Kind // holds nothing; it shows that the browser keeps cookies
 	shown   shown.Stamps  // when a question was shown
@@ -151,6 +151,7 @@ func (s *Server) routes() http.Handler {
 	page("POST /logged-out-qr-login", s.qrLoginNew)
 	page("POST /logged-out-qr-login/cancel", s.qrLoginCancel)
 	page("POST /logged-out-qr-login/confirm", s.qrLoginConfirm)
+	page("POST /logged-out-qr-login/public", s.qrLoginPublic)
 	plain("GET /logged-out-qr-login/events", noPrefetch(s.events))
 	changing("GET /reload", s.claim)
 	changing("GET /device_grant_finished", s.deviceGrantFinished) // for clients of the Flask example
@@ -162,6 +163,7 @@ func (s *Server) routes() http.Handler {
 	page("GET /devices", members(s.devices))
 	page("POST /devices/{ref}/end", members(s.endDevice))
 	page("POST /devices/{ref}/confirm", members(s.confirmDevice))
+	page("POST /devices/{ref}/name", members(s.nameDevice))
 	page("GET /devices/others/end", members(s.othersQuestion)) // no ref is in lower case
 	page("POST /devices/others/end", members(s.endOtherDevices))
 

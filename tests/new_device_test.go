@@ -101,7 +101,7 @@ func TestButtonNames(t *testing.T) {
 	b, first, phone := pair(t)
 	first.logInWith(phone)
 	b.browser(t).logInWith(phone)
-	for path, want := range map[string]int{"/account": 4, "/devices": 7} {
+	for path, want := range map[string]int{"/account": 4, "/devices": 10} {
 		var names []string
 		for node := range phone.get(path).find("main", "").Descendants() {
 			if node.Data != "button" {

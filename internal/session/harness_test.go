@@ -36,9 +36,10 @@ type bank struct {
 	file *store.File
 	keys [][]byte
 
-	refresh session.RefreshFunc // nil: nobody may ask for it
-	recheck time.Duration
-	log     *slog.Logger
+	refresh        session.RefreshFunc // nil: nobody may ask for it
+	recheck        time.Duration
+	idle, lifetime time.Duration // 0: the defaults
+	log            *slog.Logger
 
 	mu      sync.Mutex
 	revoked []string // access tokens
@@ -107,6 +108,7 @@ func (b *bank) at(namespace, appURL string, keys ...[]byte) *session.Manager {
 			return b.refresh(ctx, old, person)
 		},
 		Recheck: b.recheck,
+		Idle:    b.idle, Lifetime: b.lifetime,
 		Revoke: func(tokens idp.Tokens) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
