@@ -197,7 +197,7 @@ func TestDevicesOfOthers(t *testing.T) {
 		return words
 	}
 	unknown := words(mine.post("/devices/NOSUCHRF/end", nil))
-	for _, what := range []string{"end", "confirm"} {
+	for _, what := range []string{"end", "confirm", "name"} {
 		path := "/devices/" + theirs.ref() + "/" + what
 		if p := mine.post(path, nil); p.Status != http.StatusNotFound || words(p) != unknown {
 			t.Errorf("%s another person's device: %v, want what an unknown one gets: %s", what, p, unknown)

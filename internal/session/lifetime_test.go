@@ -225,10 +225,10 @@ func TestPublicStaysPublic(t *testing.T) {
 // the person's next login or look at the list revokes, once.
 func TestOverTokensAreRevoked(t *testing.T) {
 	for name, next := range map[string]func(b *bank){
-		"a login":              func(b *bank) { newBrowser(b.t).logIn(b.Manager, richard) },
-		"a login by phone":     func(b *bank) { newBrowser(b.t).pend(b.Manager, richard) },
-		"a look at the list":   func(b *bank) { b.sessionsOf(richard) },
-		"six days later": func(b *bank) { b.sleep(6 * 24 * time.Hour); b.sessionsOf(richard) },
+		"a login":            func(b *bank) { newBrowser(b.t).logIn(b.Manager, richard) },
+		"a login by phone":   func(b *bank) { newBrowser(b.t).pend(b.Manager, richard) },
+		"a look at the list": func(b *bank) { b.sessionsOf(richard) },
+		"six days later":     func(b *bank) { b.sleep(6 * 24 * time.Hour); b.sessionsOf(richard) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *bank) {

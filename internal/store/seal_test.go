@@ -3,6 +3,8 @@ package store
 import (
 	"bytes"
 	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 )
 
@@ -133,4 +135,50 @@ func TestTableKeyRotation(t *testing.T) {
 		t.Errorf("CreateAs over a record without its key: %v", err)
 	}
 	wantNote(t, after, id, next)
+}
+
+// Records that do not open may be very many after a key was dropped: one line of
+// the log says so for each table, and a record that is not there says nothing.
+func TestUnopenedRecordIsLoggedOnce(t *testing.T) {
+	dir := newDir(t)
+	var log bytes.Buffer
+	open := func(keys ...[]byte) *Store {
+		t.Helper()
+		s, err := Open(t.Context(), "", dir, keys, nil, slog.New(slog.NewTextHandler(&log, nil)))
+		if err != nil {
+			t.Fatalf("Open: %v", err)
+		}
+		return s.Namespace(bank)
+	}
+	closeStore := func(s *Store) {
+		t.Helper()
+		if err := s.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	}
+	s := open(oldKey)
+	notes, letters := NewTable[note](s, "notes"), NewTable[note](s, "letters")
+	first, second, letter := mustCreate(t, notes, "private text"), mustCreate(t, notes, "private text"), mustCreate(t, letters, "private text")
+	closeStore(s)
+	closeStore(open(newKey, oldKey))
+
+	s = open(newKey)
+	defer closeStore(s)
+	notes, letters = NewTable[note](s, "notes"), NewTable[note](s, "letters")
+	wantNoNote(t, notes, "of nothing")
+	if strings.Contains(log.String(), "does not open") {
+		t.Errorf("the log complains of a record that is not there: %s", &log)
+	}
+	for _, id := range []string{first, second, first} {
+		wantNoNote(t, notes, id)
+	}
+	wantNoNote(t, letters, letter)
+	for _, table := range []string{"notes", "letters"} {
+		if n := strings.Count(log.String(), "table="+table); n != 1 {
+			t.Errorf("the log names the table %s %d times, want once: %s", table, n, &log)
+		}
+	}
+	if strings.Contains(log.String(), "private text") || strings.Contains(log.String(), first) {
+		t.Errorf("the log shows a record: %s", &log)
+	}
 }

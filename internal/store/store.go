@@ -15,6 +15,7 @@ type Store struct {
 	keys      [][]byte
 	lookup    *lookupKey // names the records
 	namespace string
+	log       *slog.Logger
 	stop      context.CancelFunc // of [Open]; nil after New
 }
 
@@ -39,6 +40,7 @@ func Open(ctx context.Context, redisURL, dir string, keys [][]byte, decorate fun
 		return nil, errors.Join(err, backend.Close())
 	}
 	var kept context.Context
+	s.log = log
 	kept, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if redisURL != "" { // nobody else can change a file
 		go s.keepLookup(kept, log)
@@ -65,7 +67,7 @@ func openDirWithKeys(dir string, keys [][]byte, log *slog.Logger) (Backend, [][]
 // of them, and then put it first. A replica that starts in between finds a
 // lookup key that it can open. Nobody is logged out.
 func New(ctx context.Context, backend Backend, keys [][]byte) (*Store, error) {
-	s := &Store{backend: backend, keys: keys, lookup: new(lookupKey)}
+	s := &Store{backend: backend, keys: keys, lookup: new(lookupKey), log: slog.New(slog.DiscardHandler)}
 	if _, err := s.agreeOnLookup(ctx); err != nil {
 		return nil, err
 	}

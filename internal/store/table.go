@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -23,12 +24,13 @@ type Record interface {
 // another, nor compute an identifier from its name.
 //
 // A record that does not open, because its key was dropped or its bytes are
-// damaged, counts as absent.
+// damaged, counts as absent. The first one of a table is logged.
 type Table[T Record] struct {
 	store  *Store
 	name   string
 	prefix string // what a record's name is made from, before its identifier
 	sealer sealer
+	warn   sync.Once // about a record that does not open
 }
 
 // NewTable returns the table of that name in the Store's namespace.
@@ -74,6 +76,7 @@ func (t *Table[T]) Get(ctx context.Context, id string) (record T, err error) {
 		return record, err
 	}
 	plain, _, _ := t.sealer.open(key, stored)
+	t.noteUnopened(stored, plain)
 	return t.decode(plain)
 }
 
@@ -140,8 +143,19 @@ func (t *Table[T]) read(ctx context.Context, id string) (e *entry, record T, err
 	if err != nil {
 		return nil, record, err
 	}
+	t.noteUnopened(e.stored, e.before)
 	record, err = t.decode(e.now)
 	return e, record, err
+}
+
+// noteUnopened logs that a stored record did not open. There may be very many of
+// a key that was dropped, so it does so once.
+func (t *Table[T]) noteUnopened(stored, plain []byte) {
+	if stored != nil && plain == nil {
+		t.warn.Do(func() {
+			t.store.log.Warn("stored record does not open, so it counts as absent: it is damaged, or its key is no longer in APP_SECRET_KEY", "table", t.name)
+		})
+	}
 }
 
 func (t *Table[T]) decode(plain []byte) (record T, err error) {
