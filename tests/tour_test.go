@@ -153,6 +153,9 @@ func (tour *tourist) loggedIn() {
 	b, laptop, phone := tour.b, tour.laptop, tour.phone
 	// The provider is down at the approval, and comes back.
 	laptop.click(`#new-code button`)
+	laptop.await(`#qr-code`)
+	laptop.click(`#public button`)
+	tour.see(laptop, "laptop on a public computer", `#public [aria-pressed="true"]`)
 	phone.at(homeAddr)
 	phone.open(tour.link())
 	phone.await(`#approve`)
@@ -168,7 +171,7 @@ func (tour *tourist) loggedIn() {
 	laptop.await(`#login-note:not([hidden])`)
 	tour.state(laptop, "yes")
 	b.demo.answers(nil)
-	tour.see(laptop, "account by phone", `#by-phone`)
+	tour.see(laptop, "account by phone on a public computer", `#by-phone + #public-computer`)
 	tour.state(phone, "claimed")
 
 	tour.secondLaptop()
@@ -176,6 +179,10 @@ func (tour *tourist) loggedIn() {
 	tour.see(phone, "account with two new devices", `.new-device + .new-device`)
 	phone.open(b.URL + "/devices")
 	tour.see(phone, "devices", `.new-device + .new-device`)
+	phone.click(`#devices li:not([data-here]) summary`)
+	tour.see(phone, "devices with a name to fill in", `.naming[open]`)
+	phone.fill(`.naming[open] input`, "The laptop in the kitchen of my parents\r")
+	phone.await(`#devices`)
 	phone.click(`#end-others`)
 	tour.see(phone, "log out all others", `form#end-others button`)
 	phone.click(`main a[href="/devices"]`)
