@@ -56,7 +56,7 @@ func TestPagesEscape(t *testing.T) {
 		frame: f, Problem: evil, FallbackURL: "javascript:" + evil, UserCode: evil, Fingerprint: evil, Browser: evil, Addr: evil,
 		Requested: evil, State: evil, DifferentNetwork: true, Switch: "javascript:" + evil, Number: evil, AppURL: evil, Watch: evil,
 	}
-	evilDevice := device{Ref: evil, Browser: evil, Began: evil, Addr: evil, Seen: evil}
+	evilDevice := device{Ref: evil, Name: evil, Browser: evil, Began: evil, Addr: evil, Seen: evil}
 	for name, data := range map[string]any{
 		"home": struct {
 			frame
@@ -68,11 +68,12 @@ func TestPagesEscape(t *testing.T) {
 			frame
 			ByPhone        bool
 			MustLogInAgain bool
+			Public         bool
 			New            []device
-		}{f, true, true, []device{evilDevice}},
+		}{f, true, true, true, []device{evilDevice}},
 		"end-others": othersPage{f, evil, []device{evilDevice}},
 		"ended":      endedPage{f, evil, evil, evil},
-		"devices":    devicesPage{f, []device{evilDevice}, []device{evilDevice}, true},
+		"devices":    devicesPage{f, []device{evilDevice}, []device{evilDevice}, true, true},
 		"logout": struct {
 			frame
 			AtProvider bool

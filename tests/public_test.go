@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/chromedp/chromedp/kb"
 )
 
 // claimCookie claims the login, and returns the cookie of the session.
@@ -218,5 +220,35 @@ func TestDeviceName(t *testing.T) {
 	}
 	if strings.Contains(b.log.String(), "Kitchen") {
 		t.Error("the log has the name")
+	}
+}
+
+// The choice is made by keyboard, with and without JavaScript, and the page goes
+// on with the same code.
+func TestPublicComputerInBrowser(t *testing.T) {
+	t.Parallel()
+	b, chromium := startBank(t), startChromium(t)
+	laptop, phone := windows(t, chromium)
+	phone.logIn(b, richard)
+	plain := newWindow(t, chromium, "laptop without JavaScript", 1280, 800)
+	plain.disableScript()
+	for _, w := range []*window{laptop, plain} {
+		link := w.showCode(b)
+		code := w.text(`#user-code`)
+		w.tabTo(`#public button`)
+		w.press(" ")
+		w.await(`#public [aria-pressed="true"]`)
+		w.tabTo(`#public button`)
+		w.press(kb.Enter)
+		w.await(`#public [aria-pressed="false"]`)
+		w.click(`#public button`)
+		w.await(`#public [aria-pressed="true"]`)
+		if got := w.text(`#user-code`); got != code {
+			t.Errorf("%s: after the choice the code is %q, want %q", w.name, got, code)
+		}
+		phone.open(link)
+		phone.answer("yes")
+		w.await(`#public-computer`)
+		w.awaitPerson(richard)
 	}
 }
