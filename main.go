@@ -158,6 +158,7 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 	grants := devicegrant.New(devicegrant.Config{
 		Provider:        counters.Provider(provider),
 		Sessions:        sessions,
+		SameStore:       true,
 		Store:           bank,
 		VerificationURI: cfg.AppURL + "/activate",
 		Local:           cfg.Local(),

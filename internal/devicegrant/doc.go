@@ -13,7 +13,7 @@
 //	  |   number or yes <--------------------------------------- Yes --|
 //	  |                approve ----------------> ok
 //	  | Confirm -----> yes
-//	  |                poll <------------------- tokens: saved
+//	  |                poll <------------------- tokens: saved, unless verified at once
 //	  |                verify: the approver's?
 //	  |                CreatePending ----------> pending session
 //	  |   approved
@@ -69,8 +69,8 @@
 //     approve. Tokens count only if they are that person's.
 //   - Nobody polls before the approval on our page, and nobody polls faster than
 //     the provider's interval allows.
-//   - A device code is redeemed once. Tokens are saved before they are verified:
-//     verifying can be repeated, redeeming cannot.
+//   - A device code is redeemed once. Tokens are saved before a verification that
+//     takes long: verifying can be repeated, redeeming cannot.
 //   - The session that approved must still be logged in ([Sessions].Vouched) when
 //     the number is typed, before each poll, when the pending session is made,
 //     and at the claim.

@@ -120,6 +120,24 @@ func (m *Manager) Claim(ctx context.Context, id string, laptop browser.Browser) 
 	if _, err := m.CheckLaptop(ctx, id, laptop); err != nil {
 		return "", err
 	}
+	var refused error
+	err = m.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
+		session, refused = m.claim(ctx, id, laptop)
+		if errors.Is(refused, ErrNotApproved) || errors.Is(refused, ErrClaimed) {
+			return nil // why may have been noted
+		}
+		return refused
+	})
+	if err == nil {
+		err = refused
+	}
+	if err != nil {
+		return "", err
+	}
+	return session, nil
+}
+
+func (m *Manager) claim(ctx context.Context, id string, laptop browser.Browser) (session string, err error) {
 	r, err := m.get(ctx, id)
 	if err != nil {
 		return "", err
@@ -133,6 +151,11 @@ func (m *Manager) Claim(ctx context.Context, id string, laptop browser.Browser) 
 			return "", ErrNotApproved
 		}
 	default:
+		if r.State.Ended() {
+			// Perhaps while the session went live. The person who denied it must
+			// not find the laptop logged in.
+			m.discard(ctx, r)
+		}
 		return "", ErrNotApproved
 	}
 	live, err := m.cfg.Sessions.Activate(ctx, r.Session, laptop)
@@ -150,8 +173,6 @@ func (m *Manager) Claim(ctx context.Context, id string, laptop browser.Browser) 
 	})
 	switch {
 	case errors.Is(err, ErrNone), err == nil && a.State != Claimed:
-		// The attempt ended otherwise while the session went live. The person
-		// who denied it must not find the laptop logged in.
 		m.discard(ctx, r)
 		return "", ErrNotApproved
 	case err != nil:

@@ -70,6 +70,10 @@ type Config struct {
 	Provider Provider
 	Sessions Sessions
 	Store    *store.Store
+	// SameStore says that Sessions keeps its records in Store, and takes part in
+	// a transaction ([store.Store.Atomically]). An attempt and its session then
+	// change in one commit where that is possible.
+	SameStore bool
 	// VerificationURI is our page for phones, which a provider that lets an
 	// application choose gives out as its verification URI.
 	VerificationURI string
@@ -217,16 +221,21 @@ func (m *Manager) update(ctx context.Context, id string, change func(*record) er
 		return Attempt{}, err
 	}
 	if r.State != before.State {
-		m.logStep(string(r.State), r.Attempt)
-		if r.State.Ended() {
-			m.live.remove(r.Ref)
-		}
-		if r.State.Ended() && r.State != Claimed {
-			m.cfg.Provider.Revoke(before.Tokens)
-			m.discard(ctx, r)
-		}
+		m.cfg.Store.After(ctx, func() { m.stepped(ctx, before, r) })
 	}
 	return r.seen(id), nil
+}
+
+// stepped does what follows a transition.
+func (m *Manager) stepped(ctx context.Context, before, r record) {
+	m.logStep(string(r.State), r.Attempt)
+	if r.State.Ended() {
+		m.live.remove(r.Ref)
+	}
+	if r.State.Ended() && r.State != Claimed {
+		m.cfg.Provider.Revoke(before.Tokens)
+		m.discard(ctx, r)
+	}
 }
 
 // unchanged is the change of an update that only checks the attempt.

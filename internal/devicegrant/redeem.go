@@ -12,6 +12,7 @@ import (
 const (
 	leaseDuration = 15 * time.Second // of a poll: longer than the provider's client can take
 	storeRetry    = 5 * time.Second
+	verifyQuickly = 200 * time.Millisecond // without a request to the provider it takes one
 	saveTries     = 5
 	saveRetry     = time.Second
 	claimWindow   = 5 * time.Minute  // how long an approved attempt waits for its laptop
@@ -177,6 +178,9 @@ func (m *Manager) pollAs(ctx context.Context, id string, mine record) error {
 			})
 		}
 		mine.Tokens, mine.Session = tokens, rand.Text()
+		if m.acceptAtOnce(ctx, id, mine) {
+			return nil
+		}
 		if err := m.save(ctx, id, mine); err != nil {
 			m.cfg.Provider.Revoke(tokens)
 			return err
@@ -190,7 +194,13 @@ func (m *Manager) pollAs(ctx context.Context, id string, mine record) error {
 // poll.
 func (m *Manager) save(ctx context.Context, id string, mine record) error {
 	for tries := 1; ; tries++ {
-		err := m.asHolder(ctx, id, mine, func(r *record) error {
+		_, err := m.update(ctx, id, func(r *record) error {
+			if r.Session == mine.Session {
+				return nil // an earlier try was stored, and its answer was lost
+			}
+			if !r.isHeldAs(mine) {
+				return errNotHolder
+			}
 			r.Tokens, r.Session = mine.Tokens, mine.Session
 			return nil
 		})
@@ -200,6 +210,38 @@ func (m *Manager) save(ctx context.Context, id string, mine record) error {
 		m.log.Error("tokens not stored, trying again", "attempt", mine.Ref, "err", err)
 		time.Sleep(saveRetry)
 	}
+}
+
+// acceptAtOnce verifies tokens that are not stored yet, makes the pending session,
+// and moves the attempt to Approved, all in one commit. It reports false, and has
+// changed nothing, if that is not possible, or not quickly: a crash would lose the
+// tokens, which the provider gives only once. Its caller then does one step after
+// the other.
+func (m *Manager) acceptAtOnce(ctx context.Context, id string, mine record) bool {
+	if !m.cfg.SameStore {
+		return false
+	}
+	quick, cancel := context.WithTimeout(ctx, verifyQuickly)
+	defer cancel()
+	person, err := m.cfg.Provider.Verify(quick, mine.Tokens, "")
+	if err != nil || quick.Err() != nil || !mine.mayBeOf(person) {
+		return false
+	}
+	err = m.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
+		err := m.asHolder(ctx, id, mine, func(r *record) error {
+			r.Session = mine.Session
+			return r.approve(person)
+		})
+		if err != nil {
+			return err
+		}
+		ok, err := m.cfg.Sessions.CreatePending(ctx, mine.Session, person, mine.Tokens, mine.Laptop, mine.Voucher)
+		if err == nil && !ok {
+			err = errNotHolder
+		}
+		return err
+	})
+	return err == nil
 }
 
 // acceptTokens verifies the tokens, makes the pending session, and moves the
@@ -235,11 +277,7 @@ func (m *Manager) acceptTokens(ctx context.Context, id string, mine record) erro
 			return nil
 		})
 	}
-	err = m.asHolder(ctx, id, mine, func(r *record) error {
-		r.Person = person
-		r.Expires = time.Now().Add(claimWindow)
-		return r.to(Approved)
-	})
+	err = m.asHolder(ctx, id, mine, func(r *record) error { return r.approve(person) })
 	if isLost(err) {
 		// If the attempt ended before the session was made, nobody else ends
 		// the session. Otherwise the new holder of the lease continues with it.
@@ -254,12 +292,24 @@ func (m *Manager) acceptTokens(ctx context.Context, id string, mine record) erro
 // mine was read with.
 func (m *Manager) asHolder(ctx context.Context, id string, mine record, change func(*record) error) error {
 	_, err := m.update(ctx, id, func(r *record) error {
-		if !r.pollable() || r.Lease.Number != mine.Lease.Number {
+		if !r.isHeldAs(mine) {
 			return errNotHolder
 		}
 		return change(r)
 	})
 	return err
+}
+
+// isHeldAs reports whether the lease that mine was read with still holds.
+func (r *record) isHeldAs(mine record) bool {
+	return r.pollable() && r.Lease.Number == mine.Lease.Number
+}
+
+// approve moves the attempt to Approved, for that person.
+func (r *record) approve(person idp.Person) error {
+	r.Person = person
+	r.Expires = time.Now().Add(claimWindow)
+	return r.to(Approved)
 }
 
 // logPoll logs why a poll gave no tokens. A person who has not approved yet is

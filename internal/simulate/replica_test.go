@@ -73,6 +73,7 @@ func (w *world) wire(r *replica, bank *store.Store, jar *cookies.Jar) {
 	})
 	r.grants = devicegrant.New(devicegrant.Config{
 		Provider: provider, Sessions: r.sessions, Store: bank, VerificationURI: verifyURI,
+		SameStore:     r.place%2 == 0, // the others make one commit after the other
 		ConfirmNumber: w.confirm, CodeLifetime: codeLifetime, Log: w.log,
 		Limits: devicegrant.Limits{CodesPerAddress: 1000, Live: 1000, WrongCodes: 1000, WrongNumbers: 3},
 	})
