@@ -30,6 +30,7 @@ type Table[T Record] struct {
 	name   string
 	prefix string // what a record's name is made from, before its identifier
 	sealer sealer
+	cache  cache[T]
 	warn   sync.Once // about a record that does not open
 }
 
@@ -64,7 +65,8 @@ func (t *Table[T]) CreateAs(ctx context.Context, id string, record T) error {
 	})
 }
 
-// Get returns a record, or [ErrNotFound].
+// Get returns a record, or [ErrNotFound]. Its slices and maps may be shared with
+// other callers and must not be changed.
 func (t *Table[T]) Get(ctx context.Context, id string) (record T, err error) {
 	if t.store.transaction(ctx) != nil {
 		_, record, err = t.read(ctx, id)
@@ -75,9 +77,18 @@ func (t *Table[T]) Get(ctx context.Context, id string) (record T, err error) {
 	if err != nil {
 		return record, err
 	}
+	if stored == nil {
+		return record, ErrNotFound
+	}
+	if record, ok := t.cache.get(key, stored); ok {
+		return record, nil
+	}
 	plain, _, _ := t.sealer.open(key, stored)
 	t.noteUnopened(stored, plain)
-	return t.decode(plain)
+	if record, err = t.decode(plain); err == nil {
+		t.cache.put(key, stored, record)
+	}
+	return record, err
 }
 
 // Update changes a record and returns the result. A record that is gone stays
