@@ -50,7 +50,7 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 	lan := flags.Bool("lan", false, "let phones on the same network connect:\n  go run . -lan")
 	ngrok := flags.Bool("ngrok", false, "let phones anywhere connect, through the ngrok agent on this computer:\n  ngrok start --all --config ngrok.yml   (in another terminal)\n  go run . -ngrok")
 	version := flags.Bool("version", false, "print the version and exit:\n  changebank -version")
-	health := flags.Bool("health", false, "check that the Changebank with these settings is alive, and exit with 0 or 1:\n  PORT=5001 changebank -health")
+	health := flags.Bool("health", false, "check that the Changebank with these settings is alive, and exit with 0 or 1:\n  changebank -health")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		greeting.Help(stderr, flags)
 		return nil
