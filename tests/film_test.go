@@ -41,9 +41,11 @@ func (f *film) takeScan(shown time.Duration) {
 		const box = document.querySelector("#qr-code").getBoundingClientRect();
 		return { X: Math.round(box.x), Y: Math.round(box.y), Width: Math.round(box.width), Height: Math.round(box.height) };
 	})()`)
-	center := image.Pt(code.X+code.Width/2, code.Y+code.Height/2)
 	camera := image.NewRGBA(image.Rect(0, 0, int(f.phone.width), int(f.phone.height)))
-	draw.Draw(camera, camera.Bounds(), laptop, center.Sub(camera.Bounds().Max.Div(2)), draw.Src)
+	draw.Draw(camera, camera.Bounds(), image.Black, image.Point{}, draw.Src)
+	seen := image.Rect(0, 0, camera.Rect.Dx(), camera.Rect.Dx()).Add(image.Pt(0, (camera.Rect.Dy()-camera.Rect.Dx())/2))
+	center := image.Pt(code.X+code.Width/2, code.Y+code.Height/2)
+	draw.Draw(camera, seen, laptop, center.Sub(seen.Size().Div(2)), draw.Src)
 	f.add(laptop, camera, shown)
 }
 
@@ -78,9 +80,12 @@ func (f *film) gif() []byte {
 	f.t.Helper()
 	picture := &gif.GIF{Delay: f.delays}
 	colors := f.palette()
-	for _, frame := range f.frames {
+	for i, frame := range f.frames {
 		paletted := image.NewPaletted(frame.Bounds(), colors)
 		draw.Draw(paletted, frame.Bounds(), frame, image.Point{}, draw.Src)
+		if i > 0 {
+			paletted = paletted.SubImage(changed(f.frames[i-1], frame)).(*image.Paletted)
+		}
 		picture.Image = append(picture.Image, paletted)
 	}
 	var encoded bytes.Buffer
@@ -88,6 +93,18 @@ func (f *film) gif() []byte {
 		f.t.Fatal(err)
 	}
 	return encoded.Bytes()
+}
+
+// changed returns the part of a frame that differs from the one before.
+func changed(before, frame *image.RGBA) image.Rectangle {
+	var part image.Rectangle
+	for i := 0; i < len(frame.Pix); i += 4 {
+		if !bytes.Equal(before.Pix[i:i+4], frame.Pix[i:i+4]) {
+			at := image.Pt(i%frame.Stride/4, i/frame.Stride)
+			part = part.Union(image.Rectangle{Min: at, Max: at.Add(image.Pt(1, 1))})
+		}
+	}
+	return part
 }
 
 // palette returns the most frequent colors, which are nearly all there are: the

@@ -71,7 +71,7 @@ func filmLogin(t *testing.T, b *bank, laptop, phone *window) []byte {
 	t.Helper()
 	const short, long = 1800 * time.Millisecond, 3 * time.Second
 	const yes = `#approve button[value="yes"]`
-	laptop.width, laptop.height, phone.width, phone.height = 860, 640, 330, 640
+	laptop.width, laptop.height, phone.width, phone.height = 860, 680, 330, 680
 	f := &film{t: t, laptop: laptop, phone: phone}
 	for _, w := range []*window{laptop, phone} {
 		w.resize(w.width, w.height, "light")
