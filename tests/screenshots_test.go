@@ -62,7 +62,8 @@ func TestScreenshots(t *testing.T) {
 	phone.open(laptop.showCode(b))
 	keepStill(phone, "phone.png", `#approve button:not([aria-disabled])`)
 	phone.answer("yes")
-	keepStill(phone, "phone-number.png", `#number`)
+	phone.await(`#number`)
+	keepStill(phone, "phone-number.png", `main button:not([aria-disabled])`)
 	keepStill(laptop, "laptop-number.png", `#confirm-number`)
 }
 
