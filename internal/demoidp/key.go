@@ -62,7 +62,7 @@ func (k *signingKeys) prepare(ctx context.Context, log *slog.Logger) error {
 	if !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	log.Info("demo provider: making its signing key; a login before it is made waits for it")
+	log.Info("demo provider: making its signing key; the first login may wait for it")
 	go func() {
 		switch _, err := k.get(ctx); {
 		case err == nil:

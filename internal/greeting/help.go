@@ -10,8 +10,8 @@ import (
 func Help(w io.Writer, flags *flag.FlagSet) {
 	fmt.Fprint(w, `Changebank logs a laptop in with a phone that scans its QR code.
 
-Without a flag, only browsers on this computer can open it. The flags, with an
-example each:
+Without flags and settings, only browsers on this computer can open it. The flags,
+with an example each:
 
 `)
 	flags.SetOutput(w)
