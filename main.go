@@ -46,20 +46,21 @@ func main() {
 func run(ctx context.Context, args, environ []string, stderr io.Writer) (err error) {
 	// Flags and settings.
 	flags := flag.NewFlagSet("changebank", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	lan := flags.Bool("lan", false, "let phones on the same network connect")
-	ngrok := flags.Bool("ngrok", false, "let phones connect through the ngrok agent on this machine")
-	version := flags.Bool("version", false, "print the version and exit")
-	health := flags.Bool("health", false, "ask the Changebank that runs with these settings whether it is alive, and exit with 0 or 1")
+	flags.SetOutput(io.Discard) // an error is returned, and Help is ours
+	lan := flags.Bool("lan", false, "let phones on the same network connect:\n  go run . -lan")
+	ngrok := flags.Bool("ngrok", false, "let phones anywhere connect, through the ngrok agent on this computer:\n  ngrok start --all --config ngrok.yml   (in another terminal)\n  go run . -ngrok")
+	version := flags.Bool("version", false, "print the version and exit:\n  changebank -version")
+	health := flags.Bool("health", false, "check that the Changebank with these settings is alive, and exit with 0 or 1:\n  changebank -health")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		greeting.Help(stderr, flags)
 		return nil
 	} else if err != nil {
-		return err
+		return fmt.Errorf("%w; -help explains the flags", err)
 	}
 	var options config.Options
 	switch {
 	case flags.NArg() > 0:
-		return fmt.Errorf("unknown argument %q; did you mean -%[1]s? The flags are -lan, -ngrok, -health and -version", flags.Arg(0))
+		return fmt.Errorf("unknown argument %q; did you mean -%[1]s? -help explains the flags", flags.Arg(0))
 	case *version:
 		_, err := fmt.Fprintln(stderr, "changebank", greeting.Version())
 		return err

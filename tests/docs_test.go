@@ -70,3 +70,25 @@ func TestDependencies(t *testing.T) {
 		t.Errorf("%d dependencies are listed, go.mod has %d", listed-2, len(direct))
 	}
 }
+
+// The README lists each package, except those that only tests use.
+func TestPackagesListed(t *testing.T) {
+	t.Parallel()
+	readme := topFile(t, "README.md")
+	for _, pattern := range []string{"../*/*.go", "../internal/*/*.go", "../cmd/*/*.go", "../examples/*/*.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			folder := strings.TrimPrefix(filepath.ToSlash(filepath.Dir(file)), "../")
+			forTests := strings.HasPrefix(folder, "internal/test") || folder == "internal/simulate"
+			if strings.HasSuffix(file, "_test.go") && folder != "tests" || forTests {
+				continue
+			}
+			if !strings.Contains(readme, "]("+folder+")") {
+				t.Errorf("the README does not list %s", folder)
+			}
+		}
+	}
+}

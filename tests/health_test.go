@@ -2,7 +2,6 @@ package tests
 
 import (
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -21,9 +20,9 @@ func TestHealthFlag(t *testing.T) {
 	}
 	check("a process that runs", 0, "")
 	// A process that hangs is as dead as one that is gone.
-	_ = b.process.command.Process.Signal(syscall.SIGSTOP)
+	_ = b.process.command.Process.Signal(sigStop)
 	check("a process that hangs", 1, "changebank: not healthy: nothing answers at")
-	_ = b.process.command.Process.Signal(syscall.SIGCONT)
+	_ = b.process.command.Process.Signal(sigCont)
 	b.stop()
 	check("no process", 1, "changebank: not healthy: nothing answers at")
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -77,9 +76,9 @@ func TestPausedPoller(t *testing.T) {
 	r.polls.lasts(2*time.Second, false)
 	phone.approve(link)
 	r.polls.await(t, 1)
-	r.signal(0, syscall.SIGSTOP)
+	r.signal(0, sigStop)
 	laptop.events().wantEventually("failed")
-	r.signal(0, syscall.SIGCONT)
+	r.signal(0, sigCont)
 	// Either its request has timed out by now, or it gets the tokens, and revokes
 	// them.
 	phone.await("given up", func() string {

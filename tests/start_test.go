@@ -90,13 +90,36 @@ func TestInvalidSettings(t *testing.T) {
 
 func TestUnknownArguments(t *testing.T) {
 	t.Parallel()
-	wantRefusal(t, []string{"-nosuchflag"}, "nosuchflag")
+	wantRefusal(t, []string{"-nosuchflag"}, "nosuchflag", "-help")
 	wantRefusal(t, []string{"-ngrok", "-lan"}, "-ngrok", "-lan")
 
 	// A flag without its dash would change nothing.
 	p := startProcess(t, []string{"lan"}, newBank(t, nil).env)
-	if code, got := p.exit(t), p.log.String(); code != 1 || !strings.Contains(got, "-lan") {
-		t.Errorf("the argument lan: exit code %d and %q, want 1 and the flag's name", code, got)
+	if code, got := p.exit(t), p.log.String(); code != 1 || !strings.Contains(got, "-lan?") || !strings.Contains(got, "-help") {
+		t.Errorf("the argument lan: exit code %d and %q, want 1, the flag's name and -help", code, got)
+	}
+}
+
+// -help explains each flag with an example, and says where the settings are.
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	p := startProcess(t, []string{"-help"}, []string{"PORT=wrong"})
+	code, got := p.exit(t), p.log.String()
+	if code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+	for _, want := range []string{
+		"go run . -lan\n", "go run . -ngrok\n", "changebank -health\n", "changebank -version\n",
+		"environment variables", " .env ", ".env.example", "README",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("-help lacks %q:\n%s", want, got)
+		}
+	}
+	for line := range strings.Lines(got) {
+		if len(line) > 90 {
+			t.Errorf("-help has a line of %d characters: %s", len(line), line)
+		}
 	}
 }
 
@@ -119,6 +142,10 @@ func TestDataInUse(t *testing.T) {
 func TestGreeting(t *testing.T) {
 	t.Parallel()
 	b := startBank(t)
+	if made := b.log.await(t, `(making its signing key|signing key made)`); made != "making its signing key" {
+		t.Errorf("the log says %q first, want what a login may wait for", made)
+	}
+	b.log.await(t, `(signing key made)`)
 	greeting := regexp.MustCompile(`(?m)^time=.*\n`).ReplaceAllString(b.log.String(), "")
 	if got := strings.Count(greeting, "\n"); got < 4 || got > 5 {
 		t.Errorf("the greeting has %d lines, want four or five:\n%s", got, greeting)

@@ -62,8 +62,12 @@ func (k *signingKeys) prepare(ctx context.Context, log *slog.Logger) error {
 	if !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
+	log.Info("demo provider: making its signing key; the first login may wait for it")
 	go func() {
-		if _, err := k.get(ctx); err != nil && ctx.Err() == nil {
+		switch _, err := k.get(ctx); {
+		case err == nil:
+			log.Info("demo provider: signing key made")
+		case ctx.Err() == nil:
 			log.Error("demo provider: signing key not stored, trying again when it is needed", "err", err)
 		}
 	}()

@@ -25,13 +25,14 @@ func Write(w io.Writer, cfg *config.Config, people []string, password string) {
 		fmt.Fprintf(&text, "A demo identity provider is built in, at %s. Set ISSUER to use your own.\n", cfg.DemoURL)
 		fmt.Fprintf(&text, "Log in as %s with %s.\n", strings.Join(people, " or "), with)
 	} else {
-		fmt.Fprintf(&text, "People log in at %s\n", cfg.Issuer)
+		fmt.Fprintf(&text, "People log in at %s, once the log says \"identity provider found\".\n", cfg.Issuer)
 	}
 	text.WriteString(audience(cfg))
 	fmt.Fprintf(&text, "Data is kept in %s. Stop with Ctrl-C.\n", cfg.DataPlace())
 	if cfg.Ngrok || cfg.LAN {
 		// An address too long for a QR code can still be typed.
-		if code, err := QR(cfg.AppURL, isTerminal(w)); err == nil {
+		file, ok := w.(*os.File)
+		if code, err := QR(cfg.AppURL, ok && isTerminal(file)); err == nil {
 			text.WriteString("Open it with your phone's camera:\n" + code)
 		}
 	}
@@ -55,14 +56,4 @@ func audience(cfg *config.Config) string {
 		return "On one computer: log in here in one window, show a QR code in a private window, and open the link beside the code in the first.\n"
 	}
 	return ""
-}
-
-// isTerminal reports whether w is a terminal, which understands colors.
-func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

@@ -34,8 +34,9 @@ func Addresses() (map[netip.Addr]string, error) {
 }
 
 // inside matches the interfaces of networks that have only containers and
-// virtual machines.
-var inside = regexp.MustCompile(`^(docker|br-|veth|virbr|vmnet|vboxnet)`)
+// virtual machines, the last line those of Windows.
+var inside = regexp.MustCompile(`^(docker|br-|veth|virbr|vmnet|vboxnet` +
+	`|vEthernet \((WSL|Default Switch)|VirtualBox Host-Only|VMware Network Adapter)`)
 
 // shared reports whether an interface can connect to other machines.
 func shared(i net.Interface) bool {

@@ -31,6 +31,11 @@ func TestShared(t *testing.T) {
 		{"virbr0", up, false},
 		{"vmnet8", up, false},
 		{"vboxnet0", up, false},
+		{"vEthernet (WSL (Hyper-V firewall))", up, false},
+		{"vEthernet (Default Switch)", up, false},
+		{"vEthernet (External)", up, true}, // the network connection of a host of virtual machines
+		{"VirtualBox Host-Only Network", up, false},
+		{"VMware Network Adapter VMnet8", up, false},
 	} {
 		if got := shared(net.Interface{Name: tt.name, Flags: tt.flags}); got != tt.want {
 			t.Errorf("%s with %v: shared is %t, want %t", tt.name, tt.flags, got, tt.want)

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -30,7 +30,7 @@ func Listen(ctx context.Context, hosts []string, port int, setting string) (List
 	}
 	for tries := 1; ; tries++ {
 		l, err := bind(ctx, hosts, port)
-		if port != 0 || tries == 10 || !errors.Is(err, syscall.EADDRINUSE) {
+		if port != 0 || tries == 10 || !errors.Is(err, errInUse) {
 			return l, explain(ctx, err, setting, port)
 		}
 	}
@@ -48,7 +48,7 @@ func bind(ctx context.Context, hosts []string, port int) (Listeners, error) {
 	var missing error
 	for _, host := range hosts {
 		l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
-		if strings.Contains(host, ":") && (errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)) {
+		if strings.Contains(host, ":") && (errors.Is(err, errNoAddr) || errors.Is(err, errNoFamily)) {
 			missing = err
 			continue
 		}
@@ -70,19 +70,25 @@ func explain(ctx context.Context, err error, setting string, port int) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
+	case errors.Is(err, errNoAddr):
 		return fmt.Errorf("%w: %w", ErrAddress, err)
-	case !errors.Is(err, syscall.EADDRINUSE):
+	case errors.Is(err, errDenied):
+		return fmt.Errorf(advice+": %w", port, setting, err)
+	case !errors.Is(err, errInUse):
 		return fmt.Errorf("cannot listen; check LISTEN and %s: %w", setting, err)
 	}
 	if at := running(ctx, err); at != "" {
 		return fmt.Errorf("%s is already running at %s; stop it, or set %s to another port", programName, at, setting)
 	}
-	if port == 5000 {
-		return fmt.Errorf("port 5000 is taken by another program; stop it, or set %s to another port "+
-			"(on a Mac it may be the AirPlay Receiver, which can be turned off in the system settings)", setting)
+	return fmt.Errorf("port %d is taken by %s; stop it, or set %s to another port", port, likelyProgram(runtime.GOOS, port), setting)
+}
+
+// likelyProgram names the program that has a port on most machines with a system.
+func likelyProgram(system string, port int) string {
+	if system == "darwin" && port == 5000 {
+		return "another program, probably the AirPlay Receiver (System Settings, General, AirDrop & Handoff)"
 	}
-	return fmt.Errorf("port %d is taken by another program; stop it, or set %s to another port", port, setting)
+	return "another program"
 }
 
 // running returns the URL at which this program answers already, where err says

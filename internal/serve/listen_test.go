@@ -1,11 +1,13 @@
 package serve
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -58,6 +60,23 @@ func TestListen(t *testing.T) {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %v, want %q in it", name, err, want)
 			}
+		}
+	}
+}
+
+// The sentence about a port names its likely cause on each system.
+func TestExplain(t *testing.T) {
+	denied := &net.OpError{Op: "listen", Err: os.NewSyscallError("bind", errDenied)}
+	if got := explain(t.Context(), denied, "PORT", 80); !errors.Is(got, errDenied) || !strings.Contains(got.Error(), "port 80") || !strings.Contains(got.Error(), "set PORT") {
+		t.Errorf("without the right to use a port: %v", got)
+	}
+	for _, tt := range []struct {
+		system string
+		port   int
+		want   bool
+	}{{"darwin", 5000, true}, {"darwin", 5001, false}, {"linux", 5000, false}, {"windows", 5000, false}} {
+		if got := likelyProgram(tt.system, tt.port); strings.Contains(got, "AirPlay") != tt.want {
+			t.Errorf("port %d on %s is taken by %s", tt.port, tt.system, got)
 		}
 	}
 }
