@@ -29,6 +29,7 @@ type approvePage struct {
 	Fingerprint      string // which question this is
 	Shown            string // when it was shown, sealed
 	Browser, Addr    string
+	Place            string // roughly; empty: unknown
 	Requested        string
 	DifferentNetwork bool
 	OpenedByOthers   bool
@@ -256,6 +257,7 @@ func (s *Server) questionPage(r *http.Request, sess session.Session, code string
 		Browser:          a.Laptop.Name(),
 		Addr:             a.Laptop.Addr,
 		Requested:        words.Ago(a.Started),
+		Place:            s.cfg.Places.Of(a.Laptop.Addr),
 		DifferentNetwork: a.DifferentNetwork,
 		OpenedByOthers:   a.OpenedByOthers,
 		Switch:           loginTo(activateWith(code)) + "&switch=1",

@@ -41,6 +41,7 @@ type Config struct {
 	ConfirmNumber  string // auto, always or never
 	CodeLifetime   time.Duration
 	QRAllowFrom    []netip.Prefix // none: anywhere
+	GeoIPDB        string         // a file, which package place opens; empty: none
 	Limits         Limits
 	TrustedProxies []netip.Prefix
 	SharedNetworks []netip.Prefix   // exits that many strangers share

@@ -4,8 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"strings"
-	"unicode"
+
+	"changebank/internal/untrusted"
 )
 
 // Person is an account at the provider. Issuer and Subject identify it (OpenID
@@ -27,59 +27,22 @@ func (p Person) Is(q Person) bool {
 // Only a verified address stands alone: anyone may give someone else's address
 // as their own, or as their name. The quotes show where a name ends.
 func (p Person) String() string {
-	email, name := printable(p.Email), printable(p.Name)
+	email, name := untrusted.Line(p.Email), untrusted.Line(p.Name)
 	switch {
 	// Without its invisible characters, an address may read as another person's.
 	case email != "" && p.EmailVerified && email == p.Email:
-		return short(email)
+		return untrusted.Short(email)
 	case email != "":
-		return short(email) + " (unverified)"
+		return untrusted.Short(email) + " (unverified)"
 	case name != "":
-		return fmt.Sprintf("%q (unverified name)", short(name))
+		return fmt.Sprintf("%q (unverified name)", untrusted.Short(name))
 	}
-	return fmt.Sprintf("%q (account ID)", short(p.Subject))
+	return fmt.Sprintf("%q (account ID)", untrusted.Short(p.Subject))
 }
 
 // LogValue implements [slog.LogValuer] with what identifies the person.
 func (p Person) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("issuer", p.Issuer), slog.String("subject", p.Subject))
-}
-
-const (
-	maxShown = 100 // characters of a text from the provider
-	maxMarks = 3   // accents on one letter: more would cover the lines around it
-)
-
-// blank are the characters that show nothing although [unicode.IsPrint] holds.
-var blank = []*unicode.RangeTable{
-	unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector,
-	{R16: []unicode.Range16{{Lo: 0x2800, Hi: 0x2800, Stride: 1}}}, // Braille without dots
-}
-
-// printable returns text on one line, without invisible characters and those
-// that change the direction of what follows.
-func printable(text string) string {
-	marks := 0
-	return strings.Join(strings.Fields(strings.Map(func(c rune) rune {
-		if marks++; !unicode.IsMark(c) {
-			marks = 0
-		}
-		switch {
-		case unicode.IsSpace(c):
-			return ' '
-		case !unicode.IsPrint(c), unicode.In(c, blank...), marks > maxMarks:
-			return -1
-		}
-		return c
-	}, text)), " ")
-}
-
-// short returns the beginning of a long text.
-func short(text string) string {
-	if letters := []rune(text); len(letters) > maxShown {
-		return string(letters[:maxShown-1]) + "…"
-	}
-	return text
 }
 
 // profile is what an ID token or the userinfo endpoint says about a person
