@@ -32,9 +32,11 @@
     let current; // the scan in progress, with its stream once the camera is on
     scanner.classList.add("can-scan");
 
-    // Screen readers announce each change.
+    // Screen readers announce each change, and others see it on a small screen.
     function say(sentence) {
-      if (note.textContent !== sentence) note.textContent = sentence;
+      if (note.textContent === sentence) return;
+      note.textContent = sentence;
+      if (sentence) scanner.scrollIntoView({ block: "nearest" });
     }
 
     // The same button starts and stops, so it keeps the focus.
@@ -53,7 +55,6 @@
         scan.stream.getVideoTracks()[0].onended = () => stop(off);
         video.srcObject = scan.stream;
         await video.play();
-        video.scrollIntoView({ block: "nearest" });
         say(looking);
         while (current === scan) {
           const found = await detector.detect(video);
