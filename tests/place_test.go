@@ -54,6 +54,10 @@ func TestPlaceIsNoReassurance(t *testing.T) {
 	number := phone.answer(question, "yes").number()
 	laptop.wantNoLogin("without the number")
 	laptop.confirm(number, richard)
+	devices := phone.get("/devices")
+	if got := strings.Count(devices.text("devices"), "near Denver, United States IP addresses can be far off."); got != 1 { // the phone logged in on this machine
+		t.Errorf("the list has %d rough places, want the laptop's: %v", got, devices)
+	}
 
 	// A forged header places nobody.
 	b = startPublic(t, "GEOIP_DB="+placesFile(t), "TRUSTED_PROXIES=192.0.2.1")
