@@ -41,13 +41,14 @@ type Config struct {
 	ConfirmNumber  string // auto, always or never
 	CodeLifetime   time.Duration
 	QRAllowFrom    []netip.Prefix // none: anywhere
-	GeoIPDB        string         // a file, which package place opens; empty: none
 	Limits         Limits
 	TrustedProxies []netip.Prefix
 	SharedNetworks []netip.Prefix   // exits that many strangers share
 	ShutdownDelay  time.Duration    // between a signal to stop and the end of service
 	MetricsListen  []netip.AddrPort // where metrics and profiles are served; none: nowhere
 	SessionRecheck time.Duration    // how old the proof of a login may be while its session is used; 0: any age
+
+	GeoIPDB string // the path of a file that package place opens; empty: none
 
 	LogFormat string // text or json
 	LogLevel  slog.Level

@@ -145,12 +145,12 @@ var everySetting = settings{
 	"SHARED_NETWORKS": "203.0.113.7, ::ffff:203.0.113.8",
 	"CONFIRM_NUMBER":  "always",
 	"QR_ALLOW_FROM":   "198.51.100.0/24",
-	"GEOIP_DB":        "/data/GeoLite2-City.mmdb",
 
 	"LIMIT_CODES_PER_ADDRESS": "1",
 	"LIMIT_LIVE":              "2",
 	"LIMIT_WRONG_CODES":       "3",
 	"LIMIT_WRONG_NUMBERS":     "4",
+	"GEOIP_DB":                "/data/GeoLite2-City.mmdb",
 	"LOG_FORMAT":              "json",
 	"LOG_LEVEL":               "debug",
 }
@@ -187,13 +187,13 @@ func TestEverySetting(t *testing.T) {
 		SessionRecheck: 3 * time.Minute,
 
 		QRAllowFrom: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")},
-		GeoIPDB:     "/data/GeoLite2-City.mmdb",
 		Limits:      config.Limits{CodesPerAddress: 1, Live: 2, WrongCodes: 3, WrongNumbers: 4},
 		TrustedProxies: []netip.Prefix{
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32"),
 		},
 		SharedNetworks: []netip.Prefix{netip.MustParsePrefix("203.0.113.7/32"), netip.MustParsePrefix("203.0.113.8/32")},
 
+		GeoIPDB:   "/data/GeoLite2-City.mmdb",
 		LogFormat: "json",
 		LogLevel:  slog.LevelDebug,
 	}

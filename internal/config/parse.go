@@ -64,6 +64,7 @@ func (p *parser) parse(fixedPorts bool) *Config {
 		RedisURL:      Secret(p.values["REDIS_URL"]),
 		ConfirmNumber: p.oneOf("CONFIRM_NUMBER", "auto", "always", "never"),
 		CodeLifetime:  p.duration("CODE_LIFETIME", 5*time.Minute, 30*time.Second, 30*time.Minute),
+		GeoIPDB:       p.values["GEOIP_DB"],
 		LogFormat:     p.oneOf("LOG_FORMAT", "text", "json"),
 		LogLevel:      p.level("LOG_LEVEL"),
 
@@ -73,7 +74,6 @@ func (p *parser) parse(fixedPorts bool) *Config {
 		MetricsListen:  list(p, "METRICS_LISTEN", "", "IP addresses with ports, like 127.0.0.1:9464", netip.ParseAddrPort),
 		SessionRecheck: p.durationOrOff("SESSION_RECHECK", 10*time.Minute, time.Second, 24*time.Hour),
 		QRAllowFrom:    p.prefixes("QR_ALLOW_FROM", ""),
-		GeoIPDB:        p.values["GEOIP_DB"],
 		Limits: Limits{
 			CodesPerAddress: p.count("LIMIT_CODES_PER_ADDRESS", 60),
 			Live:            p.count("LIMIT_LIVE", 10000),

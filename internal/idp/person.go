@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 
-	"changebank/internal/untrusted"
+	"changebank/internal/typed"
 )
 
 // Person is an account at the provider. Issuer and Subject identify it (OpenID
@@ -27,22 +27,32 @@ func (p Person) Is(q Person) bool {
 // Only a verified address stands alone: anyone may give someone else's address
 // as their own, or as their name. The quotes show where a name ends.
 func (p Person) String() string {
-	email, name := untrusted.Line(p.Email), untrusted.Line(p.Name)
+	email, name := typed.Line(p.Email), typed.Line(p.Name)
 	switch {
 	// Without its invisible characters, an address may read as another person's.
 	case email != "" && p.EmailVerified && email == p.Email:
-		return untrusted.Short(email)
+		return short(email)
 	case email != "":
-		return untrusted.Short(email) + " (unverified)"
+		return short(email) + " (unverified)"
 	case name != "":
-		return fmt.Sprintf("%q (unverified name)", untrusted.Short(name))
+		return fmt.Sprintf("%q (unverified name)", short(name))
 	}
-	return fmt.Sprintf("%q (account ID)", untrusted.Short(p.Subject))
+	return fmt.Sprintf("%q (account ID)", short(p.Subject))
 }
 
 // LogValue implements [slog.LogValuer] with what identifies the person.
 func (p Person) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("issuer", p.Issuer), slog.String("subject", p.Subject))
+}
+
+const maxShown = 100 // characters of a text from the provider
+
+// short returns the beginning of a long text.
+func short(text string) string {
+	if letters := []rune(text); len(letters) > maxShown {
+		return string(letters[:maxShown-1]) + "…"
+	}
+	return text
 }
 
 // profile is what an ID token or the userinfo endpoint says about a person

@@ -14,7 +14,7 @@ import (
 	"github.com/oschwald/maxminddb-golang/v2"
 	"golang.org/x/time/rate"
 
-	"changebank/internal/untrusted"
+	"changebank/internal/typed"
 )
 
 // checkInterval is how often the file may be checked for a newer one in its
@@ -121,8 +121,14 @@ type names struct {
 	} `maxminddb:"names"`
 }
 
+// maxName is how many characters of a name are shown.
+const maxName = 60
+
 // text returns the name, fit to be shown.
-func (n names) text() string { return untrusted.Short(untrusted.Line(n.Names.English)) }
+func (n names) text() string {
+	letters := []rune(typed.Line(n.Names.English))
+	return string(letters[:min(len(letters), maxName)])
+}
 
 // placeIn puts a record into words. One that cannot be read is the same as none.
 func placeIn(found maxminddb.Result) string {

@@ -1,4 +1,4 @@
-// Package typed reads what people type and paste. Keyboards of other scripts
+// Package typed reads what people type and paste, and cleans it for showing. Keyboards of other scripts
 // have other digits, input methods type full-width characters, and text that was
 // copied from a message or a page has invisible characters in it.
 package typed
@@ -51,4 +51,32 @@ func digit(c rune) rune {
 		}
 	}
 	return c
+}
+
+// maxMarks is how many accents one letter may have in a Line: more would cover
+// the lines around it.
+const maxMarks = 3
+
+// blank are the characters that show nothing although [unicode.IsPrint] holds.
+var blank = []*unicode.RangeTable{
+	unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector,
+	{R16: []unicode.Range16{{Lo: 0x2800, Hi: 0x2800, Stride: 1}}}, // Braille without dots
+}
+
+// Line returns text on one line for showing, without invisible characters and
+// those that change the direction of what follows.
+func Line(text string) string {
+	marks := 0
+	return strings.Join(strings.Fields(strings.Map(func(c rune) rune {
+		if marks++; !unicode.IsMark(c) {
+			marks = 0
+		}
+		switch {
+		case unicode.IsSpace(c):
+			return ' '
+		case !unicode.IsPrint(c), unicode.In(c, blank...), marks > maxMarks:
+			return -1
+		}
+		return c
+	}, text)), " ")
 }
