@@ -23,6 +23,7 @@ import (
 	"changebank/internal/greeting"
 	"changebank/internal/idp"
 	"changebank/internal/metrics"
+	"changebank/internal/place"
 	"changebank/internal/reach"
 	"changebank/internal/serve"
 	"changebank/internal/session"
@@ -81,6 +82,11 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 	log := cfg.Logger(stderr)
 	for _, warning := range cfg.Warnings() {
 		log.Warn("unsafe settings", "warning", warning)
+	}
+
+	places, err := place.Open(cfg.GeoIPDB, log)
+	if err != nil {
+		return fmt.Errorf("invalid settings:\nGEOIP_DB: %w", err)
 	}
 
 	// The listeners come first: a taken port must not touch the data, and only
@@ -182,6 +188,7 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 		People:      people,
 		Networks:    networks,
 		QRAllowFrom: cfg.QRAllowFrom,
+		Places:      places,
 		Public:      !cfg.Local(),
 		Log:         log,
 		Request:     counters.Request,

@@ -29,6 +29,7 @@ type approvePage struct {
 	Fingerprint      string // which question this is
 	Shown            string // when it was shown, sealed
 	Browser, Addr    string
+	Place            string // roughly; empty: unknown
 	Requested        string
 	DifferentNetwork bool
 	OpenedByOthers   bool
@@ -48,7 +49,7 @@ type answeredPage struct {
 	Done        bool   // the laptop is logged in
 }
 
-// activatePage is the form for typing a code.
+// activatePage is the form for typing or scanning a code.
 type activatePage struct {
 	frame
 	AppHost, Code, Problem string
@@ -73,7 +74,7 @@ func (s *Server) activate(w http.ResponseWriter, r *http.Request, sess session.S
 		return s.loginFirst(w, r, sess, activateWith(code))
 	}
 	if code == "" {
-		return s.render(w, "activate", activatePage{frameOf(sess), s.host, "", ""})
+		return s.codeForm(w, http.StatusOK, sess, "", "")
 	}
 	visit := s.visit(r, sess, code)
 	visit.Linked = s.mayBeLinked(r)
@@ -81,12 +82,18 @@ func (s *Server) activate(w http.ResponseWriter, r *http.Request, sess session.S
 	if _, tooMany := errors.AsType[*limit.TooManyError](err); tooMany && visit.Linked {
 		// A code that exists gets the same page as one that does not. The person
 		// can continue with the form's button.
-		return s.render(w, "activate", activatePage{frameOf(sess), s.host, code, ""})
+		return s.codeForm(w, http.StatusOK, sess, code, "")
 	}
 	if err := s.noteOpened(w, r, sess, a); err != nil {
 		return err
 	}
 	return s.showQuestion(w, r, sess, code, a, err)
+}
+
+// codeForm shows the form for a code, the only page that may use the camera.
+func (s *Server) codeForm(w http.ResponseWriter, status int, sess session.Session, code, problem string) error {
+	w.Header().Set("Permissions-Policy", withCamera)
+	return s.renderStatus(w, status, "activate", activatePage{frameOf(sess), s.host, code, problem})
 }
 
 // visit is the browser that sent r, showing a user code.
@@ -206,10 +213,7 @@ func (s *Server) showQuestion(w http.ResponseWriter, r *http.Request, sess sessi
 	case errors.Is(err, errTooSoon):
 		status, page.Problem = http.StatusUnprocessableEntity, "That was very quick. Check which device is asking, then approve again."
 	case errors.Is(err, devicegrant.ErrUnknownCode):
-		return s.renderStatus(w, http.StatusNotFound, "activate", activatePage{
-			frameOf(sess), s.host, code,
-			"We don't recognize this code. Check it, or show a new one.",
-		})
+		return s.codeForm(w, http.StatusNotFound, sess, code, "We don't recognize this code. Check it, or show a new one.")
 	case errors.Is(err, devicegrant.ErrProviderPage):
 		return s.render(w, "notice", notice{
 			frame: page.frame,
@@ -256,6 +260,7 @@ func (s *Server) questionPage(r *http.Request, sess session.Session, code string
 		Browser:          a.Laptop.Name(),
 		Addr:             a.Laptop.Addr,
 		Requested:        words.Ago(a.Started),
+		Place:            s.cfg.Places.Of(a.Laptop.Addr),
 		DifferentNetwork: a.DifferentNetwork,
 		OpenedByOthers:   a.OpenedByOthers,
 		Switch:           loginTo(activateWith(code)) + "&switch=1",

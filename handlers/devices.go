@@ -22,6 +22,7 @@ type device struct {
 	Browser      string
 	Began        string // and how
 	Addr         string // of the login
+	Place        string // of Addr, roughly; empty: unknown
 	Seen         string
 	Here         bool // it is this browser
 	Public       bool // it is a public computer
@@ -48,6 +49,9 @@ func (s *Server) devices(w http.ResponseWriter, r *http.Request, sess session.Se
 	page := devicesPage{frame: frameOf(sess), Devices: devices, Others: len(devices) > 1, Names: !sess.Unconfirmed()}
 	if !sess.Unconfirmed() {
 		page.New = slices.DeleteFunc(slices.Clone(devices), func(d device) bool { return !d.New })
+	}
+	for i, d := range devices {
+		devices[i].Place = s.cfg.Places.Of(d.Addr)
 	}
 	return s.render(w, "devices", page)
 }

@@ -121,6 +121,12 @@ func (s *Server) watchForCrowd(r *http.Request, person idp.Person) {
 	}
 }
 
+// Permissions-Policy: what a script of ours could ask the person for. See codeForm.
+const (
+	withoutCamera = "camera=(), geolocation=(), microphone=()"
+	withCamera    = "camera=(self), geolocation=(), microphone=()"
+)
+
 // headers tells the browser what our pages may do: nothing from elsewhere,
 // nothing inline, and never in a frame, which would let another site show our
 // QR code as its own (QRLJacking).
@@ -134,6 +140,7 @@ func (s *Server) headers(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
+		h.Set("Permissions-Policy", withoutCamera)
 		h.Set("Cache-Control", "no-store")
 		if s.scheme == "https" { // over plain http, browsers ignore these and may complain
 			h.Set("Cross-Origin-Opener-Policy", "same-origin")

@@ -83,7 +83,7 @@ func TestEnvExample(t *testing.T) {
 		}
 		return c
 	}
-	for _, example := range []string{"ISSUER", "LISTEN", "SHARED_NETWORKS", "QR_ALLOW_FROM", "SCOPES", "METRICS_LISTEN"} {
+	for _, example := range []string{"ISSUER", "LISTEN", "SHARED_NETWORKS", "QR_ALLOW_FROM", "GEOIP_DB", "SCOPES", "METRICS_LISTEN"} {
 		load(map[string]string{example: lines[example], "DEMO": "public", "CLIENT_ID": "bank", "CLIENT_SECRET": "secret"})
 		delete(lines, example)
 	}

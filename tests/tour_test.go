@@ -21,8 +21,8 @@ type tourist struct {
 // look.
 func tour(t *testing.T, look func(w *window, name string)) {
 	t.Helper()
-	b := startProxied(t, "CODE_LIFETIME=30s", "LIMIT_WRONG_NUMBERS=2", "LIMIT_CODES_PER_ADDRESS=15")
-	chromium := startChromium(t)
+	b := startProxied(t, "GEOIP_DB="+placesFile(t), "CODE_LIFETIME=30s", "LIMIT_WRONG_NUMBERS=2", "LIMIT_CODES_PER_ADDRESS=15")
+	chromium := startChromium(t, fakeCamera...)
 	laptop, phone := windows(t, chromium)
 	forgotten := newWindow(t, chromium, "another laptop", 1280, 800)
 	for w, agent := range map[*window]string{laptop: windowsAgent, forgotten: windowsAgent, phone: iPhoneAgent} {
@@ -105,6 +105,12 @@ func (tour *tourist) account() {
 	tour.see(phone, "change made", `#change`)
 	phone.open(b.URL + "/activate")
 	tour.see(phone, "activate", `#activate`)
+	phone.beforeEachPage(fakeDetector)
+	phone.open(b.URL + "/activate")
+	tour.see(phone, "activate with a camera", scanButton)
+	phone.startScan()
+	tour.look(phone, "activate scanning")
+	phone.click(scanButton)
 	phone.fill(`#code`, "no such code\r")
 	tour.see(phone, "activate unknown", `#problem`)
 	phone.open(b.URL + "/logout")

@@ -50,6 +50,8 @@ type Config struct {
 	SessionLifetime time.Duration    // how long a session lasts from its login
 	SessionRecheck  time.Duration    // how old the proof of a login may be while its session is used; 0: any age
 
+	GeoIPDB string // the path of a file that package place opens; empty: none
+
 	LogFormat string // text or json
 	LogLevel  slog.Level
 }

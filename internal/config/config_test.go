@@ -153,6 +153,7 @@ var everySetting = settings{
 	"LIMIT_LIVE":              "2",
 	"LIMIT_WRONG_CODES":       "3",
 	"LIMIT_WRONG_NUMBERS":     "4",
+	"GEOIP_DB":                "/data/GeoLite2-City.mmdb",
 	"LOG_FORMAT":              "json",
 	"LOG_LEVEL":               "debug",
 }
@@ -196,6 +197,7 @@ func TestEverySetting(t *testing.T) {
 		},
 		SharedNetworks: []netip.Prefix{netip.MustParsePrefix("203.0.113.7/32"), netip.MustParsePrefix("203.0.113.8/32")},
 
+		GeoIPDB:   "/data/GeoLite2-City.mmdb",
 		LogFormat: "json",
 		LogLevel:  slog.LevelDebug,
 	}

@@ -64,6 +64,7 @@ func (p *parser) parse(fixedPorts bool) *Config {
 		RedisURL:      Secret(p.values["REDIS_URL"]),
 		ConfirmNumber: p.oneOf("CONFIRM_NUMBER", "auto", "always", "never"),
 		CodeLifetime:  p.duration("CODE_LIFETIME", 5*time.Minute, 30*time.Second, 30*time.Minute),
+		GeoIPDB:       p.values["GEOIP_DB"],
 		LogFormat:     p.oneOf("LOG_FORMAT", "text", "json"),
 		LogLevel:      p.level("LOG_LEVEL"),
 
