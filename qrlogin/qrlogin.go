@@ -88,8 +88,8 @@ type Config struct {
 	// LoggedIn reports whether the session with that ID is still logged in as the
 	// person with that subject. It is asked before a login that the session has
 	// approved is completed, so it must be false as soon as the session has ended,
-	// in whichever way: here, from another device, or with all of the person's
-	// sessions.
+	// in whichever way. A session that logs out all of the person's other sessions
+	// needs a new ID: the logins that it has approved then end, too.
 	LoggedIn func(ctx context.Context, subject, session string) (bool, error)
 
 	// ShowCode draws the laptop's page.
@@ -359,6 +359,9 @@ func (h *Handler) EndWaits() { h.endWaits() }
 // It returns the URL at which the browser ends its session at the provider, or ""
 // if it has none there.
 func (h *Handler) LogOut(login Login) string {
+	if login.Subject == "" {
+		return "" // nobody was logged in
+	}
 	h.provider.Revoke(idp.Tokens{Access: login.AccessToken, Refresh: login.RefreshToken, ID: login.IDToken, Expires: login.Expires})
 	if login.ByPhone { // at some providers, this would log out the phone
 		return ""

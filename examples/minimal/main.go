@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"html/template"
 	"log"
@@ -126,7 +127,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer qr.Close()
 	fmt.Println("open http://localhost:8080")
-	log.Fatal(http.ListenAndServe("localhost:8080", app))
+	err = http.ListenAndServe("localhost:8080", app)
+	log.Fatal(errors.Join(err, qr.Close()))
 }
