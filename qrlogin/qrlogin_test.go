@@ -132,3 +132,19 @@ func TestErrors(t *testing.T) {
 		t.Errorf("without a page: %d %s", w.Code, w.Body)
 	}
 }
+
+// Another site can post nothing, even if the application has no protection of its
+// own (CSRF).
+func TestCrossOrigin(t *testing.T) {
+	h := newHandler(t, nil)
+	for _, path := range []string{"/qr-login", "/qr-login/cancel", "/qr-login/number", "/activate"} {
+		for header, value := range map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"} {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, nil)
+			r.Header.Set(header, value)
+			w := httptest.NewRecorder()
+			if h.ServeHTTP(w, r); w.Code != http.StatusForbidden {
+				t.Errorf("POST %s with %s %s: %d, want 403", path, header, value, w.Code)
+			}
+		}
+	}
+}

@@ -428,3 +428,20 @@ func TestNoCodeForNobody(t *testing.T) {
 		t.Errorf("a prefetch gets %d", page.status)
 	}
 }
+
+// A laptop whose session has ended before its page was loaded again is not logged
+// in a second time.
+func TestSessionIsLost(t *testing.T) {
+	s := newSite(t, nil)
+	phone, laptop := s.phone(richard), s.browser("laptop")
+	phone.approve(laptop.code())
+	laptop.await("yes")
+	laptop.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	laptop.get("/qr-login") // which sets the cookies
+	laptop.wantPerson(richard)
+	laptop.post("/logout", nil)
+	if page := laptop.get("/qr-login"); !strings.Contains(page.body, "This code has been used") {
+		t.Errorf("the laptop's page: %d %s", page.status, page.body)
+	}
+	laptop.wantPerson("")
+}
