@@ -300,18 +300,18 @@ func prepare(cfg *Config) (*url.URL, error) {
 		"ShowCode": cfg.ShowCode == nil, "ShowQuestion": cfg.ShowQuestion == nil,
 	} {
 		if missing {
-			return nil, fmt.Errorf("Config.%s is missing", name)
+			return nil, fmt.Errorf("set Config.%s", name)
 		}
 	}
 	app, err := url.Parse(cfg.AppURL)
 	if err != nil || app.Scheme != "http" && app.Scheme != "https" || app.Host == "" || cfg.AppURL != app.Scheme+"://"+strings.ToLower(app.Host) {
-		return nil, fmt.Errorf("Config.AppURL is %q; it is a scheme and a host in lower case, like https://example.com", cfg.AppURL)
+		return nil, fmt.Errorf("the AppURL %q is not a scheme and a host in lower case, like https://example.com", cfg.AppURL)
 	}
 	if (cfg.DataDir == "") == (cfg.RedisURL == "") {
 		return nil, errors.New("set either Config.DataDir or Config.RedisURL")
 	}
 	if cfg.Key == "" && (cfg.RedisURL != "" || len(cfg.OldKeys) > 0) || cfg.Key != "" && len(cfg.Key) < minKey {
-		return nil, fmt.Errorf("Config.Key needs at least %d random characters", minKey)
+		return nil, fmt.Errorf("set Config.Key to at least %d random characters", minKey)
 	}
 	for path, missing := range map[*string]string{
 		&cfg.Path: defaultPath, &cfg.VerificationPath: defaultVerification, &cfg.CallbackPath: defaultCallback, &cfg.HomePath: defaultHome,

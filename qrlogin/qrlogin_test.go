@@ -34,9 +34,9 @@ func TestConfig(t *testing.T) {
 	}{
 		"no issuer":           {func(c *Config) { c.Issuer = "" }, "Config.Issuer"},
 		"no LoggedIn":         {func(c *Config) { c.LoggedIn = nil }, "Config.LoggedIn"},
-		"AppURL with a path":  {func(c *Config) { c.AppURL += "/app" }, "Config.AppURL"},
-		"AppURL with a slash": {func(c *Config) { c.AppURL += "/" }, "Config.AppURL"},
-		"AppURL without http": {func(c *Config) { c.AppURL = "app.example" }, "Config.AppURL"},
+		"AppURL with a path":  {func(c *Config) { c.AppURL += "/app" }, "the AppURL"},
+		"AppURL with a slash": {func(c *Config) { c.AppURL += "/" }, "the AppURL"},
+		"AppURL without http": {func(c *Config) { c.AppURL = "app.example" }, "the AppURL"},
 		"no store":            {func(c *Config) { c.DataDir = "" }, "Config.DataDir"},
 		"two stores":          {func(c *Config) { c.RedisURL = "redis://localhost" }, "Config.DataDir"},
 		"a short key":         {func(c *Config) { c.Key = "secret" }, "Config.Key"},
