@@ -70,13 +70,14 @@ var pages = template.Must(template.New("").Parse(`
 <h1>{{.Title}}</h1><p>{{.Text}} {{.Note}}
 {{if .QR}}<div style="width: 16rem">{{.QR}}</div>
 <p>Or open <a href="{{.Link}}">{{.URI}}</a> on your phone and enter <code id="user-code">{{.UserCode}}</code>.{{end}}
-{{if .NeedsNumber}}<form method="post" action="/qr-login/number"><b>{{.Problem}}</b>
+{{if .NeedsNumber}}<form method="post" action="/qr-login/number">{{with .Problem}}<p><b>{{.}}</b></p>{{end}}
 <label>The number on your phone <input name="number" inputmode="numeric" autocomplete="off" autofocus></label> <button>Log in</button></form>{{end}}
 {{if .Ended}}<form method="post" action="/qr-login"><button>Show a new code</button></form>
 {{else}}<form method="post" action="/qr-login/cancel"><button>Cancel</button></form>{{end}}{{end}}
 
 {{define "question"}}<!doctype html><title>{{.Title}}</title><meta name="viewport" content="width=device-width">
-<h1>{{.Title}}</h1><p>{{.Text}}<p><b>{{.Problem}}</b>
+<h1>{{.Title}}</h1><p>{{.Text}}
+{{with .Problem}}<p><b>{{.}}</b>{{end}}
 {{range .Warnings}}<p>{{.}}{{end}}
 {{if .Ask}}<p>{{.Device}}, from {{.Addr}}, {{.Requested}}, with the code {{.UserCode}}
 <form method="post">{{.Fields}}<button name="answer" value="no">No, cancel</button> <button name="answer" value="yes">Yes, approve</button></form>
