@@ -7,14 +7,8 @@ import (
 	"time"
 
 	"changebank/internal/browser"
-	"changebank/internal/devicegrant"
 	"changebank/internal/session"
 )
-
-var states = []devicegrant.State{
-	devicegrant.Waiting, devicegrant.Opened, devicegrant.Number, devicegrant.Yes, devicegrant.Approved, devicegrant.Claimed,
-	devicegrant.Denied, devicegrant.Expired, devicegrant.Cancelled, devicegrant.Failed,
-}
 
 // A stolen cookie shows in the last visit of a device: another browser, at
 // another address than the login's.

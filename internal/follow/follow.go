@@ -190,6 +190,9 @@ func answer(w http.ResponseWriter, a *devicegrant.Attempt) error {
 	if err != nil {
 		return err
 	}
+	if err := extend(http.NewResponseController(w)); err != nil {
+		return err
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
 	_, _ = w.Write(data) // the browser may have left
@@ -249,10 +252,9 @@ func (e *eventStream) tell(a *devicegrant.Attempt) error {
 	return nil
 }
 
-// send writes and flushes. Its deadline replaces the server's own, which is for
-// whole responses.
+// send writes and flushes.
 func (e *eventStream) send(text string) error {
-	if err := e.rc.SetWriteDeadline(time.Now().Add(streamWrite)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := extend(e.rc); err != nil {
 		return err
 	}
 	if _, err := e.w.Write([]byte(text)); err != nil {
@@ -260,4 +262,14 @@ func (e *eventStream) send(text string) error {
 	}
 	e.sent = time.Now()
 	return e.rc.Flush()
+}
+
+// extend gives the next write its own deadline. The server's is for a whole
+// response, and may have passed while nothing changed.
+func extend(rc *http.ResponseController) error {
+	err := rc.SetWriteDeadline(time.Now().Add(streamWrite))
+	if errors.Is(err, http.ErrNotSupported) {
+		return nil
+	}
+	return err
 }

@@ -252,3 +252,38 @@ func TestHiddenPageIsNotPolledFor(t *testing.T) {
 		})
 	}
 }
+
+// A server's WriteTimeout is for whole responses, and may be shorter than a long
+// poll.
+func TestLongPollOutlivesWriteTimeout(t *testing.T) {
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	grants := devicegrant.New(devicegrant.Config{
+		Provider: &providerOfCodes{uri: ourPage}, Store: newStore(t), VerificationURI: ourPage,
+		Limits: devicegrant.Limits{CodesPerAddress: 10, Live: 10}, CodeLifetime: 5 * time.Minute, Log: log,
+	})
+	defer grants.Close()
+	a, err := grants.Start(t.Context(), laptop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := New(grants, log)
+	const timeout = 100 * time.Millisecond
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.AfterFunc(3*timeout, func() { _ = grants.Cancel(context.Background(), a.ID) })
+		if err := f.Serve(w, r, a.ID, laptop); err != nil {
+			t.Error(err)
+		}
+	}))
+	server.Config.WriteTimeout = timeout
+	server.Start()
+	defer server.Close()
+	resp, err := http.Get(server.URL + "?since=waiting")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var told event
+	if err := json.NewDecoder(resp.Body).Decode(&told); err != nil || told.State != devicegrant.Cancelled {
+		t.Errorf("the answer is %+v, %v; want cancelled", told, err)
+	}
+}

@@ -5,6 +5,7 @@
 package idp
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -40,6 +41,8 @@ type Config struct {
 	ClientSecret string
 	Auth         AuthMethod
 	AppURL       string   // ours, without a slash at its end
+	Callback     string   // path where a login comes back to; default: /callback
+	Verification string   // path of our page for phones; default: /activate
 	Scopes       []string // to ask for, openid among them; none: the default, and fewer if the provider refuses it
 	Log          *slog.Logger
 	// Observe is called after each request to the provider, unless it is nil: with
@@ -50,9 +53,9 @@ type Config struct {
 
 // Where the provider sends browsers: after a login, after a logout, and with a
 // user code if its verification URI is our page.
-func (c Config) redirectURL() string     { return c.AppURL + "/callback" }
+func (c Config) redirectURL() string     { return c.AppURL + cmp.Or(c.Callback, "/callback") }
 func (c Config) logoutURL() string       { return c.AppURL + "/" }
-func (c Config) verificationURI() string { return c.AppURL + "/activate" }
+func (c Config) verificationURI() string { return c.AppURL + cmp.Or(c.Verification, "/activate") }
 
 const (
 	requestTimeout = 10 * time.Second // for one request to the provider

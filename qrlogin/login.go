@@ -1,0 +1,102 @@
+package qrlogin
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"changebank/internal/flows"
+	"changebank/internal/idp"
+)
+
+// login sends the browser to the provider. With switch=1 the provider asks for an
+// account even if someone is logged in there.
+func (h *Handler) login(w http.ResponseWriter, r *http.Request) error {
+	session, login, err := h.cfg.Session(r)
+	if err != nil {
+		return err
+	}
+	flow := idp.NewFlow()
+	flow.Prompt = r.FormValue("switch") == "1"
+	flow.Reauthenticate = h.mustProve(session, login)
+	if flow.Reauthenticate && !flow.Prompt {
+		flow.Subject = login.Subject
+	}
+	return h.begin(w, r, flow, h.flows.OwnPath(r.FormValue("return_to")))
+}
+
+// mustProve reports whether the browser's next login must be a fresh one: a phone
+// logged it in, and it could approve other devices on our page (chaining).
+func (h *Handler) mustProve(session string, login Login) bool {
+	return session != "" && login.ByPhone && h.provider.CanApprove()
+}
+
+// begin sends the browser to the provider for a login that leads on to a page of
+// ours.
+func (h *Handler) begin(w http.ResponseWriter, r *http.Request, flow idp.Flow, returnTo string) error {
+	state, err := h.flows.NewState(returnTo)
+	if err != nil {
+		return err
+	}
+	target, err := h.provider.AuthURL(r.Context(), state, flow)
+	if err != nil {
+		return err
+	}
+	if err := h.flows.Begin(w, r, state, flow); err != nil {
+		return err
+	}
+	return seeOther(w, r, target)
+}
+
+// callback is where the provider sends the browser back to.
+func (h *Handler) callback(w http.ResponseWriter, r *http.Request) error {
+	session, login, err := h.cfg.Session(r)
+	if err != nil {
+		return err
+	}
+	if h.provider.Ready() != nil {
+		return idp.ErrNotReady // the flow must not be used up
+	}
+	query := r.URL.Query()
+	id, returnTo := h.flows.ParseState(query.Get("state"))
+	flow, err := h.flows.Take(w, r, id, h.browserOf(r).Addr)
+	if errors.Is(err, flows.ErrNone) && session != "" {
+		return seeOther(w, r, returnTo) // the page was opened again, or late
+	}
+	if err != nil {
+		return err
+	}
+	tokens, err := h.provider.Exchange(r.Context(), flow, query)
+	if refusal, ok := errors.AsType[*idp.Error](err); ok && refusal.OfScopes() {
+		if narrower, ok := h.provider.Narrower(flow); ok {
+			return h.begin(w, r, narrower, returnTo)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUnfinished, err)
+	}
+	person, err := h.provider.Verify(r.Context(), tokens, flow.Nonce)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", errUnfinished, err)
+	} else if flow.Subject != "" && person.Subject != flow.Subject {
+		err = errWrongAccount
+	} else if (flow.Reauthenticate || h.mustProve(session, login)) && !flow.Reauthenticated(tokens.ID) {
+		err = errNotProved
+	}
+	if err == nil {
+		err = h.cfg.LogIn(w, r, loginOf(person, tokens, false))
+	}
+	if err != nil {
+		h.provider.Revoke(tokens)
+		return err
+	}
+	// The QR code of this browser must not log it in as someone else afterwards.
+	attempt := h.attemptID(r)
+	if attempt != "" {
+		h.qr.Clear(w)
+		if err := h.grants.Cancel(r.Context(), attempt); err != nil {
+			h.log.Error("attempt not cancelled after another login; its browser can no longer claim it", "err", err)
+		}
+	}
+	return seeOther(w, r, returnTo)
+}

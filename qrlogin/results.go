@@ -1,0 +1,111 @@
+package qrlogin
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"changebank/internal/browser"
+	"changebank/internal/idp"
+	"changebank/internal/store"
+)
+
+const (
+	resultLifetime = time.Hour
+	// repeatWindow is how long a claim can be repeated, because the answer that
+	// carried the application's cookie may have been lost.
+	repeatWindow = time.Minute
+)
+
+// result is a login that a phone has approved, until the laptop has arrived with
+// the application's session.
+type result struct {
+	Person idp.Person
+	Tokens idp.Tokens
+	Began  time.Time
+	Taken  time.Time       // by a laptop; zero: by none
+	Laptop browser.Browser // that took it
+	Over   bool            // ended, or in use: it cannot be taken any longer
+}
+
+// KeepUntil implements [store.Record].
+func (r result) KeepUntil() time.Time { return r.Began.Add(resultLifetime) }
+
+// results implements [devicegrant.Sessions]: the pending sessions of the attempts
+// are results, and the vouchers are sessions of the application.
+type results struct {
+	table    *store.Table[result]
+	loggedIn func(ctx context.Context, subject, session string) (bool, error)
+	revoke   func(idp.Tokens)
+}
+
+// Vouched implements [devicegrant.Sessions].
+func (s *results) Vouched(ctx context.Context, person idp.Person, voucher string) (bool, error) {
+	return s.loggedIn(ctx, person.Subject, voucher)
+}
+
+// CreatePending implements [devicegrant.Sessions].
+func (s *results) CreatePending(ctx context.Context, id string, person idp.Person, tokens idp.Tokens, _ browser.Browser, voucher string) (bool, error) {
+	err := s.table.CreateAs(ctx, id, result{Person: person, Tokens: tokens, Began: time.Now()})
+	if errors.Is(err, store.ErrExists) {
+		r, err := s.table.Get(ctx, id)
+		if err != nil || r.Over || !r.Taken.IsZero() {
+			return err == nil && !r.Over, err
+		}
+	} else if err != nil {
+		return false, err
+	}
+	if voucher == "" {
+		return true, nil // on the provider's own page no session of ours approves
+	}
+	ok, err := s.Vouched(ctx, person, voucher)
+	if err == nil && !ok {
+		// Without a trace: the person may approve it again.
+		if _, err := s.table.Delete(ctx, id); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return false, err
+		}
+	}
+	return ok, err
+}
+
+// Activate implements [devicegrant.Sessions].
+func (s *results) Activate(ctx context.Context, id string, laptop browser.Browser) (bool, error) {
+	_, err := s.table.Update(ctx, id, func(r *result) error {
+		now := time.Now()
+		switch {
+		case r.Over:
+			return store.ErrNotFound
+		case r.Taken.IsZero():
+			r.Taken, r.Laptop = now, laptop
+		case now.Sub(r.Taken) >= repeatWindow || !browser.Same(r.Laptop, laptop):
+			return store.ErrNotFound
+		}
+		return nil
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Discard implements [devicegrant.Sessions].
+func (s *results) Discard(ctx context.Context, id string) error {
+	tokens, err := s.end(ctx, id)
+	s.revoke(tokens)
+	return err
+}
+
+// end ends a result, if there is one, and returns the tokens that it had. What is
+// left of it keeps a slow poller from making it again.
+func (s *results) end(ctx context.Context, id string) (idp.Tokens, error) {
+	var tokens idp.Tokens
+	_, err := s.table.Update(ctx, id, func(r *result) error {
+		tokens = r.Tokens
+		r.Over, r.Tokens = true, idp.Tokens{}
+		return nil
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return idp.Tokens{}, nil
+	}
+	return tokens, err
+}

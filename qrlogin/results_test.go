@@ -1,0 +1,135 @@
+package qrlogin
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"changebank/internal/browser"
+	"changebank/internal/idp"
+	"changebank/internal/store"
+)
+
+var (
+	richard = idp.Person{Issuer: "https://login.example", Subject: "richard"}
+	tokens  = idp.Tokens{Access: "access"}
+	laptop  = browser.Browser{Agent: "Firefox", Addr: "203.0.113.7"}
+	thief   = browser.Browser{Agent: "Firefox", Addr: "198.51.100.1"}
+)
+
+// resultsTest has the results of an application with one session, phone.
+type resultsTest struct {
+	*testing.T
+	*results
+	loggedOut bool // the phone
+	revoked   []idp.Tokens
+}
+
+// withResults runs a test in a bubble, in which time passes only while it waits.
+func withResults(t *testing.T, test func(r *resultsTest)) {
+	synctest.Test(t, func(t *testing.T) {
+		file, err := store.OpenFile(filepath.Join(t.TempDir(), "store"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		kept, err := store.New(t.Context(), file, [][]byte{[]byte("0123456789abcdef")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &resultsTest{T: t}
+		r.results = &results{
+			table: store.NewTable[result](kept, "results"),
+			loggedIn: func(_ context.Context, subject, session string) (bool, error) {
+				return subject == richard.Subject && session == "phone" && !r.loggedOut, nil
+			},
+			revoke: func(tokens idp.Tokens) { r.revoked = append(r.revoked, tokens) },
+		}
+		test(r)
+	})
+}
+
+func (r *resultsTest) wantPending(want bool, voucher string) {
+	r.Helper()
+	if got, err := r.CreatePending(r.Context(), "id", richard, tokens, laptop, voucher); got != want || err != nil {
+		r.Errorf("CreatePending: %t, %v; want %t", got, err, want)
+	}
+}
+
+func (r *resultsTest) wantActive(want bool, by browser.Browser) {
+	r.Helper()
+	if got, err := r.Activate(r.Context(), "id", by); got != want || err != nil {
+		r.Errorf("Activate by %v: %t, %v; want %t", by, got, err, want)
+	}
+}
+
+func (r *resultsTest) end() {
+	r.Helper()
+	if _, err := r.results.end(r.Context(), "id"); err != nil {
+		r.Error(err)
+	}
+}
+
+// A result is taken once. The browser that took it may repeat that, because the
+// answer may have been lost, but only for a minute, and not after it has arrived.
+func TestResultIsTakenOnce(t *testing.T) {
+	withResults(t, func(r *resultsTest) {
+		r.wantActive(false, laptop)
+		r.wantPending(true, "phone")
+		r.wantPending(true, "phone")
+		r.wantActive(true, laptop)
+		r.wantActive(true, laptop)
+		r.wantActive(false, thief)
+		r.wantPending(true, "phone") // a poller that is late
+		time.Sleep(repeatWindow - time.Second)
+		r.wantActive(true, laptop)
+		time.Sleep(time.Second)
+		r.wantActive(false, laptop)
+	})
+	withResults(t, func(r *resultsTest) {
+		r.wantPending(true, "phone")
+		r.wantActive(true, laptop)
+		r.end()
+		r.wantActive(false, laptop)
+		r.wantPending(false, "phone")
+		if len(r.revoked) > 0 {
+			t.Error("the tokens of a login in use are revoked")
+		}
+	})
+}
+
+// A phone that was logged out makes no result, and nothing is left of the try.
+func TestResultNeedsItsPhone(t *testing.T) {
+	withResults(t, func(r *resultsTest) {
+		r.loggedOut = true
+		r.wantPending(false, "phone")
+		r.wantActive(false, laptop)
+		r.loggedOut = false
+		r.wantPending(false, "another session")
+		r.wantPending(true, "phone") // approved again
+		r.wantActive(true, laptop)
+	})
+	withResults(t, func(r *resultsTest) { // approved on the provider's own page
+		r.wantPending(true, "")
+		r.wantActive(true, laptop)
+	})
+}
+
+// A result whose attempt has ended does not come back.
+func TestDiscard(t *testing.T) {
+	withResults(t, func(r *resultsTest) {
+		r.wantPending(true, "phone")
+		for range 2 {
+			if err := r.Discard(r.Context(), "id"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(r.revoked) == 0 || r.revoked[0] != tokens {
+			t.Errorf("revoked: %v, want the result's tokens", r.revoked)
+		}
+		r.wantActive(false, laptop)
+		r.wantPending(false, "phone")
+	})
+}
