@@ -52,6 +52,7 @@ func CodeIn(text string) string {
 	if len(text) > maxTyped {
 		return ""
 	}
+	text = strings.ToValidUTF8(text, "") // a replacement character for each byte would make it too long
 	for range 3 { // a link inside another link is escaped twice
 		text = strings.TrimSpace(typed.Plain(text))
 		found := inLink.FindStringSubmatch(text)
