@@ -150,11 +150,12 @@ func TestCountedBeyondTheLimit(t *testing.T) {
 	once := Rule{Name: "tries", N: 1, Window: time.Minute}
 	now := time.Now()
 	c := counter{now}
-	for range 10 {
+	for n := range 10 {
 		c.count(once, now)
-	}
-	if got := wait(t, c.add(once, now)); got != 2*time.Minute {
-		t.Errorf("after ten tries at once, the next one waits %v, want 2m", got)
+		next := c
+		if got, want := wait(t, next.add(once, now)), min(time.Duration(n+1), 2)*time.Minute; got != want {
+			t.Errorf("after %d tries at once, the next one waits %v, want %v", n+1, got, want)
+		}
 	}
 }
 
