@@ -182,9 +182,18 @@ func (r *record) fail(reason Reason) error {
 	return err
 }
 
+// maxAhead is by how much an attempt may have been started in the future: the
+// clocks of replicas differ a little.
+const maxAhead = time.Minute
+
 // overdue reports whether the attempt has expired by our own clock, which counts
-// even if the provider would still answer.
-func (r *record) overdue() bool { return !r.State.Ended() && !time.Now().Before(r.Expires) }
+// even if the provider would still answer. So has an attempt from before the
+// clock was set back: none of its times mean anything now, and its page would
+// show a code for as long as the clock was wrong.
+func (r *record) overdue() bool {
+	now := time.Now()
+	return !r.State.Ended() && (!now.Before(r.Expires) || r.Started.After(now.Add(maxAhead)))
+}
 
 // expire ends the attempt if it is overdue.
 func (r *record) expire() {

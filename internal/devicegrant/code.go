@@ -52,6 +52,8 @@ func CodeIn(text string) string {
 	if len(text) > maxTyped {
 		return ""
 	}
+	// Otherwise each invalid byte becomes three, and the text may be too long.
+	text = strings.ToValidUTF8(text, "")
 	for range 3 { // a link inside another link is escaped twice
 		text = strings.TrimSpace(typed.Plain(text))
 		found := inLink.FindStringSubmatch(text)

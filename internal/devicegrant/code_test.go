@@ -72,7 +72,7 @@ func FuzzCodeIn(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		code := CodeIn(text)
-		if len(code) > 3*maxTyped || len(text) > maxTyped && code != "" {
+		if len(code) > maxTyped || len(text) > maxTyped && code != "" {
 			t.Errorf("CodeIn of %d bytes: %d bytes", len(text), len(code))
 		}
 		if !strings.ContainsAny(text, "%+=") && Fold(code) != Fold(text) {

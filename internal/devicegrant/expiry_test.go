@@ -154,3 +154,56 @@ func TestApprovalJustBeforeExpiry(t *testing.T) {
 		})
 	}
 }
+
+// setClockBack makes the times in an attempt what they are when the clock has
+// been set back.
+func (w *world) setClockBack(a Attempt, by time.Duration) {
+	w.Helper()
+	code, _ := keyOf(a.ID)
+	_, err := w.records.Update(w.Context(), code, func(r *record) error {
+		for _, t := range []*time.Time{&r.Started, &r.Expires, &r.Device.Expires, &r.Due, &r.Lease.Until} {
+			if !t.IsZero() {
+				*t = t.Add(by)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+// The clock is set back by an hour. An attempt from before must not show its
+// code, or wait for its next poll, for an hour: it expires, its session and its
+// tokens with it, and the laptop can have a new code. A small step back changes
+// nothing.
+func TestClockSetBack(t *testing.T) {
+	for name, attempt := range map[string]func(w *world) Attempt{
+		"waiting": (*world).start,
+		"opened":  func(w *world) Attempt { return w.open(w.start()) },
+		"polling": func(w *world) Attempt {
+			w.provider.polls = script{{err: pending}}
+			a := w.answered()
+			w.settle()
+			return a
+		},
+		"approved": (*world).approved,
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				a := attempt(w)
+				before := w.record(a)
+				w.setClockBack(a, maxAhead/2)
+				w.noError(w.m.Refresh(w.Context(), a.ID))
+				w.want(a, before.State)
+				w.setClockBack(a, time.Hour)
+				got, err := w.m.Refresh(w.Context(), a.ID)
+				if err != nil || got.State != Expired {
+					w.Errorf("Refresh: %s, %v, want %s", got.State, err, Expired)
+				}
+				w.wantEnd(a, Expired, w.record(a).Reason)
+				w.start()
+			})
+		})
+	}
+}

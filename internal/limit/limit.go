@@ -38,7 +38,8 @@ const (
 )
 
 // counter is a GCRA counter. Its one time tells how much of the limit is used:
-// each event moves it forward by Window/N, starting from the present.
+// each event moves it forward by Window/N, starting from the present, and no
+// further than two windows ahead.
 type counter struct {
 	Full time.Time // when all of the limit is available again
 }
@@ -49,11 +50,20 @@ func (c counter) KeepUntil() time.Time { return c.Full }
 // count counts one event, and returns by how much it exceeds the limit, if at
 // all.
 func (c *counter) count(rule Rule, now time.Time) (excess time.Duration) {
+	if c.Full.After(now.Add(3 * rule.Window)) {
+		// The clock was set back since. One event is allowed, which puts the
+		// counter right: a refusal would not, and would go on until that time.
+		c.Full = now.Add(rule.Window - rule.step())
+	}
 	if c.Full.Before(now) {
 		c.Full = now
 	}
 	c.Full = c.Full.Add(rule.step())
-	return max(c.Full.Sub(now)-rule.Window, 0)
+	excess = max(c.Full.Sub(now)-rule.Window, 0)
+	if most := now.Add(2 * rule.Window); c.Full.After(most) {
+		c.Full = most
+	}
+	return excess
 }
 
 // add counts one event, or returns a [*TooManyError].

@@ -115,6 +115,50 @@ func TestExpiredCounter(t *testing.T) {
 	}
 }
 
+// The clock is set back, by an hour or by a year, after a limit was reached. It
+// does not last until the old time comes again: one event is allowed, and then
+// one each step. If it is set back by less, a refusal lasts two windows at most.
+func TestClockSetBack(t *testing.T) {
+	for _, back := range []time.Duration{codes.Window, 2*codes.Window + 1, time.Hour, 365 * 24 * time.Hour} {
+		now := time.Now()
+		c := counter{now}
+		for range codes.N {
+			if err := c.add(codes, now); err != nil {
+				t.Fatal(err)
+			}
+		}
+		now = now.Add(-back)
+		waited := time.Duration(0)
+		for err := c.add(codes, now); err != nil; err = c.add(codes, now) {
+			wait := wait(t, err)
+			waited += wait
+			now = now.Add(wait)
+			if waited > 2*codes.Window+time.Minute {
+				t.Fatalf("%v back: still refused after %v", back, waited)
+			}
+		}
+		if got := wait(t, c.add(codes, now)); got != codes.Window/time.Duration(codes.N) {
+			t.Errorf("%v back: the second event waits %v, want a minute", back, got)
+		}
+	}
+}
+
+// Failed tries of many processes at once are counted beyond the limit, but not
+// without end: what lies far ahead counts as of a clock that was set back, and
+// must not be what an attacker can reach.
+func TestCountedBeyondTheLimit(t *testing.T) {
+	once := Rule{Name: "tries", N: 1, Window: time.Minute}
+	now := time.Now()
+	c := counter{now}
+	for n := range 10 {
+		c.count(once, now)
+		next := c
+		if got, want := wait(t, next.add(once, now)), min(time.Duration(n+1), 2)*time.Minute; got != want {
+			t.Errorf("after %d tries at once, the next one waits %v, want %v", n+1, got, want)
+		}
+	}
+}
+
 func TestOneEvent(t *testing.T) {
 	inBubble(t, func(t *testing.T, l *Limiter, _ *backend) {
 		once := Rule{Name: "events", N: 1, Window: time.Minute}

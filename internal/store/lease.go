@@ -14,9 +14,11 @@ type Lease struct {
 	Until  time.Time // when others may take it; zero if nobody holds it
 }
 
-// Take takes the lease for d unless it is held, and reports whether it did.
+// Take takes the lease for d unless it is held, and reports whether it did. All
+// holders take it for the same d. A lease that ends later was taken before the
+// clock was set back, and nobody must wait until that time comes again.
 func (l *Lease) Take(now time.Time, d time.Duration) bool {
-	if now.Before(l.Until) {
+	if now.Before(l.Until) && l.Until.Before(now.Add(d+2*maxSkew)) {
 		return false
 	}
 	l.Number++

@@ -28,3 +28,17 @@ func TestLease(t *testing.T) {
 		t.Errorf("a released lease is not free, or its number is %d, want 3", l.Number)
 	}
 }
+
+// A process crashed with the lease, and the clock was set back. Another process
+// does not wait until the old time comes again. But the lease of a holder whose
+// clock is a little ahead is held.
+func TestLeaseAfterClockSetBack(t *testing.T) {
+	now := time.Now()
+	for back, want := range map[time.Duration]bool{maxSkew: false, time.Hour: true} {
+		var l Lease
+		l.Take(now, time.Minute)
+		if got := l.Take(now.Add(-back), time.Minute); got != want {
+			t.Errorf("with the clock set back by %v, Take = %t, want %t", back, got, want)
+		}
+	}
+}
