@@ -26,9 +26,12 @@ func (c *client) PollDevice(ctx context.Context, code string) (idp.Tokens, error
 	}
 	d.asking--
 	c.replica.polling[d]--
-	if refusal, ok := errors.AsType[*idp.Error](err); ok && refusal.Code == idp.CodeSlowDown {
-		d.interval += 5 * time.Second
-		d.slowed = time.Now()
+	if refusal, ok := errors.AsType[*idp.Error](err); ok {
+		if refusal.Code == idp.CodeSlowDown {
+			d.interval += 5 * time.Second
+			d.slowed = time.Now()
+		}
+		d.wait, d.told = time.Now().Add(refusal.Interval), time.Now()
 	}
 	if err != nil {
 		return idp.Tokens{}, fmt.Errorf("poll: %w", err)
@@ -75,16 +78,19 @@ func (c *client) beginPoll(code string) (*device, error) {
 	if d.asking > 0 {
 		w.violated("two polls for %s at once", d.user)
 	}
-	// A write after the slow_down may have failed: then nobody knows of it.
-	if d.interval > interval && !d.slowed.IsZero() && w.faultSince(d.slowed) {
+	// What is written after the slow_down may be lost: then nobody knows of it.
+	if d.interval > interval && !d.slowed.IsZero() && (w.faultSince(d.slowed) || w.frozenSince(d.slowed)) {
 		d.interval = interval
+	}
+	if now.Before(d.wait) && !w.faultSince(d.told) && !w.frozenSince(d.told) {
+		w.violated("poll for %s before the time that the provider asked for", d.user)
 	}
 	if since := now.Sub(d.polled); !d.polled.IsZero() && since < d.interval {
 		w.violated("poll for %s %v after the one before; the interval is %v", d.user, since, d.interval)
 	}
 	// Tokens may be asked for again only if the answer that had them was lost,
 	// or those who had it.
-	if f := d.redeemed; f != nil && f.arrived && !f.revoked && !f.by.isDead() && !w.faultSince(f.given) {
+	if f := d.redeemed; f != nil && f.arrived && !f.revoked && !f.by.isDead() && !w.faultSince(f.given) && !w.frozenSince(f.given) {
 		w.violated("poll for %s, which has been redeemed", d.user)
 	}
 	d.polled = now
