@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"changebank/internal/idp"
@@ -24,7 +25,6 @@ func (c *client) PollDevice(ctx context.Context, code string) (idp.Tokens, error
 	if c.replica.isDead() {
 		return idp.Tokens{}, errKilled
 	}
-	d.asking--
 	c.replica.polling[d]--
 	if refusal, ok := errors.AsType[*idp.Error](err); ok {
 		if refusal.Code == idp.CodeSlowDown {
@@ -75,7 +75,7 @@ func (c *client) beginPoll(code string) (*device, error) {
 		return nil, errNoReply
 	}
 	w.model.polled(d.user)
-	if d.asking > 0 {
+	if w.isPolling(d) {
 		w.violated("two polls for %s at once", d.user)
 	}
 	// What is written after the slow_down may be lost: then nobody knows of it.
@@ -94,7 +94,6 @@ func (c *client) beginPoll(code string) (*device, error) {
 		w.violated("poll for %s, which has been redeemed", d.user)
 	}
 	d.polled = now
-	d.asking++
 	c.replica.polling[d]++
 	return d, nil
 }
@@ -104,8 +103,16 @@ func (p *provider) forget(r *replica) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for d, n := range r.polling {
-		if d.asking -= n; n > 0 {
+		if n > 0 {
 			p.w.model.excuse(d.user, "its poller was killed")
 		}
 	}
+}
+
+// isPolling reports whether a poll for d is on its way. A process that stands
+// still has only not read its answer.
+func (w *world) isPolling(d *device) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(w.all, func(r *replica) bool { return r.polling[d] > 0 && !r.isDead() && !r.isFrozen() })
 }

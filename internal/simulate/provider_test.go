@@ -52,7 +52,6 @@ type device struct {
 	interval time.Duration // as the client knows it
 	polled   time.Time     // when the latest poll began
 	slowed   time.Time     // when the latest slow_down was answered
-	asking   int           // polls in flight of living replicas
 	wait     time.Time     // until when the provider has asked not to be asked
 	told     time.Time     // when it did
 	redeemed *family       // the latest tokens

@@ -98,7 +98,12 @@ func (w *world) bank(l *link) (*store.Store, *cookies.Jar) {
 	return bank, jar
 }
 
-func (r *replica) isDead() bool    { return isClosed(r.link.dead) }
+func (r *replica) isDead() bool { return isClosed(r.link.dead) }
+func (r *replica) isFrozen() bool {
+	thaw := r.thaws.Load()
+	return thaw != nil && time.Now().Before(*thaw)
+}
+
 func (r *replica) isLeaving() bool { return isClosed(r.leaving) }
 
 func isClosed(ch chan struct{}) bool {
@@ -153,9 +158,9 @@ func (r *replica) freeze(d time.Duration) {
 
 // waitForThaw lets time pass while the process stands still.
 func (r *replica) waitForThaw(who string) {
-	if thaw := r.thaws.Load(); thaw != nil && time.Now().Before(*thaw) {
+	if r.isFrozen() {
 		select {
-		case <-time.After(time.Until(r.w.instant(who, time.Until(*thaw)))):
+		case <-time.After(time.Until(r.w.instant(who, time.Until(*r.thaws.Load())))):
 		case <-r.link.dead:
 		}
 	}

@@ -200,6 +200,9 @@ func (w *world) scene(n int) {
 	if w.chance(who, 50) {
 		w.wg.Go(func() { w.forger(n, l) })
 	}
+	if w.chance(who, 300) {
+		w.wg.Go(func() { w.secondTab(n, l) })
+	}
 	if w.chance(who, 200) {
 		w.wg.Go(func() { w.thief(n, l) })
 	}
@@ -218,6 +221,24 @@ func (w *world) scene(n int) {
 	}
 	p.approve(l)
 	w.laterAt(n, l)
+}
+
+// secondTab is the laptop's page in another tab, which reloads now and then.
+func (w *world) secondTab(n int, l *login) {
+	who := fmt.Sprint("second tab ", n)
+	for range 30 {
+		w.sleep(who, w.upTo(who, 10*time.Second))
+		var a devicegrant.Attempt
+		err := w.exchange(who, l.laptop, func(r *replica, _ http.ResponseWriter, req *http.Request) (err error) {
+			read := w.model.looked(l.attempt, l.laptop)
+			a, err = r.grants.CheckLaptop(req.Context(), l.attempt.ID, l.laptop.seen())
+			read(err == nil)
+			return err
+		})
+		if err == nil && a.State.Ended() {
+			return
+		}
+	}
 }
 
 // aftermath is what a phone's person does meanwhile: in another tab.
