@@ -157,6 +157,23 @@ func (w *world) checkSessions(attempts []*attempt) {
 	}
 }
 
+// checkWaiting checks that no session waits for its laptop that was approved
+// before all others of the person were logged out, which began then.
+func (w *world) checkWaiting(person idp.Person, began time.Time) {
+	sessions, err := w.observer.sessions.Of(as(w.t.Context(), observer), person)
+	if err != nil {
+		w.violated("the sessions of %s cannot be read: %v", person.Subject, err)
+	}
+	w.model.mu.Lock()
+	defer w.model.mu.Unlock()
+	for _, a := range w.model.attempts {
+		if slices.ContainsFunc(sessions, func(s session.Session) bool { return s.Pending && s.Browser.Agent == a.laptop.agent }) &&
+			!slices.ContainsFunc(a.yeses, func(y *yes) bool { return y.person.Is(person) && !y.vouched.Before(began) }) {
+			w.violated("a session of %s for %s waits, and was approved before all others were logged out", person.Subject, a.UserCode)
+		}
+	}
+}
+
 // end is a line of the log that tells of an attempt's end.
 var end = regexp.MustCompile(`time=(\S+) .*msg="qr login" step=(?:denied|expired|cancelled|failed) attempt=(\w+)`)
 

@@ -248,10 +248,10 @@ func (p *phone) logOut() {
 
 // endOthers logs out all other sessions of the phone's person.
 func (p *phone) endOthers() {
-	w := p.w
+	w, began := p.w, time.Now()
 	err := p.ask(func(r *replica, _ http.ResponseWriter, req *http.Request, s session.Session) error {
 		defer w.model.disturbed(s.Person)
-		began := time.Now()
+		began = time.Now()
 		_, err := r.sessions.EndOthers(req.Context(), s)
 		if err == nil {
 			w.model.mayEnd(s)
@@ -260,6 +260,13 @@ func (p *phone) endOthers() {
 		return err
 	})
 	w.tell(p.who, "logs out all others: %s", said(err))
+	for range 10 {
+		if err != nil {
+			return
+		}
+		w.checkWaiting(p.owner(), began)
+		w.sleep(p.who, 2*time.Second)
+	}
 }
 
 // endNewest logs out the newest of the other sessions of the phone's person,
