@@ -106,7 +106,7 @@ func (w *world) excused(a *attempt, now devicegrant.Attempt) bool {
 	if f := d.redeemed; f != nil && !f.arrived {
 		return true // the answer with the tokens was lost, and they are given only once
 	}
-	if f := d.redeemed; f != nil && (f.by.isDead() || f.revoked && (w.faultSince(f.given) || w.frozenSince(f.given))) {
+	if f := d.redeemed; f != nil && (f.by.isDead() || f.revoked && (w.faultSince(f.given) || f.by.frozen.since(f.given))) {
 		return true // those who had them were killed, or could not store them in time
 	}
 	// Two minutes of calm are enough for everything.
@@ -166,10 +166,12 @@ func (w *world) checkWaiting(person idp.Person, began time.Time) {
 	}
 	w.model.mu.Lock()
 	defer w.model.mu.Unlock()
-	for _, a := range w.model.attempts {
-		if slices.ContainsFunc(sessions, func(s session.Session) bool { return s.Pending && s.Browser.Agent == a.laptop.agent }) &&
-			!slices.ContainsFunc(a.yeses, func(y *yes) bool { return y.person.Is(person) && !y.vouched.Before(began) }) {
-			w.violated("a session of %s for %s waits, and was approved before all others were logged out", person.Subject, a.UserCode)
+	for _, s := range sessions {
+		if s.Pending && !slices.ContainsFunc(w.model.attempts, func(a *attempt) bool {
+			return a.laptop.agent == s.Browser.Agent &&
+				slices.ContainsFunc(a.yeses, func(y *yes) bool { return y.person.Is(person) && !y.vouched.Before(began) })
+		}) {
+			w.violated("a session of %s for %s waits, and was approved before all others were logged out", person.Subject, s.Browser.Agent)
 		}
 	}
 }

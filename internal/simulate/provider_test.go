@@ -215,6 +215,7 @@ func exchange[T any](ctx context.Context, c *client, who string, arrive func() (
 		lost    = w.chance(who, trouble/3)
 		refuses = w.chance(who, trouble/2)
 		kills   = w.chance(who, w.now().kill)
+		freezes = w.chance(who, 10*w.now().freeze)
 		refusal = w.refusal(who)
 		gaveUp  = w.instant(who, providerLimit)
 		replied = w.instant(who, there+back)
@@ -232,6 +233,9 @@ func exchange[T any](ctx context.Context, c *client, who string, arrive func() (
 			time.AfterFunc(time.Until(replied), func() { answers <- a })
 		}
 	})
+	if freezes {
+		c.replica.freeze(who)
+	}
 	if kills && w.pause(ctx, who, there) == nil {
 		c.replica.kill("in " + who)
 	}

@@ -149,7 +149,8 @@ func (r *replica) close() {
 
 // freeze has the process stand still for a while, as if its virtual machine were
 // moved. What it has sent is answered meanwhile.
-func (r *replica) freeze(d time.Duration) {
+func (r *replica) freeze(who string) {
+	d := time.Second + r.w.upTo(who, longestFreeze-time.Second)
 	r.w.tell(r.name, "stands still for %v", d)
 	thaw := time.Now().Add(d)
 	r.thaws.Store(&thaw)

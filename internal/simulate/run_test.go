@@ -26,7 +26,7 @@ func (w *world) run() {
 		w.startReplica(place, 0)
 	}
 	w.observer = w.newObserver()
-	w.setWeather(weather{w.roll("world", 4) * 20, w.roll("world", 4) * 40, w.roll("world", 3), w.roll("world", 3) * 25})
+	w.setWeather(weather{w.roll("world", 4) * 20, w.roll("world", 4) * 40, w.roll("world", 3), w.roll("world", 3), w.roll("world", 3) * 25})
 	w.tell("world", "%d replicas, CONFIRM_NUMBER=%s, weather %+v", len(w.replicas), w.confirm, w.weather)
 	w.wg.Go(w.operate)
 	w.wg.Go(w.administer)
@@ -96,7 +96,7 @@ func (w *world) operate() {
 			w.disk.reconnect(r.link)
 			w.tell(r.name, "hears of changes again")
 		case 4:
-			r.freeze(time.Second + w.upTo(who, longestFreeze-time.Second))
+			r.freeze(who)
 		case 5:
 			d := w.upTo(who, 40*time.Second)
 			w.tell("provider", "is slow for %v", d)

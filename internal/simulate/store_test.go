@@ -169,13 +169,16 @@ func (l *link) trip(ctx context.Context, who string) error {
 		delay = w.upTo(who, storeLimit/2-2*slot)
 	}
 	fails := w.chance(who, now.store/2) || l.down.Load()
-	kills := w.chance(who, now.kill)
+	kills, freezes := w.chance(who, now.kill), w.chance(who, now.freeze)
 	select {
 	case <-time.After(time.Until(w.instant(who, delay))):
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-l.dead:
 		return errKilled
+	}
+	if freezes {
+		l.replica.freeze(who)
 	}
 	if l.replica.waitForThaw(who); l.replica.isDead() {
 		return errKilled

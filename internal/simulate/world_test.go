@@ -62,7 +62,7 @@ type world struct {
 }
 
 // weather says how often things fail, in one of a thousand.
-type weather struct{ store, provider, kill, network int }
+type weather struct{ store, provider, kill, freeze, network int }
 
 // line is one line of the story.
 type line struct {
