@@ -41,6 +41,7 @@ type provider struct {
 	families []*family
 	owners   map[string]*family // by access and refresh token
 	slow     time.Time          // until when everything takes seconds
+	busy     time.Time          // until when it asks everybody to come later
 }
 
 // device is a device code.
@@ -114,17 +115,17 @@ func (p *provider) approver(user string) string {
 	return p.byUser[user].approvedBy.Subject
 }
 
-// isSlow reports whether everything takes seconds.
-func (p *provider) isSlow() bool {
+// isIn reports whether a spell of trouble has not ended.
+func (p *provider) isIn(spell *time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return time.Now().Before(p.slow)
+	return time.Now().Before(*spell)
 }
 
-func (p *provider) setSlow(until time.Time) {
+func (p *provider) setUntil(spell *time.Time, until time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.slow = until
+	*spell = until
 }
 
 // end ends the newest login but skip, as an administrator does, and returns it:
@@ -207,15 +208,15 @@ func exchange[T any](ctx context.Context, c *client, who string, arrive func() (
 	if w.chance(who, trouble) {
 		back = w.upTo(who, providerLimit)
 	}
-	if c.p.isSlow() {
+	if c.p.isIn(&c.p.slow) {
 		there, back = time.Second+w.upTo(who, 4*time.Second), w.upTo(who, 4*time.Second)
 	}
 	var (
 		unheard = w.chance(who, trouble/3)
 		lost    = w.chance(who, trouble/3)
-		refuses = w.chance(who, trouble/2)
+		refuses = w.chance(who, trouble/2) || c.p.isIn(&c.p.busy)
 		kills   = w.chance(who, w.now().kill)
-		freezes = w.chance(who, 10*w.now().freeze)
+		freezes = w.chance(who, 30*w.now().freeze)
 		refusal = w.refusal(who)
 		gaveUp  = w.instant(who, providerLimit)
 		replied = w.instant(who, there+back)
@@ -257,7 +258,10 @@ func exchange[T any](ctx context.Context, c *client, who string, arrive func() (
 // refusal is what a provider in trouble answers, sometimes with Retry-After.
 func (w *world) refusal(who string) *idp.Error {
 	e := &idp.Error{Status: []int{500, 502, 503, 429, 408}[w.roll(who, 5)]}
-	if (e.Status == 503 || e.Status == 429) && w.chance(who, 500) {
+	if w.provider.isIn(&w.provider.busy) {
+		e.Status = 503
+	}
+	if (e.Status == 503 || e.Status == 429) && w.chance(who, 700) {
 		e.Interval = 5*time.Second + w.upTo(who, 40*time.Second)
 	}
 	return e

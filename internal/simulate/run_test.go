@@ -51,7 +51,8 @@ func (w *world) calmDown() {
 	w.weather = weather{}
 	all := w.all
 	w.mu.Unlock()
-	w.provider.setSlow(time.Time{})
+	w.provider.setUntil(&w.provider.slow, time.Time{})
+	w.provider.setUntil(&w.provider.busy, time.Time{})
 	for _, r := range all {
 		r.link.down.Store(false)
 		w.disk.reconnect(r.link)
@@ -98,9 +99,13 @@ func (w *world) operate() {
 		case 4:
 			r.freeze(who)
 		case 5:
-			d := w.upTo(who, 40*time.Second)
+			d := w.upTo(who, time.Minute)
 			w.tell("provider", "is slow for %v", d)
-			w.provider.setSlow(time.Now().Add(d))
+			w.provider.setUntil(&w.provider.slow, time.Now().Add(d))
+		case 6:
+			d := w.upTo(who, 30*time.Second)
+			w.tell("provider", "asks for patience for %v", d)
+			w.provider.setUntil(&w.provider.busy, time.Now().Add(d))
 		}
 	}
 }
@@ -200,7 +205,7 @@ func (w *world) scene(n int) {
 	if w.chance(who, 50) {
 		w.wg.Go(func() { w.forger(n, l) })
 	}
-	if w.chance(who, 300) {
+	if w.chance(who, 500) {
 		w.wg.Go(func() { w.secondTab(n, l) })
 	}
 	if w.chance(who, 200) {
