@@ -27,6 +27,26 @@ func TestKilledDuringAPoll(t *testing.T) {
 	})
 }
 
+// A process that is paused after it took the lease does not poll under it: the
+// next holder has polled.
+func TestPausedBeforeAPoll(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.provider.polls = script{{err: pending}, {after: pollTime}}
+		began := time.Now()
+		var paused atomic.Bool
+		w.backend.wrote = func() {
+			if time.Since(began) >= pace && paused.CompareAndSwap(false, true) {
+				time.Sleep(20 * time.Second)
+			}
+		}
+		a := w.answered()
+		w.watch(w.newManager(), a.ID)
+		time.Sleep(time.Minute)
+		w.wantPollTimes(0, pace+leaseDuration)
+		w.want(a, Approved)
+	})
+}
+
 // A paused poller whose answer comes after its lease ran out stores nothing,
 // and its tokens are revoked.
 func TestTokensAfterTheLease(t *testing.T) {

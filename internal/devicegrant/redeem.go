@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	leaseDuration = 15 * time.Second // of a poll: longer than the provider's client can take
+	leaseDuration = 15 * time.Second // of a poll
+	longestPoll   = 10 * time.Second // the provider's client gives up then
 	storeRetry    = 5 * time.Second
 	verifyQuickly = 200 * time.Millisecond // without a request to the provider it takes one
 	saveTries     = 5
@@ -168,6 +169,12 @@ func (m *Manager) takeLease(r *record) (mine record, held bool) {
 // tokens. Then it accepts them, or notes why there are none.
 func (m *Manager) pollAs(ctx context.Context, id string, mine record) error {
 	if mine.Tokens.Access == "" {
+		if time.Until(mine.Lease.Until) < longestPoll {
+			// This process stood still since it took the lease. A poll that
+			// outlasts the lease would meet another one's: each code is redeemed
+			// once, so the login would fail.
+			return errNotHolder
+		}
 		sent := time.Now() // later than the lease, by as long as the store took
 		tokens, err := m.cfg.Provider.PollDevice(ctx, mine.Device.Device)
 		if err != nil {

@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
+	"sync"
 	"time"
 
 	"changebank/internal/browser"
@@ -81,30 +81,46 @@ type Limiter struct {
 	store    *store.Store
 	counters *store.Table[counter]
 	// Events of one key in this process wait for each other: many people behind
-	// one address must not be refused because they come at the same moment. Keys
-	// share these semaphores.
-	turns [256]chan struct{}
-	seed  maphash.Seed
+	// one address must not be refused because they come at the same moment.
+	mu    sync.Mutex
+	turns map[string]*turn // of the keys that are being counted
+}
+
+// turn is held by the event that is being counted.
+type turn struct {
+	held chan struct{}
+	n    int // events that hold it or wait for it
 }
 
 // New returns a Limiter with its counters in s.
 func New(s *store.Store) *Limiter { return newLimiter(s, store.NewTable[counter](s, "limits")) }
 
 func newLimiter(s *store.Store, counters *store.Table[counter]) *Limiter {
-	l := &Limiter{store: s, counters: counters, seed: maphash.MakeSeed()}
-	for i := range l.turns {
-		l.turns[i] = make(chan struct{}, 1)
-	}
-	return l
+	return &Limiter{store: s, counters: counters, turns: make(map[string]*turn)}
 }
 
 // wait waits until no other event of the key is being counted here.
 func (l *Limiter) wait(ctx context.Context, id string) (done func(), err error) {
-	turn := l.turns[maphash.String(l.seed, id)%uint64(len(l.turns))]
+	l.mu.Lock()
+	t := l.turns[id]
+	if t == nil {
+		t = &turn{held: make(chan struct{}, 1)}
+		l.turns[id] = t
+	}
+	t.n++
+	l.mu.Unlock()
+	leave := func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if t.n--; t.n == 0 {
+			delete(l.turns, id)
+		}
+	}
 	select {
-	case turn <- struct{}{}:
-		return func() { <-turn }, nil
+	case t.held <- struct{}{}:
+		return func() { <-t.held; leave() }, nil
 	case <-ctx.Done():
+		leave()
 		return nil, ctx.Err()
 	}
 }

@@ -24,6 +24,7 @@ var (
 const (
 	soon         = 10 * time.Second // a token that expires so soon counts as expired
 	refreshLease = 30 * time.Second // then another request may try; a late answer does not count
+	longestAsk   = 10 * time.Second // of a refresh; the provider's client gives up then
 	patience     = 33 * time.Second // how long a request waits for the one that refreshes: a little longer than its lease
 )
 
@@ -97,6 +98,13 @@ var errLate = errors.New("session: refresh answered too late")
 // the request that began it has left: a refresh token that was used up must not
 // be lost.
 func (m *Manager) refreshNow(ctx context.Context, id string, s Session) (access string, err error) {
+	if time.Until(s.Lease.Until) < longestAsk {
+		// This process stood still since it took the lease. A refresh that
+		// outlasts the lease would meet another one's, and a provider that rotates
+		// refresh tokens ends the login when one comes twice (RFC 9700, section
+		// 4.14.2).
+		return "", errLate
+	}
 	tokens, err := m.refresh(ctx, s.Tokens, s.Person)
 	// No refresh can succeed any longer, or the new tokens are another person's.
 	refusal, refused := errors.AsType[*idp.Error](err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,6 +72,28 @@ func TestTokenRefresherDies(t *testing.T) {
 		b.wantTokens(tokens(1))
 		if n := b.idp.count(); n != 2 {
 			t.Errorf("the provider was asked %d times, want twice", n)
+		}
+	})
+}
+
+// TestTokenRefresherIsPaused: a process that was paused after it took the lease
+// does not refresh under it. The refresh token has been used by then.
+func TestTokenRefresherIsPaused(t *testing.T) {
+	bearing(t, 5*time.Second, func(t *testing.T, b *bearer) {
+		b.idp.will(answer{after: 500 * time.Millisecond, tokens: tokens(1)})
+		var paused atomic.Bool
+		b.tap.after = func(write bool) error {
+			if write && paused.CompareAndSwap(false, true) {
+				time.Sleep(32 * time.Second)
+			}
+			return nil
+		}
+		first := b.goAsk(b.Manager)
+		time.Sleep(time.Second)
+		for _, asked := range []<-chan got{b.goAsk(b.replica()), first} {
+			if got := <-asked; got.err != nil || got.access != tokens(1).Access {
+				t.Errorf("Token = %q, %v; want %q", got.access, got.err, tokens(1).Access)
+			}
 		}
 	})
 }

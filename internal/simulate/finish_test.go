@@ -47,7 +47,8 @@ func (w *world) checkEnd(a *attempt) {
 		w.violated("the attempt %s cannot be read: %v", a.UserCode, err)
 		return
 	}
-	w.tell("world", "%s ended as %s %s; excuses: %s", a.UserCode, now.State, now.Reason, strings.Join(a.excuses, ", "))
+	slices.Sort(a.excuses)
+	w.tell("world", "%s ended as %s %s; excuses: %s", a.UserCode, now.State, now.Reason, strings.Join(slices.Compact(a.excuses), ", "))
 	w.model.mu.Lock()
 	defer w.model.mu.Unlock()
 	switch {
@@ -59,8 +60,31 @@ func (w *world) checkEnd(a *attempt) {
 	if len(a.yeses) > 0 && now.State != devicegrant.Claimed && !a.left && !w.excused(a, now) {
 		w.violated("%s was approved, and ended as %s %s without a cause", a.UserCode, now.State, now.Reason)
 	}
+	w.checkReason(a, now)
 	w.checkTokens(a, now)
 	a.end = now.State
+}
+
+// checkReason checks that what the laptop's page says of the end is true.
+func (w *world) checkReason(a *attempt, now devicegrant.Attempt) {
+	is := true
+	switch {
+	case now.State == devicegrant.Denied:
+		is = a.denies
+	case now.State == devicegrant.Cancelled:
+		is = a.cancels
+	case now.Reason == devicegrant.ReasonLoggedOut, now.Reason == devicegrant.ReasonSessionEnded:
+		is = slices.ContainsFunc(a.yeses, func(y *yes) bool { return !w.model.restless[y.person.Subject].Before(y.vouched) })
+	case now.Reason == devicegrant.ReasonOtherPerson:
+		is = w.provider.approver(a.UserCode) != now.Person.Subject
+	case now.Reason == devicegrant.ReasonMoved:
+		is = slices.ContainsFunc(a.looks, func(l *look) bool { return l.Browser != a.laptop.seen() })
+	case now.Reason == devicegrant.ReasonNumber:
+		is = a.guesses >= wrongNumbers
+	}
+	if !is {
+		w.violated("%s ended as %s %s, which is not true", a.UserCode, now.State, now.Reason)
+	}
 }
 
 // excused reports whether something that happened may have ended an attempt.
@@ -82,8 +106,8 @@ func (w *world) excused(a *attempt, now devicegrant.Attempt) bool {
 	if f := d.redeemed; f != nil && !f.arrived {
 		return true // the answer with the tokens was lost, and they are given only once
 	}
-	if f := d.redeemed; f != nil && (f.by.isDead() || f.revoked && w.faultSince(f.given)) {
-		return true // those who had them were killed, or could not store them
+	if f := d.redeemed; f != nil && (f.by.isDead() || f.revoked && (w.faultSince(f.given) || f.by.frozen.since(f.given))) {
+		return true // those who had them were killed, or could not store them in time
 	}
 	// Two minutes of calm are enough for everything.
 	if a.asked && a.confirmed.IsZero() {
@@ -133,6 +157,25 @@ func (w *world) checkSessions(attempts []*attempt) {
 	}
 }
 
+// checkWaiting checks that no session waits for its laptop that was approved
+// before all others of the person were logged out, which began then.
+func (w *world) checkWaiting(person idp.Person, began time.Time) {
+	sessions, err := w.observer.sessions.Of(as(w.t.Context(), observer), person)
+	if err != nil {
+		w.violated("the sessions of %s cannot be read: %v", person.Subject, err)
+	}
+	w.model.mu.Lock()
+	defer w.model.mu.Unlock()
+	for _, s := range sessions {
+		if s.Pending && !slices.ContainsFunc(w.model.attempts, func(a *attempt) bool {
+			return a.laptop.agent == s.Browser.Agent &&
+				slices.ContainsFunc(a.yeses, func(y *yes) bool { return y.person.Is(person) && !y.vouched.Before(began) })
+		}) {
+			w.violated("a session of %s for %s waits, and was approved before all others were logged out", person.Subject, s.Browser.Agent)
+		}
+	}
+}
+
 // end is a line of the log that tells of an attempt's end.
 var end = regexp.MustCompile(`time=(\S+) .*msg="qr login" step=(?:denied|expired|cancelled|failed) attempt=(\w+)`)
 
@@ -176,7 +219,7 @@ func (w *world) checkHeard(attempts []*attempt, line string) {
 		return
 	}
 	for _, a := range attempts {
-		if a.Ref == found[2] && !a.left && w.isCalm(at) && a.session == "" && a.sawAt.Sub(at) > 10*time.Second {
+		if a.Ref == found[2] && !a.left && w.isCalm(at) && a.session == "" && a.awake.Before(at) && a.sawAt.Sub(at) > 10*time.Second {
 			w.violated("the laptop of %s heard of the end after %v", a.UserCode, a.sawAt.Sub(at))
 		}
 	}

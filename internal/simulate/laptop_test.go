@@ -45,6 +45,7 @@ func (l *login) run() {
 		case a.State == devicegrant.Claimed && time.Since(l.attempt.sawAt) > 2*time.Minute:
 			return // it is too late to repeat the claim
 		case a.State == devicegrant.Approved, a.State == devicegrant.Claimed:
+			l.doze()
 			l.claim()
 		case a.State.Ended():
 			return
@@ -55,6 +56,16 @@ func (l *login) run() {
 		}
 		l.w.sleep(l.laptop.who, time.Second) // as the page does before it asks again
 	}
+}
+
+// doze is the laptop asleep, with its lid closed.
+func (l *login) doze() {
+	if l.strict || !l.w.chance(l.laptop.who, 120) {
+		return
+	}
+	l.w.tell(l.laptop.who, "sleeps")
+	l.w.sleep(l.laptop.who, l.w.upTo(l.laptop.who, 80*time.Second))
+	l.w.model.with(l.attempt.UserCode, func(a *attempt) { a.awake = time.Now() })
 }
 
 // start shows a code.
@@ -109,7 +120,7 @@ func (l *login) follow() (a devicegrant.Attempt, err error) {
 			return a, nil
 		}
 		if number := l.wait(r, ticks, min(15*time.Second, a.RefreshWithin())); number != "" {
-			l.confirm(l.laptop, number)
+			l.confirm(number)
 			return a, nil
 		}
 		if r.isDead() {
@@ -151,11 +162,13 @@ func (l *login) saw(a devicegrant.Attempt) {
 	}
 }
 
-// confirm is somebody typing a number on a browser that has the attempt's ID.
-func (l *login) confirm(by *browser, number string) {
-	w := l.w
-	if by == l.laptop {
-		w.sleep(by.who, w.upTo(by.who, 4*time.Second))
+// confirm is the laptop's person typing the number, and sometimes another one
+// first.
+func (l *login) confirm(number string) {
+	w, by := l.w, l.laptop
+	w.sleep(by.who, w.upTo(by.who, 4*time.Second))
+	for !l.strict && w.chance(by.who, 120) {
+		l.guess(by)
 	}
 	for range 30 {
 		began := time.Now()
@@ -169,22 +182,43 @@ func (l *login) confirm(by *browser, number string) {
 			}
 			began = time.Now()
 			w.model.with(a.UserCode, func(a *attempt) {
-				if by == l.laptop && a.confirmed.IsZero() {
+				if a.confirmed.IsZero() {
 					a.confirmed = began
 				}
 			})
 			a, err = r.grants.Confirm(req.Context(), a.ID, number)
-			if state = a.State; err == nil && by == l.laptop {
+			if state = a.State; err == nil {
 				w.model.typed(l.attempt, began, a.State)
 			}
 			return err
 		})
 		w.tell(by.who, "types a number: %s %s", state, said(err))
-		if err == nil || by != l.laptop || errors.Is(err, devicegrant.ErrWrongNumber) {
+		if err == nil || errors.Is(err, devicegrant.ErrWrongNumber) {
 			return
 		}
 		w.sleep(by.who, time.Second)
 	}
+}
+
+// guess is somebody typing a wrong number.
+func (l *login) guess(by *browser) {
+	w, number := l.w, l.w.wrongNumber(l, l.w.roll(by.who, 10000))
+	var state devicegrant.State
+	err := w.exchange(by.who, by, func(r *replica, _ http.ResponseWriter, req *http.Request) error {
+		read := w.model.looked(l.attempt, by)
+		a, err := r.grants.CheckLaptop(req.Context(), l.attempt.ID, by.seen())
+		read(err == nil)
+		if err != nil || a.State != devicegrant.Number {
+			return err
+		}
+		w.model.guessed(a.UserCode)
+		a, err = r.grants.Confirm(req.Context(), a.ID, number)
+		if state = a.State; errors.Is(err, devicegrant.ErrWrongNumber) {
+			w.model.refused(a.UserCode)
+		}
+		return err
+	})
+	w.tell(by.who, "types a wrong number: %s %s", state, said(err))
 }
 
 // claim is a browser with the attempt's ID asking for its session.
@@ -220,6 +254,7 @@ func (l *login) claimBy(by *browser) bool {
 func (l *login) cancel() {
 	w := l.w
 	w.model.excuse(l.attempt.UserCode, "cancelled")
+	w.model.with(l.attempt.UserCode, func(a *attempt) { a.cancels = true })
 	err := w.exchange(l.laptop.who, l.laptop, func(r *replica, _ http.ResponseWriter, req *http.Request) error {
 		err := r.grants.Cancel(req.Context(), l.attempt.ID)
 		if err == nil {

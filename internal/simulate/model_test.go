@@ -23,6 +23,10 @@ type model struct {
 	raises   []raise
 	restless map[string]time.Time // when a person last tried to log something out, by subject
 	claims   map[string]*attempt  // by the session's ID
+	refs     map[string]string    // of sessions that were live, by their ID
+	checked  map[string]time.Time // when a session's login was surely checked at the provider, too late, by its ID
+	logouts  map[string]logout    // by the provider's name of its session
+	known    map[string]bool      // sessions that their persons have begun to confirm, by their Ref
 	numbers  []string
 }
 
@@ -31,6 +35,12 @@ type raise struct {
 	person       idp.Person
 	by           string // the Ref of the session that stays
 	began, ended time.Time
+}
+
+// logout is a back-channel logout of one session that succeeded.
+type logout struct {
+	began, ended time.Time
+	approved     bool // the session waited for its laptop before
 }
 
 // attempt is one QR login.
@@ -47,6 +57,10 @@ type attempt struct {
 	tries     []*try
 	used      time.Time // when its session had surely been used
 	session   string
+	guesses   int      // wrong numbers that were typed
+	wrong     int      // those that left another try
+	cancels   bool     // somebody has tried to cancel it
+	denies    bool     // or to deny it
 	excuses   []string // why it may end without a session
 	strict    bool     // nothing may excuse it
 	end       devicegrant.State
@@ -55,6 +69,7 @@ type attempt struct {
 
 	sawState devicegrant.State // the latest that the laptop saw
 	sawAt    time.Time
+	awake    time.Time // when the laptop has last woken up
 }
 
 // try is a claim. One that was refused has changed nothing.
@@ -84,7 +99,8 @@ type look struct {
 func newModel(w *world) *model {
 	return &model{
 		w: w, over: make(map[string]time.Time), seen: make(map[string]time.Time),
-		restless: make(map[string]time.Time), claims: make(map[string]*attempt),
+		restless: make(map[string]time.Time), claims: make(map[string]*attempt), refs: make(map[string]string),
+		checked: make(map[string]time.Time), logouts: make(map[string]logout), known: make(map[string]bool),
 	}
 }
 
@@ -191,6 +207,7 @@ func (m *model) polled(user string) {
 			m.w.violated("poll for %s before anyone approved", user)
 		case m.needsNumber(a) && a.confirmed.IsZero():
 			m.w.violated("poll for %s before the number was typed", user)
+		case m.w.frozenSince(now.Add(-late)): // after its checks
 		case !m.hasYes(a, now.Add(-late)) && a.yeses[len(a.yeses)-1].began.Before(now.Add(-late)):
 			m.w.violated("poll for %s %v or more after the session that approved had ended", user, late)
 		}
@@ -205,6 +222,24 @@ func (m *model) typed(a *attempt, began time.Time, state devicegrant.State) {
 	if state == devicegrant.Yes && !m.hasYes(a, began) && a.confirmed.Equal(began) {
 		m.w.violated("the number for %s was accepted after the session that approved had ended", a.UserCode)
 	}
+}
+
+// guessed notes that a wrong number is about to be typed.
+func (m *model) guessed(user string) {
+	m.with(user, func(a *attempt) {
+		if a.guesses++; a.guesses >= wrongNumbers {
+			a.excuses = append(a.excuses, "wrong numbers")
+		}
+	})
+}
+
+// refused checks that a wrong number left another try.
+func (m *model) refused(user string) {
+	m.with(user, func(a *attempt) {
+		if a.wrong++; a.wrong >= wrongNumbers {
+			m.w.violated("%d wrong numbers for %s left another try", a.wrong, user)
+		}
+	})
 }
 
 // wasClaimed checks a claim that has succeeded, by a browser, in a call that began
@@ -225,6 +260,9 @@ func (m *model) wasClaimed(a *attempt, by *browser, began time.Time, id string, 
 	a.session, m.claims[id] = id, a
 	if s.Person.Subject == "" {
 		return // it was ended in the meantime
+	}
+	if o, ok := m.logouts[s.Tokens.SID]; ok && o.approved && o.ended.Before(began) {
+		m.w.violated("%s was claimed after the provider had ended its session", user)
 	}
 	if !slices.ContainsFunc(a.yeses, func(y *yes) bool { return y.person.Is(s.Person) && !m.brokenBefore(y, first) }) {
 		m.w.violated("%s got a session of %s, for whom no living session approved", user, s.Person.Subject)
@@ -252,25 +290,81 @@ func (m *model) wasClaimed(a *attempt, by *browser, began time.Time, id string, 
 
 // loaded checks a session that was live in a request that began then.
 func (m *model) loaded(b *browser, s session.Session, began time.Time) {
+	over := m.w.provider.endedAt(s.Tokens)
+	calm := m.w.isCalm(began.Add(-m.w.recheck))
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !b.mayBe(s.Person, began) {
-		m.w.violated("%s is logged in as %s, want %s", b.who, s.Person.Subject, b.owner().Subject)
-	}
-	if at := m.over[s.Ref]; !at.IsZero() && at.Before(began) {
-		m.w.violated("%s is logged in with a session that has ended", b.who)
-	}
-	for _, r := range m.raises {
-		at, known := m.seen[s.ID]
-		if known && r.person.Is(s.Person) && r.by != s.Ref && at.Before(r.began) && r.ended.Before(began) {
-			m.w.violated("%s is logged in with a session that was logged out with all others", b.who)
-		}
+	m.checkLive(b, s, began)
+	switch at := m.checked[s.ID]; {
+	case over.IsZero() || m.w.recheck == 0 || !calm || !over.Add(m.w.recheck).Before(began):
+	case at.IsZero():
+		m.checked[s.ID] = time.Now() // by this request
+	case began.Sub(at) > 15*time.Second:
+		m.w.violated("%s is logged in %v after the provider has ended the login", b.who, began.Sub(over))
 	}
 	if _, known := m.seen[s.ID]; !known {
 		m.seen[s.ID] = time.Now()
 	}
 	if a := m.claims[s.ID]; a != nil && a.used.IsZero() {
 		a.used = time.Now()
+	}
+}
+
+// checkLive checks that nothing has ended a session that was live in a request
+// that began then.
+func (m *model) checkLive(b *browser, s session.Session, began time.Time) {
+	if !b.mayBe(s.Person, began) {
+		m.w.violated("%s is logged in as %s, want %s", b.who, s.Person.Subject, b.owner().Subject)
+	}
+	if at := m.over[s.Ref]; !at.IsZero() && at.Before(began) {
+		m.w.violated("%s is logged in with a session that has ended", b.who)
+	}
+	at, known := m.seen[s.ID]
+	for _, r := range m.raises {
+		if !r.person.Is(s.Person) || r.by == s.Ref || !r.ended.Before(began) {
+			continue
+		}
+		if known && at.Before(r.began) {
+			m.w.violated("%s is logged in with a session that was logged out with all others", b.who)
+		}
+		if a := m.claims[s.ID]; a != nil && !slices.ContainsFunc(a.yeses, func(y *yes) bool {
+			return y.person.Is(s.Person) && !y.vouched.Before(r.began)
+		}) {
+			m.w.violated("%s is logged in with a session that was approved before all others were logged out", b.who)
+		}
+	}
+	if o, ok := m.logouts[s.Tokens.SID]; ok && known && at.Before(o.began) && o.ended.Before(began) {
+		m.w.violated("%s is logged in with a session that the provider has ended", b.who)
+	}
+	if ref := m.refs[s.ID]; ref != "" && ref != s.Ref {
+		m.w.violated("a session of %s that had ended has come back", b.who)
+	}
+	m.refs[s.ID] = s.Ref
+}
+
+// confirms notes that a person is about to confirm a session.
+func (m *model) confirms(ref string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.known[ref] = true
+}
+
+// mayEnd checks that a session which has ended others may do so.
+func (m *model) mayEnd(s session.Session) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s.By == session.ByPhone && !m.known[s.Ref] {
+		m.w.violated("a session of %s that nobody has confirmed has logged out others", s.Person.Subject)
+	}
+}
+
+// loggedOut notes that a back-channel logout of a session at the provider has
+// succeeded.
+func (m *model) loggedOut(sid string, o logout) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, known := m.logouts[sid]; !known {
+		m.logouts[sid] = o
 	}
 }
 

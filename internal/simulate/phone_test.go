@@ -117,6 +117,9 @@ func (p *phone) approve(l *login) {
 		if err == nil {
 			a, err = p.yes(user, a)
 		}
+		if err == nil && a.FallbackURL != "" {
+			w.tell(p.who, "approves %s at the provider's own page: %s", user, said(w.provider.approve(user, p.account)))
+		}
 		switch {
 		case err == nil && a.State == devicegrant.Number && a.Approval.Answered():
 			if p.readNumber(l, a) {
@@ -193,6 +196,7 @@ func (p *phone) yes(user string, a devicegrant.Attempt) (now devicegrant.Attempt
 // no denies the question a.
 func (p *phone) no(user string, a devicegrant.Attempt) {
 	p.w.model.excuse(user, "denied")
+	p.w.model.with(user, func(a *attempt) { a.denies = true })
 	var now devicegrant.Attempt
 	err := p.ask(func(r *replica, _ http.ResponseWriter, req *http.Request, s session.Session) (err error) {
 		answer := devicegrant.Answer{Visit: p.visit(user, s), Fingerprint: a.Fingerprint()}
@@ -244,17 +248,25 @@ func (p *phone) logOut() {
 
 // endOthers logs out all other sessions of the phone's person.
 func (p *phone) endOthers() {
-	w := p.w
+	w, began := p.w, time.Now()
 	err := p.ask(func(r *replica, _ http.ResponseWriter, req *http.Request, s session.Session) error {
 		defer w.model.disturbed(s.Person)
-		began := time.Now()
+		began = time.Now()
 		_, err := r.sessions.EndOthers(req.Context(), s)
 		if err == nil {
+			w.model.mayEnd(s)
 			w.model.raised(s.Person, s.Ref, began)
 		}
 		return err
 	})
 	w.tell(p.who, "logs out all others: %s", said(err))
+	for range 10 {
+		if err != nil {
+			return
+		}
+		w.checkWaiting(p.owner(), began)
+		w.sleep(p.who, 2*time.Second)
+	}
 }
 
 // endNewest logs out the newest of the other sessions of the phone's person,
@@ -270,6 +282,7 @@ func (p *phone) endNewest() {
 		for _, other := range listed {
 			if other.Ref != s.Ref {
 				if _, err = r.sessions.End(req.Context(), s, other.Ref); err == nil || errors.Is(err, session.ErrOver) {
+					w.model.mayEnd(s)
 					w.model.ended(other.Ref)
 				}
 				return err
@@ -278,4 +291,19 @@ func (p *phone) endNewest() {
 		return nil
 	})
 	w.tell(p.who, "logs out the newest other: %s", said(err))
+}
+
+// confirmNewest has the phone's person confirm the newest session that came by
+// phone.
+func (p *phone) confirmNewest() {
+	w := p.w
+	err := p.ask(func(r *replica, _ http.ResponseWriter, req *http.Request, s session.Session) error {
+		unconfirmed, err := r.sessions.ToConfirm(req.Context(), s)
+		if err != nil || len(unconfirmed) == 0 {
+			return err
+		}
+		w.model.confirms(unconfirmed[0].Ref)
+		return r.sessions.Confirm(req.Context(), s, unconfirmed[0].Ref)
+	})
+	w.tell(p.who, "confirms the newest session: %s", said(err))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"changebank/internal/idp"
@@ -24,11 +25,13 @@ func (c *client) PollDevice(ctx context.Context, code string) (idp.Tokens, error
 	if c.replica.isDead() {
 		return idp.Tokens{}, errKilled
 	}
-	d.asking--
 	c.replica.polling[d]--
-	if refusal, ok := errors.AsType[*idp.Error](err); ok && refusal.Code == idp.CodeSlowDown {
-		d.interval += 5 * time.Second
-		d.slowed = time.Now()
+	if refusal, ok := errors.AsType[*idp.Error](err); ok {
+		if refusal.Code == idp.CodeSlowDown {
+			d.interval += 5 * time.Second
+			d.slowed = time.Now()
+		}
+		d.wait, d.told = time.Now().Add(refusal.Interval), time.Now()
 	}
 	if err != nil {
 		return idp.Tokens{}, fmt.Errorf("poll: %w", err)
@@ -72,23 +75,25 @@ func (c *client) beginPoll(code string) (*device, error) {
 		return nil, errNoReply
 	}
 	w.model.polled(d.user)
-	if d.asking > 0 {
+	if w.isPolling(d) {
 		w.violated("two polls for %s at once", d.user)
 	}
-	// A write after the slow_down may have failed: then nobody knows of it.
-	if d.interval > interval && !d.slowed.IsZero() && w.faultSince(d.slowed) {
+	// What is written after the slow_down may be lost: then nobody knows of it.
+	if d.interval > interval && !d.slowed.IsZero() && (w.faultSince(d.slowed) || w.frozenSince(d.slowed)) {
 		d.interval = interval
+	}
+	if now.Before(d.wait) && !w.faultSince(d.told) && !w.frozenSince(d.told) {
+		w.violated("poll for %s before the time that the provider asked for", d.user)
 	}
 	if since := now.Sub(d.polled); !d.polled.IsZero() && since < d.interval {
 		w.violated("poll for %s %v after the one before; the interval is %v", d.user, since, d.interval)
 	}
 	// Tokens may be asked for again only if the answer that had them was lost,
 	// or those who had it.
-	if f := d.redeemed; f != nil && f.arrived && !f.revoked && !f.by.isDead() && !w.faultSince(f.given) {
+	if f := d.redeemed; f != nil && f.arrived && !f.revoked && !f.by.isDead() && !w.faultSince(f.given) && !w.frozenSince(f.given) {
 		w.violated("poll for %s, which has been redeemed", d.user)
 	}
 	d.polled = now
-	d.asking++
 	c.replica.polling[d]++
 	return d, nil
 }
@@ -98,8 +103,16 @@ func (p *provider) forget(r *replica) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for d, n := range r.polling {
-		if d.asking -= n; n > 0 {
+		if n > 0 {
 			p.w.model.excuse(d.user, "its poller was killed")
 		}
 	}
+}
+
+// isPolling reports whether a poll for d is on its way. A process that stands
+// still has only not read its answer.
+func (w *world) isPolling(d *device) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(w.all, func(r *replica) bool { return r.polling[d] > 0 && !r.isDead() && !r.isFrozen() })
 }

@@ -33,12 +33,15 @@ type provider struct {
 	accessFor time.Duration // how long an access token is good for
 	page      bool          // it has a page of its own for codes
 	generous  bool          // gives out tokens again for a code that was redeemed, as Dex does
+	sids      bool          // names its sessions, and tells us when one has ended
 
 	mu       sync.Mutex
 	byCode   map[string]*device
 	byUser   map[string]*device
 	families []*family
 	owners   map[string]*family // by access and refresh token
+	slow     time.Time          // until when everything takes seconds
+	busy     time.Time          // until when it asks everybody to come later
 }
 
 // device is a device code.
@@ -50,7 +53,8 @@ type device struct {
 	interval time.Duration // as the client knows it
 	polled   time.Time     // when the latest poll began
 	slowed   time.Time     // when the latest slow_down was answered
-	asking   int           // polls in flight of living replicas
+	wait     time.Time     // until when the provider has asked not to be asked
+	told     time.Time     // when it did
 	redeemed *family       // the latest tokens
 }
 
@@ -66,8 +70,9 @@ type family struct {
 	made       int
 	latest     idp.Tokens
 	revoked    bool
-	refreshing *replica // that has asked for new ones, and has no answer yet
-	torn       bool     // the provider has ended it, because a refresh token was used twice
+	refreshing *replica  // that has asked for new ones, and has no answer yet
+	torn       bool      // the provider has ended it, by itself or because a refresh token was used twice
+	ended      time.Time // when it did so by itself
 }
 
 func newProvider(w *world) *provider {
@@ -89,6 +94,9 @@ func (p *provider) fresh(f *family) idp.Tokens {
 		Access: "SECRET-access-" + text, Refresh: "SECRET-refresh-" + text, ID: "SECRET-id-" + text,
 		Expires: time.Now().Add(p.accessFor),
 	}
+	if p.sids {
+		f.latest.SID = fmt.Sprint("sid-", f.n)
+	}
 	p.owners[f.latest.Access], p.owners[f.latest.Refresh] = f, f
 	return f.latest
 }
@@ -98,6 +106,51 @@ func (p *provider) logIn(person idp.Person) (idp.Tokens, *family) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.give(person, nil, nil)
+}
+
+// approver returns the subject of the person who has approved a code here.
+func (p *provider) approver(user string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.byUser[user].approvedBy.Subject
+}
+
+// isIn reports whether a spell of trouble has not ended.
+func (p *provider) isIn(spell *time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return time.Now().Before(*spell)
+}
+
+func (p *provider) setUntil(spell *time.Time, until time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	*spell = until
+}
+
+// end ends the newest login but skip, as an administrator does, and returns it:
+// nil if there is none.
+func (p *provider) end(skip int) *family {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.families) - 1 - skip
+	if n < 0 || p.families[n].torn {
+		return nil
+	}
+	f := p.families[n]
+	f.torn, f.ended = true, time.Now()
+	return f
+}
+
+// endedAt returns when the provider has ended the login that tokens came from by
+// itself: zero if it has not.
+func (p *provider) endedAt(tokens idp.Tokens) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if f := p.owners[tokens.Refresh]; f != nil {
+		return f.ended
+	}
+	return time.Time{}
 }
 
 // hasEnded reports whether tokens are good for nothing any longer.
@@ -142,8 +195,11 @@ func exchange[T any](ctx context.Context, c *client, who string, arrive func() (
 	}
 	var none T
 	w, trouble := c.p.w, c.p.w.now().provider
-	if c.replica.isDead() {
+	switch {
+	case c.replica.isDead():
 		return none, errKilled
+	case ctx.Err() != nil:
+		return none, ctx.Err()
 	}
 	there, back := w.upTo(who, 300*time.Millisecond), w.upTo(who, 200*time.Millisecond)
 	if w.chance(who, trouble) {
@@ -152,12 +208,16 @@ func exchange[T any](ctx context.Context, c *client, who string, arrive func() (
 	if w.chance(who, trouble) {
 		back = w.upTo(who, providerLimit)
 	}
+	if c.p.isIn(&c.p.slow) {
+		there, back = time.Second+w.upTo(who, 4*time.Second), w.upTo(who, 4*time.Second)
+	}
 	var (
 		unheard = w.chance(who, trouble/3)
 		lost    = w.chance(who, trouble/3)
-		refuses = w.chance(who, trouble/2)
+		refuses = w.chance(who, trouble/2) || c.p.isIn(&c.p.busy)
 		kills   = w.chance(who, w.now().kill)
-		status  = []int{500, 502, 503, 429, 408}[w.roll(who, 5)]
+		freezes = w.chance(who, 30*w.now().freeze)
+		refusal = w.refusal(who)
 		gaveUp  = w.instant(who, providerLimit)
 		replied = w.instant(who, there+back)
 		answers = make(chan answer, 1)
@@ -166,7 +226,7 @@ func exchange[T any](ctx context.Context, c *client, who string, arrive func() (
 		if unheard {
 			return
 		}
-		a := answer{err: &idp.Error{Status: status}}
+		a := answer{err: refusal}
 		if !refuses {
 			a.is, a.err = arrive()
 		}
@@ -174,11 +234,17 @@ func exchange[T any](ctx context.Context, c *client, who string, arrive func() (
 			time.AfterFunc(time.Until(replied), func() { answers <- a })
 		}
 	})
+	if freezes {
+		c.replica.freeze(who)
+	}
 	if kills && w.pause(ctx, who, there) == nil {
 		c.replica.kill("in " + who)
 	}
 	select {
 	case a := <-answers:
+		if c.replica.waitForThaw(who); c.replica.isDead() {
+			return none, errKilled
+		}
 		return a.is, a.err
 	case <-time.After(time.Until(gaveUp)):
 		return none, errNoReply
@@ -187,6 +253,18 @@ func exchange[T any](ctx context.Context, c *client, who string, arrive func() (
 	case <-c.replica.link.dead:
 		return none, errKilled
 	}
+}
+
+// refusal is what a provider in trouble answers, sometimes with Retry-After.
+func (w *world) refusal(who string) *idp.Error {
+	e := &idp.Error{Status: []int{500, 502, 503, 429, 408}[w.roll(who, 5)]}
+	if w.provider.isIn(&w.provider.busy) {
+		e.Status = 503
+	}
+	if (e.Status == 503 || e.Status == 429) && w.chance(who, 700) {
+		e.Interval = 5*time.Second + w.upTo(who, 40*time.Second)
+	}
+	return e
 }
 
 func (c *client) StartDevice(ctx context.Context) (idp.DeviceCode, error) {
@@ -270,6 +348,7 @@ func (c *client) Refresh(ctx context.Context, old idp.Tokens, _ idp.Person) (idp
 		defer c.p.mu.Unlock()
 		if f.latest.Refresh != old.Refresh || f.revoked || f.torn {
 			f.torn = true
+			c.p.w.model.disturbed(f.person) // the session ends
 			c.p.w.tell("provider", "refuses the refresh of tokens of %s", f.person.Subject)
 			return idp.Tokens{}, &idp.Error{Status: 400, Code: "invalid_grant"}
 		}

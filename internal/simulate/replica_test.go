@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,10 +40,15 @@ type replica struct {
 	grants   *devicegrant.Manager
 	polling  map[*device]int // its polls in flight; guarded by the provider's mutex
 
+	thaws  atomic.Pointer[time.Time] // when the process goes on after it has stood still
+	frozen latest                    // when it last stood still
+
 	busy    sync.WaitGroup // requests
 	leaving chan struct{}  // closed when it takes no more requests
 	once    sync.Once
 }
+
+const wrongNumbers = 3 // may be typed for one attempt
 
 var bankKey = []byte("the key of the bank, 16 bytes or more")
 
@@ -69,13 +75,13 @@ func (w *world) wire(r *replica, bank *store.Store, jar *cookies.Jar) {
 	provider := &client{p: w.provider, replica: r}
 	r.sessions = session.New(session.Config{
 		Store: bank, Cookies: jar, Browser: clients.Networks{}.Of,
-		Refresh: provider.Refresh, Revoke: provider.Revoke, Log: w.log,
+		Refresh: provider.Refresh, Recheck: w.recheck, Revoke: provider.Revoke, Log: w.log,
 	})
 	r.grants = devicegrant.New(devicegrant.Config{
 		Provider: provider, Sessions: r.sessions, Store: bank, VerificationURI: verifyURI,
 		SameStore:     r.place%2 == 0, // the others make one commit after the other
 		ConfirmNumber: w.confirm, CodeLifetime: codeLifetime, Log: w.log,
-		Limits: devicegrant.Limits{CodesPerAddress: 1000, Live: 1000, WrongCodes: 1000, WrongNumbers: 3},
+		Limits: devicegrant.Limits{CodesPerAddress: 1000, Live: 1000, WrongCodes: 1000, WrongNumbers: wrongNumbers},
 	})
 }
 
@@ -93,7 +99,12 @@ func (w *world) bank(l *link) (*store.Store, *cookies.Jar) {
 	return bank, jar
 }
 
-func (r *replica) isDead() bool    { return isClosed(r.link.dead) }
+func (r *replica) isDead() bool { return isClosed(r.link.dead) }
+func (r *replica) isFrozen() bool {
+	thaw := r.thaws.Load()
+	return thaw != nil && time.Now().Before(*thaw)
+}
+
 func (r *replica) isLeaving() bool { return isClosed(r.leaving) }
 
 func isClosed(ch chan struct{}) bool {
@@ -114,7 +125,7 @@ func (r *replica) kill(when string) {
 		close(r.link.dead)
 		r.w.provider.forget(r)
 		r.leave()
-		r.w.wg.Go(r.grants.Close)
+		r.w.wg.Go(r.close)
 		r.w.wg.Go(func() { r.replace(r.w.upTo(r.name, 20*time.Second)) })
 	})
 }
@@ -126,10 +137,35 @@ func (r *replica) stop() {
 		r.leave()
 		r.w.wg.Go(func() {
 			r.busy.Wait()
-			r.grants.Close()
+			r.close()
 		})
 		r.w.wg.Go(func() { r.replace(r.w.upTo(r.name, 2*time.Second)) })
 	})
+}
+
+func (r *replica) close() {
+	r.grants.Close()
+	r.sessions.Close()
+}
+
+// freeze has the process stand still for a while, as if its virtual machine were
+// moved. What it has sent is answered meanwhile.
+func (r *replica) freeze(who string) {
+	d := time.Second + r.w.upTo(who, longestFreeze-time.Second)
+	r.w.tell(r.name, "stands still for %v", d)
+	thaw := time.Now().Add(d)
+	r.thaws.Store(&thaw)
+	r.frozen.at.Store(&thaw)
+}
+
+// waitForThaw lets time pass while the process stands still.
+func (r *replica) waitForThaw(who string) {
+	if r.isFrozen() {
+		select {
+		case <-time.After(time.Until(r.w.instant(who, time.Until(*r.thaws.Load())))):
+		case <-r.link.dead:
+		}
+	}
 }
 
 // leave takes the replica out of service.
@@ -255,6 +291,13 @@ func (w *world) exchange(who string, b *browser, do func(r *replica, rw http.Res
 	}
 	b.keep(rec.Result().Cookies())
 	return nil
+}
+
+// frozenSince reports whether a replica stood still at or after t.
+func (w *world) frozenSince(t time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(w.all, func(r *replica) bool { return r.frozen.since(t) })
 }
 
 // enter returns a replica that serves who, nil if there is none.

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"time"
 
+	clients "changebank/internal/browser"
 	"changebank/internal/devicegrant"
 	"changebank/internal/idp"
 	"changebank/internal/session"
@@ -18,20 +19,26 @@ func (w *world) run() {
 	w.provider.generous = w.roll("world", 3) == 0
 	w.provider.page = w.roll("world", 2) == 0
 	w.provider.accessFor = []time.Duration{30 * time.Second, 4 * time.Minute}[w.roll("world", 2)]
+	w.provider.sids = w.roll("world", 2) == 0
+	w.recheck = []time.Duration{0, time.Minute}[w.roll("world", 2)]
 	w.replicas = make([]*replica, 1+w.roll("world", 3))
 	for place := range w.replicas {
 		w.startReplica(place, 0)
 	}
 	w.observer = w.newObserver()
-	w.setWeather(weather{w.roll("world", 4) * 20, w.roll("world", 4) * 40, w.roll("world", 3), w.roll("world", 3) * 25})
+	w.setWeather(weather{w.roll("world", 4) * 20, w.roll("world", 4) * 40, w.roll("world", 3), w.roll("world", 3), w.roll("world", 3) * 25})
 	w.tell("world", "%d replicas, CONFIRM_NUMBER=%s, weather %+v", len(w.replicas), w.confirm, w.weather)
 	w.wg.Go(w.operate)
+	w.wg.Go(w.administer)
 	for n := range 1 + w.roll("world", 4) {
 		w.wg.Go(func() { w.scene(n) })
 	}
 	w.sleep("world", time.Minute+w.upTo("world", 8*time.Minute))
 	w.calmDown()
 	w.sleep("world", 30*time.Second)
+	for _, p := range w.phones {
+		w.wg.Go(p.comeBack)
+	}
 	w.honest()
 	// Codes last ten minutes, an approval five more, and stragglers a little.
 	w.sleep("world", expiresIn+session.ClaimWindow+2*time.Minute)
@@ -44,6 +51,8 @@ func (w *world) calmDown() {
 	w.weather = weather{}
 	all := w.all
 	w.mu.Unlock()
+	w.provider.setUntil(&w.provider.slow, time.Time{})
+	w.provider.setUntil(&w.provider.busy, time.Time{})
 	for _, r := range all {
 		r.link.down.Store(false)
 		w.disk.reconnect(r.link)
@@ -68,7 +77,7 @@ func (w *world) operate() {
 			continue
 		}
 		r.busy.Done()
-		switch w.roll(who, 6) {
+		switch w.roll(who, 8) {
 		case 0:
 			r.kill("by the operator")
 		case 1:
@@ -87,8 +96,83 @@ func (w *world) operate() {
 			w.sleep(who, w.upTo(who, 10*time.Second))
 			w.disk.reconnect(r.link)
 			w.tell(r.name, "hears of changes again")
+		case 4:
+			r.freeze(who)
+		case 5:
+			d := w.upTo(who, time.Minute)
+			w.tell("provider", "is slow for %v", d)
+			w.provider.setUntil(&w.provider.slow, time.Now().Add(d))
+		case 6:
+			d := w.upTo(who, 30*time.Second)
+			w.tell("provider", "asks for patience for %v", d)
+			w.provider.setUntil(&w.provider.busy, time.Now().Add(d))
 		}
 	}
+}
+
+// administer is an administrator of the provider, who ends logins there. Of some
+// of them the provider tells us.
+func (w *world) administer() {
+	const who = "administrator"
+	for w.now() != (weather{}) {
+		w.sleep(who, 20*time.Second+w.upTo(who, 2*time.Minute))
+		if w.now() == (weather{}) {
+			return
+		}
+		f := w.provider.end(w.roll(who, 4))
+		if f == nil {
+			continue
+		}
+		w.model.disturbed(f.person)
+		w.tell(who, "ends a login of %s", f.person.Subject)
+		if w.provider.sids && w.chance(who, 700) {
+			w.backchannel(who, f)
+		}
+		w.model.disturbed(f.person)
+	}
+}
+
+// backchannel is the provider telling us that a login has ended there, or that all
+// of the person's have.
+func (w *world) backchannel(who string, f *family) {
+	caller := newBrowser(who, "Provider", "192.0.2.200")
+	sid, person := f.latest.SID, f.person
+	switch w.roll(who, 4) {
+	case 0:
+		sid = ""
+	case 1:
+		person.Subject = ""
+	}
+	for range 4 {
+		o := logout{began: time.Now(), approved: w.isApproved(f)}
+		err := w.exchange(who, caller, func(r *replica, _ http.ResponseWriter, req *http.Request) error {
+			_, err := r.sessions.EndByProvider(req.Context(), person, sid)
+			if o.ended = time.Now(); err == nil && sid == "" {
+				w.model.raised(person, "", o.began)
+			} else if err == nil {
+				w.model.loggedOut(sid, o)
+			}
+			return err
+		})
+		w.tell(who, "tells of it: %s", said(err))
+		if err == nil {
+			return
+		}
+		w.sleep(who, 5*time.Second)
+	}
+}
+
+// isApproved reports whether a session with tokens of the family waits for its
+// laptop.
+func (w *world) isApproved(f *family) bool {
+	if f.device == nil {
+		return false
+	}
+	var id string
+	var seen clients.Browser
+	w.model.with(f.device.user, func(a *attempt) { id, seen = a.ID, a.laptop.seen() })
+	a, err := w.observer.grants.CheckHidden(as(w.t.Context(), observer), id, seen)
+	return err == nil && a.State == devicegrant.Approved
 }
 
 // scene is one laptop, its person's phone, and those who disturb them.
@@ -107,6 +191,9 @@ func (w *world) scene(n int) {
 	if !p.logIn(owner) {
 		return
 	}
+	w.mu.Lock()
+	w.phones = append(w.phones, p)
+	w.mu.Unlock()
 	w.wg.Go(l.run)
 	<-l.shown
 	if l.attempt == nil {
@@ -114,6 +201,12 @@ func (w *world) scene(n int) {
 	}
 	if w.chance(who, 150) {
 		w.wg.Go(func() { w.stranger(n, l) })
+	}
+	if w.chance(who, 50) {
+		w.wg.Go(func() { w.forger(n, l) })
+	}
+	if w.chance(who, 500) {
+		w.wg.Go(func() { w.secondTab(n, l) })
 	}
 	if w.chance(who, 200) {
 		w.wg.Go(func() { w.thief(n, l) })
@@ -124,7 +217,7 @@ func (w *world) scene(n int) {
 	if w.chance(who, 150) {
 		w.wg.Go(func() { w.other(n, owner) })
 	}
-	if w.chance(who, 120) {
+	if w.chance(who, 160) {
 		w.wg.Go(func() { w.victim(n, l) })
 	}
 	w.sleep(who, w.upTo(who, 20*time.Second))
@@ -135,12 +228,30 @@ func (w *world) scene(n int) {
 	w.laterAt(n, l)
 }
 
+// secondTab is the laptop's page in another tab, which reloads now and then.
+func (w *world) secondTab(n int, l *login) {
+	who := fmt.Sprint("second tab ", n)
+	for range 30 {
+		w.sleep(who, w.upTo(who, 10*time.Second))
+		var a devicegrant.Attempt
+		err := w.exchange(who, l.laptop, func(r *replica, _ http.ResponseWriter, req *http.Request) (err error) {
+			read := w.model.looked(l.attempt, l.laptop)
+			a, err = r.grants.CheckLaptop(req.Context(), l.attempt.ID, l.laptop.seen())
+			read(err == nil)
+			return err
+		})
+		if err == nil && a.State.Ended() {
+			return
+		}
+	}
+}
+
 // aftermath is what a phone's person does meanwhile: in another tab.
 func (w *world) aftermath(n int, p *phone, l *login) {
 	who := fmt.Sprint("meanwhile ", n)
 	tab := p.another(who)
 	w.sleep(who, w.upTo(who, 25*time.Second))
-	switch w.roll(who, 8) {
+	switch w.roll(who, 12) {
 	case 0, 1:
 		tab.logOut()
 	case 2:
@@ -153,6 +264,18 @@ func (w *world) aftermath(n int, p *phone, l *login) {
 		}
 	case 5:
 		tab.logIn(person(2))
+	case 6, 7: // in two tabs at once
+		w.wg.Go(func() {
+			third := p.another(who + " too")
+			w.sleep(third.who, w.upTo(third.who, 500*time.Millisecond))
+			third.logOut()
+		})
+		tab.logIn(tab.account)
+	case 8, 9:
+		tab.approve(l)
+	case 10:
+		w.sleep(who, 30*time.Second)
+		tab.confirmNewest()
 	default:
 		tab.logIn(tab.account)
 	}
@@ -167,8 +290,29 @@ func (w *world) laterAt(n int, l *login) {
 			(&phone{browser: l.laptop, who: who, w: w}).look()
 		}
 	}
-	if l.session.Load() && w.chance(who, 200) {
-		(&phone{browser: l.laptop, who: who, w: w}).logOut()
+	if !l.session.Load() {
+		return
+	}
+	laptop := &phone{browser: l.laptop, who: who, w: w}
+	switch w.roll(who, 8) {
+	case 0, 1:
+		laptop.logOut()
+	case 2:
+		laptop.endOthers()
+	case 3:
+		laptop.endNewest()
+	case 4, 5: // the page that claims is in the history
+		if l.claimBy(l.laptop) {
+			laptop.look()
+		}
+	}
+}
+
+// comeBack is a person who loads a page now and then in the calm.
+func (p *phone) comeBack() {
+	for range 5 {
+		p.w.sleep(p.who, 30*time.Second+p.w.upTo(p.who, time.Minute))
+		p.look()
 	}
 }
 
@@ -176,81 +320,6 @@ func (w *world) laterAt(n int, l *login) {
 func (p *phone) look() {
 	err := p.ask(func(*replica, http.ResponseWriter, *http.Request, session.Session) error { return nil })
 	p.w.tell(p.who, "loads a page: %s", said(err))
-}
-
-// stranger is a second person who opens a code, and may approve it.
-func (w *world) stranger(n int, l *login) {
-	who := fmt.Sprint("stranger ", n)
-	w.model.excuse(l.attempt.UserCode, "a stranger has opened it")
-	p := w.newPhone(who, fmt.Sprintf("192.0.2.%d", 10+n), person(3))
-	w.sleep(who, w.upTo(who, 20*time.Second))
-	if !p.logIn(person(3)) {
-		return
-	}
-	if w.chance(who, 500) {
-		p.approve(l)
-	} else {
-		_, _ = p.open(l.attempt.UserCode)
-	}
-}
-
-// thief has a copy of the laptop's cookie, in another browser or elsewhere.
-func (w *world) thief(n int, l *login) {
-	who := fmt.Sprint("thief ", n)
-	b := newBrowser(who, l.laptop.agent, fmt.Sprintf("192.0.2.%d", 100+n))
-	if w.chance(who, 500) {
-		b.agent, b.addr = "Agent of "+who, l.laptop.addr
-	}
-	tries, pause := 1+w.roll(who, 4), 20*time.Second
-	if w.chance(who, 500) { // he knows when to come
-		for looks := 0; looks < 600 && !w.model.answered(l.attempt); looks++ {
-			w.sleep(who, 200*time.Millisecond)
-		}
-		tries, pause = 30, 300*time.Millisecond
-	}
-	for range tries {
-		w.sleep(who, w.upTo(who, pause))
-		switch w.roll(who, 3) {
-		case 0:
-			l.confirm(b, w.wrongNumber(l, w.roll(who, 10000)))
-		default:
-			if l.claimBy(b) {
-				(&phone{browser: b, who: who, w: w}).look()
-			}
-		}
-	}
-}
-
-// wrongNumber returns a guess: a right one is luck, and nobody's fault.
-func (w *world) wrongNumber(l *login, guess int) string {
-	ctx := as(w.t.Context(), observer)
-	for subject := range people {
-		right, err := w.observer.grants.NumberFor(ctx, l.attempt.ID, person(subject))
-		if err == nil && right == fmt.Sprintf("%04d", guess) {
-			return "none"
-		}
-	}
-	return fmt.Sprintf("%04d", guess)
-}
-
-// cookieThief has a copy of a phone's cookies, and logs in a laptop of his own.
-func (w *world) cookieThief(n int, p *phone) {
-	who := fmt.Sprint("thief's phone ", n)
-	w.sleep(who, w.upTo(who, 10*time.Second))
-	thief := p.steal(who, fmt.Sprintf("192.0.2.%d", 150+n))
-	l := w.newLogin(fmt.Sprint("thief's laptop ", n), thief.addr)
-	w.wg.Go(l.run)
-	<-l.shown
-	if l.attempt == nil {
-		return
-	}
-	w.sleep(who, w.upTo(who, 10*time.Second))
-	w.wg.Go(func() {
-		owner := fmt.Sprint("owner ", n)
-		w.sleep(owner, w.upTo(owner, 12*time.Second))
-		p.another(owner).logOut()
-	})
-	thief.approve(l)
 }
 
 // other is another browser of a person, who logs out all others there.
@@ -266,15 +335,6 @@ func (w *world) other(n int, owner idp.Person) {
 	} else {
 		p.endNewest()
 	}
-}
-
-// victim is a person who was sent the provider's own link with the code, and
-// approves there.
-func (w *world) victim(n int, l *login) {
-	who, user := fmt.Sprint("victim ", n), l.attempt.UserCode
-	w.sleep(who, w.upTo(who, 30*time.Second))
-	w.model.excuse(user, "approved at the provider's own page")
-	w.tell(who, "approves %s at the provider's own page: %s", user, said(w.provider.approve(user, person(4))))
 }
 
 // honest is one login in the calm, which must succeed at once.
@@ -308,6 +368,7 @@ func (w *world) newObserver() *replica {
 	bank, jar := w.bank(l)
 	l.replica, r.link = r, l
 	w.wire(r, bank, jar)
+	r.grants.Close() // so that it has no pollers
 	return r
 }
 

@@ -155,8 +155,11 @@ func (l *link) who(ctx context.Context, keys ...string) string {
 // trip waits for one way of an operation. It may fail, or kill the replica.
 func (l *link) trip(ctx context.Context, who string) error {
 	w, now := l.d.w, l.d.w.now()
-	if l.replica.isDead() {
+	switch {
+	case l.replica.isDead():
 		return errKilled
+	case ctx.Err() != nil: // of two cases that are ready, select would take any
+		return ctx.Err()
 	}
 	delay := time.Duration(0)
 	if w.chance(who, 150) {
@@ -166,12 +169,18 @@ func (l *link) trip(ctx context.Context, who string) error {
 		delay = w.upTo(who, storeLimit/2-2*slot)
 	}
 	fails := w.chance(who, now.store/2) || l.down.Load()
-	kills := w.chance(who, now.kill)
+	kills, freezes := w.chance(who, now.kill), w.chance(who, now.freeze)
 	select {
 	case <-time.After(time.Until(w.instant(who, delay))):
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-l.dead:
+		return errKilled
+	}
+	if freezes {
+		l.replica.freeze(who)
+	}
+	if l.replica.waitForThaw(who); l.replica.isDead() {
 		return errKilled
 	}
 	if kills {
@@ -219,7 +228,7 @@ func (l *link) Swap(ctx context.Context, writes ...store.Write) (bool, error) {
 }
 
 func (l *link) Watch(ctx context.Context, key string) <-chan struct{} {
-	mine := &watcher{link: l, key: key, who: "watch " + whoIn(ctx) + " " + l.d.name(key), ch: make(chan struct{}, 1)}
+	mine := &watcher{link: l, key: key, who: "watch " + l.who(ctx, key), ch: make(chan struct{}, 1)}
 	mine.ch <- struct{}{}
 	l.d.mu.Lock()
 	l.d.watchers = append(l.d.watchers, mine)

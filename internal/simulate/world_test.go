@@ -26,6 +26,7 @@ const (
 
 	storeLimit    = 3 * time.Second  // as a Redis operation has
 	providerLimit = 10 * time.Second // as a request to the provider has
+	longestFreeze = 40 * time.Second // of a process
 )
 
 // world is one run: its people, replicas, store and provider, and the dice. Each
@@ -41,7 +42,8 @@ type world struct {
 	wg       sync.WaitGroup
 
 	observer *replica
-	confirm  string // CONFIRM_NUMBER
+	confirm  string        // CONFIRM_NUMBER
+	recheck  time.Duration // how old the proof of a login may be; 0: any age
 	replicas []*replica
 
 	mu          sync.Mutex
@@ -53,13 +55,14 @@ type world struct {
 	calm        time.Time // since when nothing fails any longer; zero while things may
 	weather     weather
 	all         []*replica
+	phones      []*phone
 	killedAt    latest
 	generations int
 	over        bool // no more processes are started
 }
 
 // weather says how often things fail, in one of a thousand.
-type weather struct{ store, provider, kill, network int }
+type weather struct{ store, provider, kill, freeze, network int }
 
 // line is one line of the story.
 type line struct {
@@ -129,6 +132,9 @@ func (w *world) instant(who string, d time.Duration) time.Time {
 
 // pause lets d pass, or less if ctx ends.
 func (w *world) pause(ctx context.Context, who string, d time.Duration) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	select {
 	case <-time.After(time.Until(w.instant(who, d))):
 		return nil
