@@ -88,9 +88,9 @@ func (w *window) awaitNote(want string) {
 	w.awaitTrue(fmt.Sprintf("document.getElementById('scan-note').textContent === %q", want))
 }
 
-// film writes a film of one picture in the form that Chromium's camera takes: a
+// cameraFilm writes a film of one picture in the form that Chromium's camera takes: a
 // QR code, as large as the picture allows.
-func film(t *testing.T, text string) string {
+func cameraFilm(t *testing.T, text string) string {
 	t.Helper()
 	code, err := qrcode.New(text, qrcode.Medium)
 	if err != nil {
@@ -122,7 +122,7 @@ func TestScan(t *testing.T) {
 	t.Parallel()
 	b := startBank(t)
 	laptop := b.browser(t)
-	phone := scanningPhone(t, b, film(t, laptop.code()))
+	phone := scanningPhone(t, b, cameraFilm(t, laptop.code()))
 	phone.startScan()
 	if evaluate[string](phone, `document.activeElement.textContent`) != "Stop the camera" {
 		t.Error("the button that stops the camera does not have the focus")
