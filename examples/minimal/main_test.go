@@ -30,9 +30,11 @@ type site struct {
 const password = "correct horse battery"
 
 // newSite starts the application as change has its settings, and the demo
-// provider.
+// provider. The test runs beside others from then on, since people need time to
+// read.
 func newSite(t *testing.T, change func(*qrlogin.Config)) *site {
 	t.Helper()
+	t.Parallel()
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	app, provider := listen(t), listen(t)
 	settings, err := config.Load([]string{
