@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"changebank/internal/store"
+	"changebank/internal/testredis"
 )
 
 // complete returns a Config with everything that is required.
@@ -146,5 +147,26 @@ func TestCrossOrigin(t *testing.T) {
 				t.Errorf("POST %s with %s %s: %d, want 403", path, header, value, w.Code)
 			}
 		}
+	}
+}
+
+// Processes that share a Redis and a key go on with each other's browsers, and the
+// key can be changed while they run.
+func TestReplicas(t *testing.T) {
+	redis := testredis.Start(t)
+	const key, newKey = "a secret of at least 32 characters", "another secret of 32 characters, too"
+	replica := func(key, old string) *Handler {
+		return newHandler(t, func(c *Config) { c.DataDir, c.RedisURL, c.Key, c.OldKeys = "", redis.URL(), key, []string{old} })
+	}
+	w := httptest.NewRecorder()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/qr-login", nil)
+	replica(key, newKey).ServeHTTP(w, r)
+	if w.Code != http.StatusSeeOther {
+		t.Fatalf("a browser without a cookie: %d, want 303", w.Code)
+	}
+	r.AddCookie(w.Result().Cookies()[0])
+	w = httptest.NewRecorder()
+	if replica(newKey, key).ServeHTTP(w, r); w.Code != http.StatusServiceUnavailable { // no provider, so no code
+		t.Errorf("the same browser at another process with the new key: %d, want 503", w.Code)
 	}
 }
