@@ -68,14 +68,18 @@ var blank = []*unicode.RangeTable{
 func Line(text string) string {
 	marks := 0
 	return strings.Join(strings.Fields(strings.Map(func(c rune) rune {
-		if marks++; !unicode.IsMark(c) {
-			marks = 0
-		}
 		switch {
 		case unicode.IsSpace(c):
+			marks = 0
 			return ' '
-		case !unicode.IsPrint(c), unicode.In(c, blank...), marks > maxMarks:
+		case !unicode.IsPrint(c), unicode.In(c, blank...): // does not end a row of accents
 			return -1
+		case !unicode.IsMark(c):
+			marks = 0
+		case marks == maxMarks:
+			return -1
+		default:
+			marks++
 		}
 		return c
 	}, text)), " ")
