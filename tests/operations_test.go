@@ -43,7 +43,7 @@ func TestDocsLinks(t *testing.T) {
 	t.Parallel()
 	link := regexp.MustCompile(`\]\(([^)#:]*)(?:#([^)]+))?\)`)
 	notInAnchor := regexp.MustCompile("[^a-z0-9_ -]")
-	for _, name := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/operations.md", "docs/security.md", "docs/troubleshooting.md", "docs/providers.md"} {
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/own-application.md", "docs/operations.md", "docs/security.md", "docs/troubleshooting.md", "docs/providers.md"} {
 		for _, match := range link.FindAllStringSubmatch(topFile(t, name), -1) {
 			target := filepath.Join(filepath.Dir(name), match[1])
 			if match[1] == "" {
