@@ -37,7 +37,8 @@ type Provider interface {
 }
 
 // Sessions is what an attempt needs of the sessions. *session.Manager
-// implements it.
+// implements it. A call may be made again because another writer changed the
+// attempt meanwhile.
 type Sessions interface {
 	// Vouched reports whether the session that voucher names is still logged in
 	// as person, and that nobody has logged out all the person's other sessions

@@ -46,6 +46,12 @@ func (m *Manager) ToConfirm(ctx context.Context, by Session) ([]Session, error) 
 	if by.Unconfirmed() {
 		return nil, nil
 	}
+	if _, err := m.unconfirmed.Get(ctx, key(by.Person)); err != nil {
+		if errors.Is(err, store.ErrNotFound) {
+			err = nil
+		}
+		return nil, err
+	}
 	l, err := m.list(ctx, by.Person)
 	if err != nil {
 		return nil, err
@@ -106,15 +112,7 @@ func (m *Manager) Confirm(ctx context.Context, by Session, ref string) error {
 		if err := m.changeValid(ctx, e.ID, func(s *Session) { s.Confirmed = true }); err != nil {
 			return err
 		}
-		_, err = m.lists.Update(ctx, key(by.Person), func(l *list) error {
-			for i := range l.Entries {
-				if l.Entries[i].ID == e.ID {
-					l.Entries[i].Unconfirmed = false
-				}
-			}
-			return nil
-		})
-		return err
+		return m.changeEntry(ctx, by.Person, e.ID, func(e *entry) { e.Unconfirmed = false })
 	})
 	if errors.Is(err, store.ErrNotFound) {
 		return ErrOver

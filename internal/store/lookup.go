@@ -3,9 +3,11 @@ package store
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"hash"
 	"log/slog"
 	"sync"
 	"time"
@@ -40,7 +42,20 @@ var errWrongKeys = errors.New("the stored data was sealed with a different key; 
 type lookupKey struct {
 	mu    sync.RWMutex
 	key   []byte
-	fault error // of the latest check
+	macs  *sync.Pool // of [hash.Hash] with key: making one costs as much as using it
+	fault error      // of the latest check
+}
+
+// mac returns the keyed hash of a text.
+func (l *lookupKey) mac(text string) []byte {
+	l.mu.RLock()
+	macs := l.macs
+	l.mu.RUnlock()
+	mac := macs.Get().(hash.Hash)
+	defer macs.Put(mac)
+	mac.Reset()
+	mac.Write([]byte(text))
+	return mac.Sum(nil)
 }
 
 func (l *lookupKey) get() []byte {
@@ -67,7 +82,10 @@ func (s *Store) agreeOnLookup(ctx context.Context) (lost bool, err error) {
 		return false, err
 	}
 	lost = s.lookup.key != nil && (stored || !bytes.Equal(s.lookup.key, key))
-	s.lookup.key = key
+	if !bytes.Equal(s.lookup.key, key) {
+		s.lookup.key = key
+		s.lookup.macs = &sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}
+	}
 	return lost, nil
 }
 

@@ -2,9 +2,7 @@ package store
 
 import (
 	"context"
-	"crypto/hmac"
 	cryptorand "crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -190,7 +188,5 @@ func (t *Table[T]) write(e *entry, record T) error {
 
 // key returns the name of a record in the backend.
 func (t *Table[T]) key(id string) string {
-	mac := hmac.New(sha256.New, t.store.lookup.get())
-	mac.Write([]byte(t.prefix + id))
-	return t.name + ":" + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	return t.name + ":" + base64.RawURLEncoding.EncodeToString(t.store.lookup.mac(t.prefix+id))
 }
