@@ -94,6 +94,7 @@ var faults = []struct {
 	{"Redis with a word for the database", withRedis("redis://u:SECRET-5@host/bank"), []string{"REDIS_URL cannot be read", "number"}},
 	{"Redis with an @ in the password", withRedis("redis://u:SECRET-5@/x@host"), []string{"REDIS_URL cannot be read"}},
 	{"Redis with a # in the password", withRedis("redis://u:SECRET-5#x@host"), []string{"REDIS_URL cannot be read", "# as %23"}},
+	{"Redis without a host", withRedis("redis://u:SECRET-5:6379"), []string{"REDIS_URL cannot be read"}},
 	{"Redis with a % in the password", withRedis("redis://u:SECRET-5%zz@host"), []string{"REDIS_URL cannot be read", "% as %25"}},
 	{"Redis with options", withRedis("redis://u:SECRET-5@host?max_retries=5"), []string{"REDIS_URL has something after the address"}},
 	{"Redis socket without a path", withRedis("unix://"), []string{"REDIS_URL"}},

@@ -20,10 +20,13 @@ func (p *parser) checkRedis(c *Config) {
 	several := strings.Contains(scheme, "sentinel") || strings.Contains(scheme, "cluster") ||
 		err == nil && (u.Query().Has("master_name") || u.Query().Has("addr") || strings.Contains(u.Host, ","))
 	_, clientErr := redis.ParseURL(text)
+	// Without an @, as in redis://user:password:6379, the password would be shown as
+	// a part of the host.
+	noHost := err == nil && strings.Contains(u.Hostname(), ":") && !strings.HasPrefix(u.Host, "[")
 	switch {
 	case several:
 		p.fault("REDIS_URL", "names a Sentinel or a cluster, which Changebank cannot use; set it to the address of a single Redis, or of a proxy that leads to the current one")
-	case err != nil:
+	case err != nil || noHost:
 		p.fault("REDIS_URL", "cannot be read; %s (in a password, write @ as %%40, : as %%3A, / as %%2F, # as %%23, ? as %%3F and %% as %%25)", form)
 	case scheme != "redis" && scheme != "rediss" && scheme != "unix":
 		p.fault("REDIS_URL", "has an unknown scheme; %s", form)
