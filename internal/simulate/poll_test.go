@@ -12,6 +12,7 @@ import (
 
 // PollDevice is a poll. What must never be asked breaks a promise.
 func (c *client) PollDevice(ctx context.Context, code string) (idp.Tokens, error) {
+	began := time.Now()
 	d, err := c.beginPoll(code)
 	if err != nil {
 		return idp.Tokens{}, err
@@ -29,9 +30,9 @@ func (c *client) PollDevice(ctx context.Context, code string) (idp.Tokens, error
 	if refusal, ok := errors.AsType[*idp.Error](err); ok {
 		if refusal.Code == idp.CodeSlowDown {
 			d.interval += 5 * time.Second
-			d.slowed = time.Now()
+			d.slowed = began
 		}
-		d.wait, d.told = time.Now().Add(refusal.Interval), time.Now()
+		d.wait, d.told = time.Now().Add(refusal.Interval), began
 	}
 	if err != nil {
 		return idp.Tokens{}, fmt.Errorf("poll: %w", err)
