@@ -33,6 +33,7 @@ func (c *client) PollDevice(ctx context.Context, code string) (idp.Tokens, error
 			d.slowed = began
 		}
 		d.wait, d.told = time.Now().Add(refusal.Interval), began
+		d.teller = c.replica
 	}
 	if err != nil {
 		return idp.Tokens{}, fmt.Errorf("poll: %w", err)
@@ -83,7 +84,7 @@ func (c *client) beginPoll(code string) (*device, error) {
 	if d.interval > interval && !d.slowed.IsZero() && (w.faultSince(d.slowed) || w.frozenSince(d.slowed)) {
 		d.interval = interval
 	}
-	if now.Before(d.wait) && !w.faultSince(d.told) && !w.frozenSince(d.told) {
+	if now.Before(d.wait) && !d.teller.hadTrouble(d.told) {
 		w.violated("poll for %s before the time that the provider asked for", d.user)
 	}
 	if since := now.Sub(d.polled); !d.polled.IsZero() && since < d.interval {

@@ -55,6 +55,7 @@ type device struct {
 	slowed   time.Time     // when the latest poll began that was answered slow_down
 	wait     time.Time     // until when the provider has asked not to be asked
 	told     time.Time     // when the poll began that it did so to
+	teller   *replica      // that polled then
 	redeemed *family       // the latest tokens
 }
 
