@@ -166,7 +166,7 @@ func (l *login) saw(a devicegrant.Attempt) {
 // first.
 func (l *login) confirm(number string) {
 	w, by := l.w, l.laptop
-	w.sleep(by.who, w.upTo(by.who, 4*time.Second))
+	w.sleep(by.who, w.upTo(by.who, []time.Duration{4 * time.Second, 20 * time.Second}[w.roll(by.who, 2)]))
 	for !l.strict && w.chance(by.who, 120) {
 		l.guess(by)
 	}

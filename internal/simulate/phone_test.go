@@ -204,6 +204,9 @@ func (p *phone) no(user string, a devicegrant.Attempt) {
 		if err == nil && now.State == devicegrant.Denied {
 			p.w.model.with(user, func(a *attempt) { a.stopped = time.Now() })
 		}
+		if err == nil && !now.State.Ended() {
+			p.w.violated("%s was denied, and is %s", user, now.State)
+		}
 		return err
 	})
 	p.w.tell(p.who, "says no to %s: %s %s", user, now.State, said(err))

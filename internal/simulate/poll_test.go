@@ -12,6 +12,7 @@ import (
 
 // PollDevice is a poll. What must never be asked breaks a promise.
 func (c *client) PollDevice(ctx context.Context, code string) (idp.Tokens, error) {
+	began := time.Now()
 	d, err := c.beginPoll(code)
 	if err != nil {
 		return idp.Tokens{}, err
@@ -29,9 +30,10 @@ func (c *client) PollDevice(ctx context.Context, code string) (idp.Tokens, error
 	if refusal, ok := errors.AsType[*idp.Error](err); ok {
 		if refusal.Code == idp.CodeSlowDown {
 			d.interval += 5 * time.Second
-			d.slowed = time.Now()
+			d.slowed = began
 		}
-		d.wait, d.told = time.Now().Add(refusal.Interval), time.Now()
+		d.wait, d.told = time.Now().Add(refusal.Interval), began
+		d.teller = c.replica
 	}
 	if err != nil {
 		return idp.Tokens{}, fmt.Errorf("poll: %w", err)
@@ -82,7 +84,7 @@ func (c *client) beginPoll(code string) (*device, error) {
 	if d.interval > interval && !d.slowed.IsZero() && (w.faultSince(d.slowed) || w.frozenSince(d.slowed)) {
 		d.interval = interval
 	}
-	if now.Before(d.wait) && !w.faultSince(d.told) && !w.frozenSince(d.told) {
+	if now.Before(d.wait) && !d.teller.hadTrouble(d.told) {
 		w.violated("poll for %s before the time that the provider asked for", d.user)
 	}
 	if since := now.Sub(d.polled); !d.polled.IsZero() && since < d.interval {

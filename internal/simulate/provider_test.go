@@ -52,9 +52,10 @@ type device struct {
 
 	interval time.Duration // as the client knows it
 	polled   time.Time     // when the latest poll began
-	slowed   time.Time     // when the latest slow_down was answered
+	slowed   time.Time     // when the latest poll began that was answered slow_down
 	wait     time.Time     // until when the provider has asked not to be asked
-	told     time.Time     // when it did
+	told     time.Time     // when the poll began that it did so to
+	teller   *replica      // that polled then
 	redeemed *family       // the latest tokens
 }
 

@@ -293,6 +293,12 @@ func (w *world) exchange(who string, b *browser, do func(r *replica, rw http.Res
 	return nil
 }
 
+// hadTrouble reports whether the replica may not have stored at or after t what it
+// has heard.
+func (r *replica) hadTrouble(t time.Time) bool {
+	return r.isDead() || r.link.fault.since(t) || r.frozen.since(t)
+}
+
 // frozenSince reports whether a replica stood still at or after t.
 func (w *world) frozenSince(t time.Time) bool {
 	w.mu.Lock()

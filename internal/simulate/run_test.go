@@ -251,29 +251,29 @@ func (w *world) aftermath(n int, p *phone, l *login) {
 	who := fmt.Sprint("meanwhile ", n)
 	tab := p.another(who)
 	w.sleep(who, w.upTo(who, 25*time.Second))
-	switch w.roll(who, 12) {
+	switch w.roll(who, 13) {
 	case 0, 1:
 		tab.logOut()
-	case 2:
+	case 2, 3:
 		tab.endOthers()
-	case 3:
-		tab.endNewest()
 	case 4:
+		tab.endNewest()
+	case 5:
 		if a, err := tab.open(l.attempt.UserCode); err == nil {
 			tab.no(l.attempt.UserCode, a)
 		}
-	case 5:
+	case 6:
 		tab.logIn(person(2))
-	case 6, 7: // in two tabs at once
+	case 7, 8: // in two tabs at once
 		w.wg.Go(func() {
 			third := p.another(who + " too")
 			w.sleep(third.who, w.upTo(third.who, 500*time.Millisecond))
 			third.logOut()
 		})
 		tab.logIn(tab.account)
-	case 8, 9:
+	case 9, 10:
 		tab.approve(l)
-	case 10:
+	case 11:
 		w.sleep(who, 30*time.Second)
 		tab.confirmNewest()
 	default:

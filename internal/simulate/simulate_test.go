@@ -33,10 +33,13 @@
 //
 // # What is caught
 //
-// Each of these guards was removed once, and the simulation failed: the lease of
-// a poll and of a refresh, LEASEFENCES, the pace of polls, the person in the tokens, the number and
-// its tries, the network and the User-Agent, the second person, the voucher, the
-// generation, the tombstone, the single use of a claim.
+// Each of these guards was removed once, and the simulation failed within 300
+// seeds: the lease of a poll and of a refresh, a slow_down, the person in the
+// tokens, the number, its tries, and that a second person forces it, the secret of
+// the laptop's cookie, its network and User-Agent, the voucher at the number,
+// before a poll and at the claim, the broken voucher that a new login must not
+// revive, the one use of a claim, the confirmation before a session ends others,
+// and the check that the provider has not ended the login.
 package simulate
 
 import (
