@@ -46,17 +46,17 @@ func (m *Manager) ToConfirm(ctx context.Context, by Session) ([]Session, error) 
 	if by.Unconfirmed() {
 		return nil, nil
 	}
-	if _, err := m.unconfirmed.Get(ctx, key(by.Person)); err != nil {
-		if errors.Is(err, store.ErrNotFound) {
-			err = nil
-		}
-		return nil, err
-	}
 	l, err := m.list(ctx, by.Person)
 	if err != nil {
 		return nil, err
 	}
-	sessions, _, err := m.look(ctx, slices.DeleteFunc(l.open(), func(e entry) bool { return !e.Unconfirmed }))
+	var asked []entry // the others are not copied: there may be many
+	for _, e := range l.Entries {
+		if e.ID != "" && e.Unconfirmed {
+			asked = append(asked, e)
+		}
+	}
+	sessions, _, err := m.look(ctx, asked)
 	return shown(slices.DeleteFunc(sessions, func(s Session) bool { return s.Pending || !s.Unconfirmed() })), err
 }
 

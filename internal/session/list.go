@@ -101,9 +101,6 @@ func (m *Manager) enlist(ctx context.Context, s Session) error {
 		return err
 	}
 	m.store.After(ctx, func() { m.tidy(ctx, s.Person, l, s.Ref) })
-	if err := m.noteUnconfirmed(ctx, s.Person, l); err != nil {
-		return err
-	}
 	return m.noteHolder(ctx, s.Person, s.Tokens.SID)
 }
 
@@ -115,7 +112,7 @@ func (m *Manager) unlist(ctx context.Context, person idp.Person, id string) erro
 // changeEntry changes a session's entry, if it is listed. It belongs in a
 // transaction.
 func (m *Manager) changeEntry(ctx context.Context, person idp.Person, id string, change func(*entry)) error {
-	l, err := m.lists.Update(ctx, key(person), func(l *list) error {
+	_, err := m.lists.Update(ctx, key(person), func(l *list) error {
 		for i := range l.Entries {
 			if l.Entries[i].ID == id {
 				change(&l.Entries[i])
@@ -126,32 +123,7 @@ func (m *Manager) changeEntry(ctx context.Context, person idp.Person, id string,
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	return m.noteUnconfirmed(ctx, person, l)
-}
-
-// unconfirmed is a mark that exists while a session on a person's list is
-// unconfirmed. Every page asks for it, and a list may be long.
-type unconfirmed struct{ Until time.Time }
-
-// KeepUntil implements [store.Record].
-func (u unconfirmed) KeepUntil() time.Time { return u.Until }
-
-// noteUnconfirmed makes or deletes the mark as the list says, in its transaction.
-func (m *Manager) noteUnconfirmed(ctx context.Context, person idp.Person, l list) error {
-	if slices.ContainsFunc(l.open(), func(e entry) bool { return e.Unconfirmed }) {
-		_, err := m.unconfirmed.Upsert(ctx, key(person), func(u *unconfirmed) error {
-			u.Until = l.Until
-			return nil
-		})
-		return err
-	}
-	if _, err := m.unconfirmed.Delete(ctx, key(person)); !errors.Is(err, store.ErrNotFound) {
-		return err
-	}
-	return nil
+	return err
 }
 
 // endDevice ends the session with that Ref, both if there are two, and returns

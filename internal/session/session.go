@@ -139,21 +139,20 @@ func (s Session) live(now time.Time) bool { return s.LoggedIn() && s.valid(now) 
 
 // Manager finds and changes sessions.
 type Manager struct {
-	store       *store.Store
-	sessions    *store.Table[Session]
-	lists       *store.Table[list]
-	unconfirmed *store.Table[unconfirmed]
-	holders     *store.Table[holder]
-	cookie      *cookies.Kind
-	browserOf   func(*http.Request) browser.Browser
-	refresh     RefreshFunc
-	idle        time.Duration
-	lifetime    time.Duration
-	recheck     time.Duration
-	revoke      func(idp.Tokens)
-	log         *slog.Logger
-	observe     func(event, how string)
-	checks      checks
+	store     *store.Store
+	sessions  *store.Table[Session]
+	lists     *store.Table[list]
+	holders   *store.Table[holder]
+	cookie    *cookies.Kind
+	browserOf func(*http.Request) browser.Browser
+	refresh   RefreshFunc
+	idle      time.Duration
+	lifetime  time.Duration
+	recheck   time.Duration
+	revoke    func(idp.Tokens)
+	log       *slog.Logger
+	observe   func(event, how string)
+	checks    checks
 }
 
 // Config is what a [Manager] needs.
@@ -188,20 +187,19 @@ func New(cfg Config) *Manager {
 	}
 	lifetime := cmp.Or(cfg.Lifetime, defaultLifetime)
 	return &Manager{
-		store:       cfg.Store,
-		sessions:    store.NewTable[Session](cfg.Store, "sessions"),
-		lists:       store.NewTable[list](cfg.Store, "session lists"),
-		unconfirmed: store.NewTable[unconfirmed](cfg.Store, "unconfirmed sessions"),
-		holders:     store.NewTable[holder](cfg.Store, "provider sessions"),
-		cookie:      cfg.Cookies.Kind("", lifetime),
-		browserOf:   cfg.Browser,
-		refresh:     cfg.Refresh,
-		idle:        cmp.Or(cfg.Idle, defaultIdle),
-		lifetime:    lifetime,
-		recheck:     cfg.Recheck,
-		revoke:      cfg.Revoke,
-		log:         cfg.Log,
-		observe:     cfg.Observe,
+		store:     cfg.Store,
+		sessions:  store.NewTable[Session](cfg.Store, "sessions"),
+		lists:     store.NewTable[list](cfg.Store, "session lists"),
+		holders:   store.NewTable[holder](cfg.Store, "provider sessions"),
+		cookie:    cfg.Cookies.Kind("", lifetime),
+		browserOf: cfg.Browser,
+		refresh:   cfg.Refresh,
+		idle:      cmp.Or(cfg.Idle, defaultIdle),
+		lifetime:  lifetime,
+		recheck:   cfg.Recheck,
+		revoke:    cfg.Revoke,
+		log:       cfg.Log,
+		observe:   cfg.Observe,
 	}
 }
 
