@@ -35,7 +35,7 @@
 //
 // Each of these guards was removed once, and the simulation failed within 300
 // seeds: the lease of a poll and of a refresh, a slow_down, the person in the
-// tokens, the number, its tries, and that a second person forces it, the secret of
+// tokens, Retry-After, the number, its tries, and that a second person forces it, the secret of
 // the laptop's cookie, its network and User-Agent, the voucher at the number,
 // before a poll and at the claim, the broken voucher that a new login must not
 // revive, the one use of a claim, the confirmation before a session ends others,
