@@ -34,12 +34,16 @@
 // # What is caught
 //
 // Each of these guards was removed once, and the simulation failed within 300
-// seeds: the lease of a poll and of a refresh, a slow_down, the person in the
-// tokens, the number, its tries, and that a second person forces it, the secret of
-// the laptop's cookie, its network and User-Agent, the voucher at the number,
-// before a poll and at the claim, the broken voucher that a new login must not
-// revive, the one use of a claim, the confirmation before a session ends others,
-// and the check that the provider has not ended the login.
+// seeds: the lease of a poll and of a refresh, the interval, slow_down and
+// Retry-After, the person in the tokens, the number, its tries, and that a second
+// person forces it, the secret of the laptop's cookie, the browser that was shown,
+// the voucher at the number, before a poll, at the session and at the claim, its
+// generation, that a new login revives no broken one, a denial after the approval,
+// the one use of a claim, the confirmation before a session ends others, and the
+// check that the provider has not ended the login.
+//
+// Not seen: the fence of a lease. It takes a process that stands still at a rare
+// moment.
 package simulate
 
 import (

@@ -145,11 +145,12 @@ type link struct {
 
 // who names the dice of an operation.
 func (l *link) who(ctx context.Context, keys ...string) string {
-	who := whoIn(ctx) + " " + l.replica.name
+	var who strings.Builder
+	who.WriteString(whoIn(ctx) + " " + l.replica.name)
 	for _, key := range keys {
-		who += " " + l.d.name(key)
+		who.WriteString(" " + l.d.name(key))
 	}
-	return who
+	return who.String()
 }
 
 // trip waits for one way of an operation. It may fail, or kill the replica.
