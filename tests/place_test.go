@@ -32,7 +32,7 @@ func placesFile(t *testing.T) string {
 // warns of another network, and the laptop must type the number.
 func TestPlaceIsNoReassurance(t *testing.T) {
 	t.Parallel()
-	b, laptop, phone := farPair(t, "GEOIP_DB="+placesFile(t))
+	_, laptop, phone := farPair(t, "GEOIP_DB="+placesFile(t))
 	question := phone.get(laptop.code())
 	if got := question.text("place"); got != "near Denver, United States" {
 		t.Errorf("the place is %q", got)
@@ -60,7 +60,7 @@ func TestPlaceIsNoReassurance(t *testing.T) {
 	}
 
 	// A forged header places nobody.
-	b = startPublic(t, "GEOIP_DB="+placesFile(t), "TRUSTED_PROXIES=192.0.2.1")
+	b := startPublic(t, "GEOIP_DB="+placesFile(t), "TRUSTED_PROXIES=192.0.2.1")
 	laptop, phone = b.resolvingPair(t, awayAddr, homeAddr)
 	if question := phone.get(laptop.code()); question.has("place") || question.says("Rough") {
 		t.Errorf("with a forged address: %v, want no place", question)
