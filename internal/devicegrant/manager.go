@@ -194,6 +194,9 @@ func (a *Attempt) RefreshWithin() time.Duration {
 
 func (m *Manager) get(ctx context.Context, id string) (record, error) {
 	code, secret := keyOf(id)
+	if secret == "" {
+		return record{}, ErrNone // a visitor without a cookie costs the store nothing
+	}
 	r, err := m.attempts.Get(ctx, code)
 	if errors.Is(err, store.ErrNotFound) || err == nil && !r.hasSecret(secret) {
 		return record{}, ErrNone
