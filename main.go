@@ -20,10 +20,10 @@ import (
 	"changebank/internal/cookies"
 	"changebank/internal/demoidp"
 	"changebank/internal/devicegrant"
+	"changebank/internal/geoip"
 	"changebank/internal/greeting"
 	"changebank/internal/idp"
 	"changebank/internal/metrics"
-	"changebank/internal/place"
 	"changebank/internal/reach"
 	"changebank/internal/serve"
 	"changebank/internal/session"
@@ -84,7 +84,7 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 		log.Warn("unsafe settings", "warning", warning)
 	}
 
-	places, err := place.Open(cfg.GeoIPDB, log)
+	locations, err := geoip.Open(cfg.GeoIPDB, log)
 	if err != nil {
 		return fmt.Errorf("invalid settings:\nGEOIP_DB: %w", err)
 	}
@@ -188,7 +188,7 @@ func run(ctx context.Context, args, environ []string, stderr io.Writer) (err err
 		People:      people,
 		Networks:    networks,
 		QRAllowFrom: cfg.QRAllowFrom,
-		Places:      places,
+		GeoIP:       locations,
 		Public:      !cfg.Local(),
 		Log:         log,
 		Request:     counters.Request,

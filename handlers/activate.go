@@ -29,7 +29,7 @@ type approvePage struct {
 	Fingerprint      string // which question this is
 	Shown            string // when it was shown, sealed
 	Browser, Addr    string
-	Place            string // roughly; empty: unknown
+	Location         string // approximate; empty: unknown
 	Requested        string
 	DifferentNetwork bool
 	OpenedByOthers   bool
@@ -260,7 +260,7 @@ func (s *Server) questionPage(r *http.Request, sess session.Session, code string
 		Browser:          a.Laptop.Name(),
 		Addr:             a.Laptop.Addr,
 		Requested:        words.Ago(a.Started),
-		Place:            s.cfg.Places.Of(a.Laptop.Addr),
+		Location:         s.cfg.GeoIP.Of(a.Laptop.Addr),
 		DifferentNetwork: a.DifferentNetwork,
 		OpenedByOthers:   a.OpenedByOthers,
 		Switch:           loginTo(activateWith(code)) + "&switch=1",

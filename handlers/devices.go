@@ -22,7 +22,7 @@ type device struct {
 	Browser      string
 	Began        string // and how
 	Addr         string // of the login
-	Place        string // of Addr, roughly; empty: unknown
+	Location     string // of Addr, approximate; empty: unknown
 	Seen         string
 	Here         bool // it is this browser
 	Public       bool // it is a public computer
@@ -51,7 +51,7 @@ func (s *Server) devices(w http.ResponseWriter, r *http.Request, sess session.Se
 		page.New = slices.DeleteFunc(slices.Clone(devices), func(d device) bool { return !d.New })
 	}
 	for i, d := range devices {
-		devices[i].Place = s.cfg.Places.Of(d.Addr)
+		devices[i].Location = s.cfg.GeoIP.Of(d.Addr)
 	}
 	return s.render(w, "devices", page)
 }

@@ -20,8 +20,8 @@ import (
 	"changebank/internal/devicegrant"
 	"changebank/internal/flows"
 	"changebank/internal/follow"
+	"changebank/internal/geoip"
 	"changebank/internal/idp"
-	"changebank/internal/place"
 	"changebank/internal/qrcode"
 	"changebank/internal/session"
 	"changebank/internal/shown"
@@ -39,7 +39,7 @@ type Config struct {
 	People      []string     // who can log in at the demo provider; none with a real one
 	Networks    browser.Networks
 	QRAllowFrom []netip.Prefix // who may use the QR login; none: everyone
-	Places      *place.DB      // where addresses are, roughly; nil: unknown
+	GeoIP       *geoip.DB      // approximate locations of addresses; nil: none
 	Public      bool           // browsers come from elsewhere, so none has a private address
 	Log         *slog.Logger
 

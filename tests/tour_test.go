@@ -21,7 +21,7 @@ type tourist struct {
 // look.
 func tour(t *testing.T, look func(w *window, name string)) {
 	t.Helper()
-	b := startProxied(t, "GEOIP_DB="+placesFile(t), "CODE_LIFETIME=30s", "LIMIT_WRONG_NUMBERS=2", "LIMIT_CODES_PER_ADDRESS=15")
+	b := startProxied(t, "GEOIP_DB="+geoIPFile(t), "CODE_LIFETIME=30s", "LIMIT_WRONG_NUMBERS=2", "LIMIT_CODES_PER_ADDRESS=15")
 	chromium := startChromium(t, fakeCamera...)
 	laptop, phone := windows(t, chromium)
 	forgotten := newWindow(t, chromium, "another laptop", 1280, 800)

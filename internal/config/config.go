@@ -50,7 +50,7 @@ type Config struct {
 	SessionLifetime time.Duration    // how long a session lasts from its login
 	SessionRecheck  time.Duration    // how old the proof of a login may be while its session is used; 0: any age
 
-	GeoIPDB string // the path of a file that package place opens; empty: none
+	GeoIPDB string // path of a City or Country database for package geoip; empty: none
 
 	LogFormat string // text or json
 	LogLevel  slog.Level

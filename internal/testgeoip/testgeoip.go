@@ -1,5 +1,5 @@
-// Package testplace writes small databases of places for tests.
-package testplace
+// Package testgeoip writes small GeoIP databases for tests.
+package testgeoip
 
 import (
 	"net"
@@ -11,16 +11,16 @@ import (
 	"github.com/maxmind/mmdbwriter/mmdbtype"
 )
 
-// Place is what a database says about a network, in English.
-type Place struct{ City, Country string }
+// Location is a network's entry in a database, with names in English.
+type Location struct{ City, Country string }
 
-// Write writes a City database to path, with these places by network.
-func Write(t testing.TB, path string, places map[string]Place) {
+// Write writes a City database to path, with these locations by network.
+func Write(t testing.TB, path string, locations map[string]Location) {
 	t.Helper()
 	records := make(map[string]mmdbtype.Map)
-	for network, place := range places {
+	for network, location := range locations {
 		records[network] = mmdbtype.Map{}
-		for key, name := range map[mmdbtype.String]string{"city": place.City, "country": place.Country} {
+		for key, name := range map[mmdbtype.String]string{"city": location.City, "country": location.Country} {
 			if name != "" {
 				records[network][key] = mmdbtype.Map{"names": mmdbtype.Map{
 					"de": mmdbtype.String("in German"), "en": mmdbtype.String(name),
@@ -32,7 +32,7 @@ func Write(t testing.TB, path string, places map[string]Place) {
 }
 
 // WriteRecords writes a database of any kind to path, with these records by
-// network. As operators should, it puts the whole file in place at once.
+// network. It renames the finished file into place, as operators should.
 func WriteRecords(t testing.TB, path, kind string, records map[string]mmdbtype.Map) {
 	t.Helper()
 	tree, err := mmdbwriter.New(mmdbwriter.Options{DatabaseType: kind, IncludeReservedNetworks: true})

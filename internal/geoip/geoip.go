@@ -1,7 +1,7 @@
-// Package place says roughly where an IP address is used, from a file in
-// MaxMind's format: https://maxmind.github.io/MaxMind-DB. It is a guess that can
-// be far off, and an attacker can choose an address for its place.
-package place
+// Package geoip looks up the approximate location of an IP address in a file in
+// MaxMind's format: https://maxmind.github.io/MaxMind-DB. A location can be far
+// off, and an attacker can choose an address for its location.
+package geoip
 
 import (
 	"fmt"
@@ -17,11 +17,11 @@ import (
 	"changebank/internal/typed"
 )
 
-// checkInterval is how often the file may be checked for a newer one in its
-// place. Providers have a new one every few days.
+// checkInterval is the least time between two checks whether the file was replaced.
+// Publishers have a new one every few days.
 const checkInterval = time.Minute
 
-// DB finds the places of addresses. Make one with [Open]. A nil DB knows none.
+// DB looks up locations. Make one with [Open]. A nil DB knows none.
 type DB struct {
 	path   string
 	log    *slog.Logger
@@ -31,8 +31,8 @@ type DB struct {
 	warn   rate.Sometimes
 }
 
-// Open reads the file at path; if there is no path, it returns nil. The error is
-// a sentence for the operator.
+// Open reads the file at path. If path is empty, it returns nil. Its errors are
+// written for the operator.
 //
 // The file is read into memory, and not mapped: a mapped file that is truncated
 // in place kills the process (SIGBUS).
@@ -49,8 +49,8 @@ func Open(path string, log *slog.Logger) (*DB, error) {
 	return d, d.load()
 }
 
-// Of returns roughly where addr is used, like "near Denver, United States", or
-// only the country, or "" if nothing is known. A private address has no place.
+// Of returns the approximate location of addr, like "near Denver, United States",
+// or only the country, or "" if it is unknown. A private address has no location.
 func (d *DB) Of(addr string) string {
 	ip, err := netip.ParseAddr(addr)
 	if d == nil || err != nil {
@@ -60,21 +60,21 @@ func (d *DB) Of(addr string) string {
 	if ip = ip.Unmap(); !ip.IsGlobalUnicast() || ip.IsPrivate() {
 		return ""
 	}
-	return placeIn(d.reader.Load().Lookup(ip))
+	return locationIn(d.reader.Load().Lookup(ip))
 }
 
-// reload reads the file again if it has changed. If that fails, as while it is
-// being written, the places stay those of the old one.
+// reload reads the file again if it has changed. If that fails, perhaps because the
+// file is still being written, the old one stays in use.
 func (d *DB) reload() {
 	before := d.reader.Load()
 	if err := d.load(); err != nil {
-		d.warn.Do(func() { d.log.Warn("GEOIP_DB not reloaded; the file read before is still used", "err", err) })
+		d.warn.Do(func() { d.log.Warn("GEOIP_DB not reloaded; still using the previous file", "err", err) })
 	} else if now := d.reader.Load(); now != before {
 		d.log.Info("GEOIP_DB reloaded", "built", now.Metadata.BuildTime().UTC())
 	}
 }
 
-// load reads the file unless it is the one that was read last.
+// load reads the file unless it is unchanged since it was last read.
 func (d *DB) load() error {
 	info, err := os.Stat(d.path)
 	if err != nil {
@@ -87,24 +87,24 @@ func (d *DB) load() error {
 	if err != nil {
 		return err
 	}
-	d.loaded = info // what is wrong with the content now is wrong until it changes
+	d.loaded = info // an unusable file is not read again until it changes
 	reader, err := maxminddb.OpenBytes(content)
 	if err != nil {
 		return fmt.Errorf("%s is damaged, or not in MaxMind's format: %w", d.path, err)
 	}
-	if err := knowsPlaces(reader); err != nil {
+	if err := checkLocations(reader); err != nil {
 		return fmt.Errorf("%s: %w", d.path, err)
 	}
 	d.reader.Store(reader)
 	return nil
 }
 
-// knowsPlaces returns an error unless one of the first records has a country.
-// There are files in this format about other things.
-func knowsPlaces(reader *maxminddb.Reader) error {
+// checkLocations returns an error unless one of the first records has a country.
+// Files in this format can be about other things, such as ASNs.
+func checkLocations(reader *maxminddb.Reader) error {
 	looked := 0
 	for record := range reader.Networks() {
-		if placeIn(record) != "" {
+		if locationIn(record) != "" {
 			return nil
 		}
 		if looked++; looked == 1000 {
@@ -114,24 +114,24 @@ func knowsPlaces(reader *maxminddb.Reader) error {
 	return fmt.Errorf("its type is %q, without countries in English; use a City or a Country database", reader.Metadata.DatabaseType)
 }
 
-// names is what something is called in the language of our pages.
+// names has the name of a city or country in the language of our pages.
 type names struct {
 	Names struct {
 		English string `maxminddb:"en"`
 	} `maxminddb:"names"`
 }
 
-// maxName is how many characters of a name are shown.
+// maxName bounds how many characters of a name are shown.
 const maxName = 60
 
-// text returns the name, fit to be shown.
+// text returns the name, safe to show.
 func (n names) text() string {
 	letters := []rune(typed.Line(n.Names.English))
 	return string(letters[:min(len(letters), maxName)])
 }
 
-// placeIn puts a record into words. One that cannot be read is the same as none.
-func placeIn(found maxminddb.Result) string {
+// locationIn returns the location in a record, "" if it has none or cannot be read.
+func locationIn(found maxminddb.Result) string {
 	var record struct {
 		City    names `maxminddb:"city"`
 		Country names `maxminddb:"country"`

@@ -1,4 +1,4 @@
-package place_test
+package geoip_test
 
 import (
 	"bytes"
@@ -12,29 +12,29 @@ import (
 
 	"github.com/maxmind/mmdbwriter/mmdbtype"
 
-	"changebank/internal/place"
-	"changebank/internal/testplace"
+	"changebank/internal/geoip"
+	"changebank/internal/testgeoip"
 )
 
-// denver is a database with one place.
-var denver = map[string]testplace.Place{"203.0.113.0/24": {City: "Denver", Country: "United States"}}
+// denver is a database with one location.
+var denver = map[string]testgeoip.Location{"203.0.113.0/24": {City: "Denver", Country: "United States"}}
 
 // open opens the database at path. What it logs is written to the buffer.
-func open(t *testing.T, path string) (*place.DB, *bytes.Buffer) {
+func open(t *testing.T, path string) (*geoip.DB, *bytes.Buffer) {
 	t.Helper()
 	var log bytes.Buffer
-	db, err := place.Open(path, slog.New(slog.NewTextHandler(&log, nil)))
+	db, err := geoip.Open(path, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return db, &log
 }
 
-// want checks the place of an address.
-func want(t *testing.T, db *place.DB, addr, place string) {
+// want checks the location of an address.
+func want(t *testing.T, db *geoip.DB, addr, location string) {
 	t.Helper()
-	if got := db.Of(addr); got != place {
-		t.Errorf("the place of %s is %+q, want %+q", addr, got, place)
+	if got := db.Of(addr); got != location {
+		t.Errorf("the location of %s is %+q, want %+q", addr, got, location)
 	}
 }
 
@@ -43,7 +43,7 @@ func file(t *testing.T) string { return filepath.Join(t.TempDir(), "places.mmdb"
 
 func TestOf(t *testing.T) {
 	path := file(t)
-	testplace.Write(t, path, map[string]testplace.Place{
+	testgeoip.Write(t, path, map[string]testgeoip.Location{
 		"203.0.113.0/24":  {City: "Denver", Country: "United States"},
 		"198.51.100.0/24": {Country: "France"},
 		"192.0.2.0/25":    {City: "Atlantis"},
@@ -73,10 +73,10 @@ func TestOf(t *testing.T) {
 	}
 }
 
-// Names in a database are as untrusted as any text from elsewhere.
+// Names in a database are untrusted text.
 func TestUntrustedNames(t *testing.T) {
 	path := file(t)
-	testplace.Write(t, path, map[string]testplace.Place{
+	testgeoip.Write(t, path, map[string]testgeoip.Location{
 		"203.0.113.0/24":  {City: "\u202erevneD\u2066\n\x1b[31m", Country: strings.Repeat("W", 300)},
 		"198.51.100.0/24": {City: "D\xffenver", Country: "Zea\u200bland"},
 	})
@@ -86,14 +86,14 @@ func TestUntrustedNames(t *testing.T) {
 }
 
 func TestNoFile(t *testing.T) {
-	db, err := place.Open("", slog.New(slog.DiscardHandler))
+	db, err := geoip.Open("", slog.New(slog.DiscardHandler))
 	if db != nil || err != nil {
 		t.Fatalf("without a path: %v, %v, want nil and no error", db, err)
 	}
 	want(t, db, "203.0.113.7", "")
 }
 
-// Each fault of the file is a sentence that names it.
+// Each error names the file and says what is wrong with it.
 func TestUnusableFile(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name string, content []byte) string {
@@ -104,17 +104,17 @@ func TestUnusableFile(t *testing.T) {
 		return path
 	}
 	whole := filepath.Join(dir, "whole")
-	testplace.Write(t, whole, denver)
+	testgeoip.Write(t, whole, denver)
 	content, err := os.ReadFile(whole)
 	if err != nil {
 		t.Fatal(err)
 	}
 	asn := filepath.Join(dir, "asn")
-	testplace.WriteRecords(t, asn, "GeoLite2-ASN", map[string]mmdbtype.Map{
+	testgeoip.WriteRecords(t, asn, "GeoLite2-ASN", map[string]mmdbtype.Map{
 		"203.0.113.0/24": {"autonomous_system_number": mmdbtype.Uint32(64500), "autonomous_system_organization": mmdbtype.String("Example")},
 	})
 	flat := filepath.Join(dir, "flat")
-	testplace.WriteRecords(t, flat, "other lite", map[string]mmdbtype.Map{
+	testgeoip.WriteRecords(t, flat, "other lite", map[string]mmdbtype.Map{
 		"203.0.113.0/24": {"city": mmdbtype.String("Denver"), "country": mmdbtype.String("United States")},
 	})
 	for path, words := range map[string]string{
@@ -127,23 +127,23 @@ func TestUnusableFile(t *testing.T) {
 		asn:  `its type is "GeoLite2-ASN", without countries`,
 		flat: `its type is "other lite", without countries`,
 	} {
-		_, err := place.Open(path, slog.New(slog.DiscardHandler))
+		_, err := geoip.Open(path, slog.New(slog.DiscardHandler))
 		if err == nil || !strings.Contains(err.Error(), words) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v, want an error that names it and says %q", path, err, words)
 		}
 	}
 }
 
-// A file that is replaced counts within a minute. A damaged one changes nothing,
-// and does not fill the log.
+// A new file is used within a minute. A damaged one changes nothing and does not
+// fill the log.
 func TestReplacedFile(t *testing.T) {
 	path := file(t)
-	testplace.Write(t, path, denver)
+	testgeoip.Write(t, path, denver)
 	synctest.Test(t, func(t *testing.T) {
 		db, log := open(t, path)
 		want(t, db, "203.0.113.7", "near Denver, United States")
 
-		testplace.Write(t, path, map[string]testplace.Place{"203.0.113.0/24": {City: "Boulder", Country: "United States"}})
+		testgeoip.Write(t, path, map[string]testgeoip.Location{"203.0.113.0/24": {City: "Boulder", Country: "United States"}})
 		want(t, db, "203.0.113.7", "near Denver, United States")
 		time.Sleep(time.Minute)
 		want(t, db, "203.0.113.7", "near Boulder, United States")
@@ -170,7 +170,7 @@ func TestReplacedFile(t *testing.T) {
 			t.Errorf("the log has %d warnings in an hour, want 1: %s", got, log)
 		}
 
-		testplace.Write(t, path, denver)
+		testgeoip.Write(t, path, denver)
 		time.Sleep(time.Minute)
 		want(t, db, "203.0.113.7", "near Denver, United States")
 	})
