@@ -14,33 +14,32 @@ import (
 	"changebank/internal/words"
 )
 
-// Error is what the visitor is told about an error. Err is for the log, which has
-// it already, and must not be shown.
+// Error is the content of an error page. Err is the cause. It has been logged
+// already, and must not be shown.
 type Error struct {
-	Status      int    // of HTTP
-	Title, Text string // sentences for people
-	RetryAfter  time.Duration
+	Status      int           // HTTP status code
+	Title, Text string        // safe to show
+	RetryAfter  time.Duration // when to try again; 0: unknown. The Retry-After header is already set
 	Err         error
 }
 
-// Error implements the error interface.
+// Error returns the text of Err.
 func (e *Error) Error() string { return e.Err.Error() }
 
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
 var (
-	errCrossOrigin  = errors.New("a POST from another origin")
+	errCrossOrigin  = errors.New("POST from another origin")
 	errNoCookies    = errors.New("the browser keeps no cookies")
 	errNoButton     = errors.New("neither yes nor no")
 	errTooSoon      = errors.New("approved too soon")
 	errUnfinished   = errors.New("login not finished")
-	errWrongAccount = errors.New("another person logged in than the one who had to")
-	errNotProved    = errors.New("the provider did not prove a fresh login: its ID token has no auth_time, or one before the request")
+	errWrongAccount = errors.New("logged in as a different person")
+	errNotProved    = errors.New("fresh login not proved: the ID token has no auth_time, or one before the request")
 )
 
-// errorPages has what people are told about each error. The first that matches
-// counts.
+// errorPages are the pages for errors. The first match is used.
 var errorPages = []struct {
 	err error
 	Error
@@ -62,7 +61,7 @@ var errorPages = []struct {
 	{devicegrant.ErrTooLate, Error{Status: 403, Title: "This code has expired", Text: "If the other device is yours, show a new code there."}},
 }
 
-// errorOf returns what the visitor is told about an error.
+// errorOf returns the page for an error.
 func errorOf(err error) *Error {
 	if tooMany, ok := errors.AsType[*limit.TooManyError](err); ok {
 		return &Error{http.StatusTooManyRequests, "Too many requests", "Wait " + words.Minutes(tooMany.Wait) + " and try again.", tooMany.Wait, err}
@@ -87,7 +86,7 @@ func (h *Handler) showError(w http.ResponseWriter, r *http.Request, err error) {
 	if e.Status >= 500 {
 		log = h.log.Error
 	}
-	log("qr login page failed", "route", r.Pattern, "status", e.Status, "err", err) // never the URL, which has codes
+	log("qr login page failed", "route", r.Pattern, "status", e.Status, "err", err) // never the URL, which contains codes
 	if e.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int((e.RetryAfter+time.Second-1)/time.Second)))
 	}

@@ -17,8 +17,8 @@ import (
 // attemptID returns the ID of the attempt that this browser started, "" if none.
 func (h *Handler) attemptID(r *http.Request) string { return h.qr.Read(r)["attempt"] }
 
-// attempt returns the attempt that this browser started, without an ID if there is
-// none.
+// attempt returns the attempt that this browser started. If there is none, its ID
+// is empty.
 func (h *Handler) attempt(r *http.Request, laptop browser.Browser) (devicegrant.Attempt, error) {
 	id := h.attemptID(r)
 	if id == "" {
@@ -79,8 +79,8 @@ func (h *Handler) start(w http.ResponseWriter, r *http.Request, laptop browser.B
 	return seeOther(w, r, h.cfg.Path)
 }
 
-// claim logs the browser in. If the answer with the application's cookie is lost,
-// the browser comes again and gets another one, for a minute.
+// claim logs the browser in. If the response with the application's cookie is lost,
+// the browser can repeat the claim for a minute.
 func (h *Handler) claim(w http.ResponseWriter, r *http.Request, a devicegrant.Attempt, laptop browser.Browser) error {
 	ctx := context.WithoutCancel(r.Context()) // finished even if the browser leaves
 	id, err := h.grants.Claim(ctx, a.ID, laptop)
@@ -100,15 +100,16 @@ func (h *Handler) claim(w http.ResponseWriter, r *http.Request, a devicegrant.At
 	if err := h.cfg.LogIn(w, r, loginOf(result.Person, result.Tokens, true)); err != nil {
 		return err
 	}
-	// A browser that comes back with this cookie has the application's, too.
+	// The same response sets this cookie and the application's, so a browser that
+	// sends one has both.
 	if err := h.qr.Write(w, r, cookies.Values{"attempt": a.ID, "result": id}); err != nil {
 		return err
 	}
-	return seeOther(w, r, h.cfg.Path) // which sees that the browser has arrived
+	return seeOther(w, r, h.cfg.Path) // continues in arrived
 }
 
-// arrived is for a browser that has the application's session. From now on nobody
-// can take its login once more.
+// arrived sends a browser that has a session on to the home page. Its login can no
+// longer be claimed again, for example by a thief of the cookie.
 func (h *Handler) arrived(w http.ResponseWriter, r *http.Request) error {
 	values := h.qr.Read(r)
 	if id := values["result"]; id != "" {
@@ -126,8 +127,8 @@ func (h *Handler) arrived(w http.ResponseWriter, r *http.Request) error {
 	return seeOther(w, r, h.cfg.HomePath)
 }
 
-// show draws the laptop's page. problem says what was wrong with a number that was
-// typed.
+// show writes the laptop's page. problem says why a typed number was rejected; it
+// may be empty.
 func (h *Handler) show(w http.ResponseWriter, r *http.Request, a devicegrant.Attempt, problem string) error {
 	said := words.Laptop(a)
 	code := Code{
@@ -154,8 +155,7 @@ func (h *Handler) show(w http.ResponseWriter, r *http.Request, a devicegrant.Att
 	return nil
 }
 
-// followTag returns what keeps the page up to date. Nothing is refreshed while a
-// number is typed.
+// followTag returns [Code.Follow]. The page does not refresh while a number is typed.
 func (h *Handler) followTag(a devicegrant.Attempt) template.HTML {
 	if a.State.Ended() {
 		return ""
@@ -164,7 +164,8 @@ func (h *Handler) followTag(a devicegrant.Attempt) template.HTML {
 	if a.State != devicegrant.Number {
 		attributes, refresh = "data-refresh", fmt.Sprintf(`<meta http-equiv="refresh" content="5; url=%s"></template>`, h.cfg.Path)
 	}
-	// Paths without markup, a random name, and a word from a fixed list.
+	// Safe as HTML: the path is the application's own, Ref is random letters and
+	// digits, and State is a constant.
 	return template.HTML(fmt.Sprintf(`<script src="%[1]s/follow.js" data-page="%[1]s" data-attempt="%[2]s" data-state="%[3]s" %[4]s></script>%[5]s`,
 		template.HTMLEscapeString(h.cfg.Path), a.Ref, a.State, attributes, refresh))
 }
@@ -210,7 +211,7 @@ func (h *Handler) number(w http.ResponseWriter, r *http.Request) error {
 		return seeOther(w, r, h.cfg.Path)
 	}
 	number := devicegrant.Fold(r.PostFormValue("number"))
-	if !fourDigits.MatchString(number) { // a slip, which costs no try
+	if !fourDigits.MatchString(number) { // a typing mistake does not use up a try
 		return h.show(w, r, a, "Enter the four digits that your phone shows.")
 	}
 	a, err = h.grants.Confirm(r.Context(), a.ID, number)
@@ -223,7 +224,7 @@ func (h *Handler) number(w http.ResponseWriter, r *http.Request) error {
 	return seeOther(w, r, h.cfg.Path)
 }
 
-// events tells the laptop's page how its attempt stands.
+// events sends the laptop's page the state of its attempt.
 func (h *Handler) events(w http.ResponseWriter, r *http.Request) error {
 	id := h.attemptID(r)
 	if id == "" {

@@ -31,8 +31,7 @@ func (h *Handler) mustProve(session string, login Login) bool {
 	return session != "" && login.ByPhone && h.provider.CanApprove()
 }
 
-// begin sends the browser to the provider for a login that leads on to a page of
-// ours.
+// begin sends the browser to the provider for a login that continues at returnTo.
 func (h *Handler) begin(w http.ResponseWriter, r *http.Request, flow idp.Flow, returnTo string) error {
 	state, err := h.flows.NewState(returnTo)
 	if err != nil {
@@ -48,14 +47,14 @@ func (h *Handler) begin(w http.ResponseWriter, r *http.Request, flow idp.Flow, r
 	return seeOther(w, r, target)
 }
 
-// callback is where the provider sends the browser back to.
+// callback completes a login at the provider.
 func (h *Handler) callback(w http.ResponseWriter, r *http.Request) error {
 	session, login, err := h.cfg.Session(r)
 	if err != nil {
 		return err
 	}
 	if h.provider.Ready() != nil {
-		return idp.ErrNotReady // the flow must not be used up
+		return idp.ErrNotReady // before Take, which uses up the flow
 	}
 	query := r.URL.Query()
 	id, returnTo := h.flows.ParseState(query.Get("state"))

@@ -17,7 +17,7 @@ import (
 	"changebank/internal/words"
 )
 
-// approver is the person with the phone, in a session that may approve.
+// approver is the person at the phone, with the session that approves.
 type approver struct {
 	session string
 	login   Login
@@ -25,16 +25,17 @@ type approver struct {
 
 func (p approver) person() idp.Person { return idp.Person(p.login.Person) }
 
-// stamp is the session in a stamp. Its ID may be longer than a stamp can be.
+// stamp names the session in a stamp. It is a hash, because a session's ID can be too
+// long for one.
 func (p approver) stamp() string {
 	sum := sha256.Sum256([]byte(p.session))
 	return hex.EncodeToString(sum[:])
 }
 
-// approver returns who is logged in in the browser that sent r. It reports false
-// if nobody is, or if the person must log in again first: a session that came from
-// a phone cannot approve (chaining), and the provider needs a token that has not
-// expired.
+// approver returns the person who is logged in in the browser that sent r. It
+// reports false if nobody is, or if the person must log in again first: a session
+// that came from a phone cannot approve (chaining), and the provider needs an
+// access token that has not expired.
 func (h *Handler) approver(r *http.Request) (approver, bool, error) {
 	session, login, err := h.cfg.Session(r)
 	if err != nil || session == "" {
@@ -47,7 +48,7 @@ func (h *Handler) approver(r *http.Request) (approver, bool, error) {
 	return approver{session, login}, mayApprove, nil
 }
 
-// question is where the phone arrives.
+// question shows the phone's page.
 func (h *Handler) question(w http.ResponseWriter, r *http.Request) error {
 	code := devicegrant.CodeIn(r.FormValue("user_code"))
 	own, err := h.isOwnCode(r, code)
@@ -74,7 +75,7 @@ func (h *Handler) question(w http.ResponseWriter, r *http.Request) error {
 	visit.Linked = r.Header.Get("Sec-Fetch-Site") != "none" && !browser.FromSite(r, h.cfg.AppURL)
 	a, err := h.grants.Open(r.Context(), visit)
 	if _, tooMany := errors.AsType[*limit.TooManyError](err); tooMany && visit.Linked {
-		return h.askForCode(w, r, by, "") // the person continues by typing it
+		return h.askForCode(w, r, by, "") // the person can type it
 	}
 	if err := h.noteOpened(w, r, by, a); err != nil {
 		return err
@@ -163,14 +164,14 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	if err == nil || errors.Is(err, devicegrant.ErrChanged) || errors.Is(err, devicegrant.ErrProviderPage) {
-		return seeOther(w, r, h.questionPath(code)) // the page tells what has become of it
+		return seeOther(w, r, h.questionPath(code)) // which shows the outcome
 	}
 	return h.ask(w, r, by, a, err)
 }
 
-// ask shows what the phone has to do now: answer the question, answer it again
-// after the provider did not, show the number, or approve on the provider's page
-// too. If nothing, it says what has become of the attempt.
+// ask shows the next step on the phone: answer the question, answer it again after
+// the provider did not respond, show the number, or approve on the provider's page
+// too. If there is none, it shows the outcome.
 func (h *Handler) ask(w http.ResponseWriter, r *http.Request, by approver, a devicegrant.Attempt, err error) error {
 	q := Question{Person: by.login.Person}
 	approved := a.State == devicegrant.Number || a.State == devicegrant.Yes
@@ -208,7 +209,7 @@ func (h *Handler) ask(w http.ResponseWriter, r *http.Request, by approver, a dev
 	return nil
 }
 
-// fill makes q the question whether to approve.
+// fill makes q ask whether to approve.
 func (h *Handler) fill(q *Question, r *http.Request, by approver, a devicegrant.Attempt) error {
 	fingerprint := a.Fingerprint()
 	stamp, err := h.shown.Stamp(r.PostFormValue("shown"), by.stamp(), fingerprint)

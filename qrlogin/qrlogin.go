@@ -1,15 +1,15 @@
-// Package qrlogin lets a Go web application log in a laptop with a phone: the
-// laptop shows a QR code, a phone that is logged in scans and approves it, and the
-// laptop is logged in. It uses the OAuth 2.0 Device Authorization Grant (RFC 8628)
-// of FusionAuth or any other OpenID provider, with the defenses against phishing
-// of RFC 10027.
+// Package qrlogin adds login by phone to a web application. The laptop shows a QR
+// code, a phone that is already logged in scans and approves it, and the laptop is
+// logged in. The package uses the OAuth 2.0 Device Authorization Grant (RFC 8628)
+// of FusionAuth or another OpenID provider, with the defenses against phishing of
+// RFC 10027.
 //
-// The application keeps its own pages and its own sessions. A [Handler] serves the
-// routes of the login and calls the application's functions ([Config]) to draw a
-// page, to make a session, and to ask who is logged in.
+// The application keeps its own pages and sessions. A [Handler] serves the routes
+// of the login. It calls functions of the application, set in [Config], to draw
+// pages, to create sessions, and to look them up.
 //
-// docs/own-application.md explains a complete program, and which rules the
-// application must keep so that the login is safe.
+// For a complete program, and for the rules that the application must follow to be
+// safe, see docs/own-application.md.
 package qrlogin
 
 import (
@@ -36,139 +36,155 @@ import (
 	"changebank/internal/store"
 )
 
-// Config is what a [Handler] needs. Session, LogIn, LoggedIn, ShowCode and
-// ShowQuestion are required.
+// Config configures a [Handler]. Issuer, ClientID, AppURL, Session, LogIn, LoggedIn,
+// ShowCode, ShowQuestion, and either DataDir or RedisURL are required.
 type Config struct {
-	// Issuer is the provider's address, exactly as in its discovery document.
-	Issuer                 string
+	// Issuer is the provider's issuer URL, exactly as in its discovery document.
+	Issuer string
+	// ClientID and ClientSecret identify the application at the provider. The
+	// secret is empty for a public client.
 	ClientID, ClientSecret string
-	Scopes                 []string // default: openid, email, profile
+	// Scopes are the scopes to request. The default is openid, email and profile.
+	Scopes []string
 
-	// AppURL is the application's address in browsers: scheme, host, and port
-	// unless it is the scheme's default. It is https, except on your own machine.
+	// AppURL is the application's address in browsers, without a path. It must use
+	// https, except on the developer's own machine.
 	AppURL string
 
-	// Path is where the laptop's page is; default: /qr-login.
+	// Path is the path of the laptop's page, and the prefix of its other routes.
+	// The default is /qr-login.
 	Path string
-	// VerificationPath is where the QR code leads; default: /activate. The provider
-	// must have AppURL+VerificationPath as the application's verification URI.
+	// VerificationPath is the path of the phone's page, where the QR code leads.
+	// The default is /activate. At the provider, AppURL+VerificationPath must be
+	// the application's verification URI.
 	VerificationPath string
-	// CallbackPath is where a login at the provider comes back to; default:
-	// /callback. The provider must have AppURL+CallbackPath as a redirect URI.
+	// CallbackPath is the path where a login at the provider returns. The default
+	// is /callback. At the provider, AppURL+CallbackPath must be a redirect URI.
 	CallbackPath string
-	// HomePath is the page after a login; default: /.
+	// HomePath is the path of the page after a login. The default is /.
 	HomePath string
 
-	// The store is a file in the folder DataDir, for one process, or the Redis at
-	// RedisURL, for any number of them. Set one of the two.
+	// DataDir is the folder of the data file, for a single process. RedisURL is the
+	// address of a Redis server, for any number of processes. Set one of the two.
 	DataDir, RedisURL string
-	// Key is a secret of at least 32 random characters. It protects the cookies
-	// and everything in the store. It may be empty with DataDir, which then holds
-	// a key of its own.
+	// Key is a secret of at least 32 random characters. It encrypts the cookies
+	// and all stored data. With DataDir it may be empty; a key is then generated
+	// and kept in DataDir.
 	Key string
-	// OldKeys open what was sealed with them. Before Key is changed, every process
-	// must have the new key here.
+	// OldKeys are other keys that can decrypt cookies and data. To change Key, add
+	// the new key here in every process first.
 	OldKeys []string
 
-	// TrustedProxies are the networks of the reverse proxies in front. Only their
-	// X-Forwarded headers count; without them, all browsers would seem to be one.
+	// TrustedProxies are the networks of the reverse proxies in front of the
+	// application. X-Forwarded headers from other addresses are ignored. If a proxy
+	// is missing, all browsers seem to have its address.
 	TrustedProxies []netip.Prefix
-	// AlwaysNumber has the laptop always type the number that the phone shows.
-	// Otherwise it must unless both are known to be on the same network.
+	// AlwaysNumber requires the number that the phone shows to be typed on the
+	// laptop at every login. By default, it is required unless both are known to be
+	// on the same network.
 	AlwaysNumber bool
 
-	// Session returns the application's session of the browser that sent r, and
-	// what LogIn was given for it. An empty ID means that nobody is logged in, or
-	// not through LogIn.
+	// Session returns the ID of the application's session in the browser that sent
+	// r, and the Login that LogIn received for that session. The ID is empty if
+	// nobody is logged in, or not through LogIn.
 	Session func(r *http.Request) (id string, login Login, err error)
-	// LogIn logs in the browser that sent r. It must make a session with a new ID,
-	// end the one that the browser had, and keep login with the new one. It sets
-	// cookies and writes no answer.
+	// LogIn logs in the browser that sent r. It must create a session with a new
+	// ID, end the browser's previous session, and keep login with the new one. It
+	// may set headers, but must not write a response.
 	LogIn func(w http.ResponseWriter, r *http.Request, login Login) error
 	// LoggedIn reports whether the session with that ID is still logged in as the
-	// person with that subject. It is asked before a login that the session has
-	// approved is completed, so it must be false as soon as the session has ended,
-	// in whichever way. A session that logs out all of the person's other sessions
-	// needs a new ID: the logins that it has approved then end, too.
+	// person with that subject. It is called before a login that the session has
+	// approved is completed, so it must return false as soon as the session has
+	// ended for any reason. When a session logs out the person's other sessions, it
+	// must get a new ID, which also ends the logins that it has approved.
 	LoggedIn func(ctx context.Context, subject, session string) (bool, error)
 
-	// ShowCode draws the laptop's page.
+	// ShowCode writes the laptop's page.
 	ShowCode func(w http.ResponseWriter, r *http.Request, code Code)
-	// ShowQuestion draws the phone's page.
+	// ShowQuestion writes the phone's page.
 	ShowQuestion func(w http.ResponseWriter, r *http.Request, question Question)
-	// ShowError draws the page of an error; default: a line of text.
+	// ShowError writes an error page with err.Status. The default is a line of text.
 	ShowError func(w http.ResponseWriter, r *http.Request, err *Error)
 
-	Log *slog.Logger // default: slog.Default()
+	// Log is the logger. The default is slog.Default().
+	Log *slog.Logger
 }
 
-// Login is what the provider said at one login. The application keeps it with the
-// session that it makes.
+// Login is the result of one login. The application keeps it with the session that
+// it creates.
 type Login struct {
 	Person
-	// ByPhone says that a phone approved this login. Such a session cannot approve
-	// others: one laptop that someone was tricked into logging in would log in the
-	// next.
+	// ByPhone reports whether a phone approved this login. Such a session cannot
+	// approve others. Otherwise a laptop that someone was tricked into logging in
+	// could log in the next one (chaining).
 	ByPhone bool
 
-	AccessToken, RefreshToken, IDToken string    // secrets
-	Expires                            time.Time // of AccessToken
+	// The provider's tokens. They are secret.
+	AccessToken, RefreshToken, IDToken string
+	// Expires is when AccessToken expires.
+	Expires time.Time
 }
 
-// Person is an account at the provider. Issuer and Subject identify it; the rest
-// is for showing.
+// Person is an account at the provider. Issuer and Subject together identify it.
+// The other fields can change and are only for display.
 type Person struct {
 	Issuer, Subject string
 	Email, Name     string
-	EmailVerified   bool // the provider says that the address is the person's own
+	EmailVerified   bool // the provider has verified that Email belongs to the person
 }
 
-// String returns what to call the person on a page. Only a verified address stands
-// alone; anything else is marked, since people may choose it freely.
+// String returns a name for the person that is safe to show. A verified e-mail
+// address stands alone. Anything else is marked as unverified, since people can
+// choose it freely.
 func (p Person) String() string { return idp.Person(p).String() }
 
-// Code is what the laptop's page shows. Its forms are POST requests to Path (show
-// a new code), to Path/cancel, and to Path/number with a field named number.
+// Code is the content of the laptop's page. The page has up to three forms, all
+// with method POST: to Path for a new code, to Path/cancel, and to Path/number with
+// a field named number.
 type Code struct {
 	// State is waiting, opened, number, yes, claimed, denied, expired, cancelled or
 	// failed.
 	State       string
-	Ended       bool   // a new code can be shown
-	Title, Text string // how the login stands, and what to do next
-	Note        string // what else the person should know; may be empty
+	Ended       bool   // the login has ended; offer a new code
+	Title, Text string // the state of the login, and what to do next
+	Note        string // further information; may be empty
 
-	QR        template.HTML // an SVG; empty when the code is no longer useful
-	UserCode  string        // for people who cannot scan it
-	URI, Link string        // where the phone goes: without the code, to be typed, and with it
-	Expires   time.Time
+	QR       template.HTML // the QR code as an SVG; empty once it has been approved or has ended
+	UserCode string        // the user code, for people who cannot scan
+	URI      string        // the verification URI, where the user code can be typed
+	Link     string        // the verification URI with the user code, as in the QR code
+	Expires  time.Time     // when the code expires
 
-	NeedsNumber bool   // the person must type the number that the phone shows
-	Problem     string // with the number that was typed; may be empty
+	NeedsNumber bool   // show the form for the number on the phone
+	Problem     string // why the number was rejected; may be empty
 
-	// Follow keeps the page up to date and belongs in its head. It is a script of
-	// this package, with a refresh for browsers without scripts.
+	// Follow keeps the page up to date. Put it first in the page's head. It is a
+	// script of this package, and a refresh for browsers without scripts.
 	Follow template.HTML
 }
 
-// Question is what the phone's page shows. Title, Text, Problem and Warnings are
-// for every page. At most one of Ask, TypeCode, Number and Continue is set.
+// Question is the content of the phone's page. Title, Text, Problem and Warnings
+// must always be shown. At most one of Ask, TypeCode, Number and Continue is set.
 type Question struct {
-	Person      Person // who is logged in on the phone
-	Title, Text string
-	Problem     string   // may be empty
-	Warnings    []string // must be shown beside the question
+	Person      Person   // the person who is logged in on the phone
+	Title, Text string   // the state of the login, and what to do next
+	Problem     string   // why the last answer was rejected; may be empty
+	Warnings    []string // reasons to be careful; may be empty
 
-	// Ask says that the person must decide: a form, sent with POST to this page,
-	// with Fields and buttons named answer with the values yes and no.
-	Ask                     bool
-	Fields                  template.HTML // hidden inputs
-	Device, Addr, Requested string        // who asks, from which IP address, and how long ago
-	UserCode                string        // which the laptop must show, too
-	SwitchAccount           string        // path for a person who is someone else
+	// Ask reports whether the person must decide. Show the fields below, and a form
+	// with method POST to this page, with Fields and two buttons named answer, with
+	// the values yes and no.
+	Ask           bool
+	Fields        template.HTML // hidden inputs
+	Device        string        // the browser and system of the laptop
+	Addr          string        // its IP address
+	Requested     string        // how long ago the login was requested
+	UserCode      string        // the code, which the laptop must show too
+	SwitchAccount string        // path of a login with another account
 
-	TypeCode bool   // a form, sent with GET to this page, with a field named user_code
-	Number   string // to be typed on the laptop
-	Continue string // URL of the provider's own page, which asks the person
+	TypeCode bool   // show a form with method GET to this page, with a field named user_code
+	Number   string // the number to type on the laptop
+	Continue string // URL of the provider's own page for approval
 }
 
 // Defaults of the paths, and limits (RFC 10027, section 6.1.11).
@@ -188,7 +204,7 @@ const (
 
 var limits = devicegrant.Limits{CodesPerAddress: 60, Live: 10000, WrongCodes: 10, WrongNumbers: 3}
 
-// Handler serves the routes of the login. Make one with [New].
+// Handler serves the routes of the login. Create one with [New].
 type Handler struct {
 	cfg      Config
 	log      *slog.Logger
@@ -209,8 +225,9 @@ type Handler struct {
 	mux      *http.ServeMux
 }
 
-// New returns a Handler. Its owner must Close it. The provider is looked for in
-// the background, and until it is found, pages say that it is unavailable.
+// New returns a Handler. The caller must call [Handler.Close] when done. New does
+// not wait for the provider: a Handler looks for it in the background and shows an
+// error until it is found. ctx is used only while New opens the store.
 func New(ctx context.Context, cfg Config) (*Handler, error) {
 	app, err := prepare(&cfg)
 	if err != nil {
@@ -284,7 +301,7 @@ func New(ctx context.Context, cfg Config) (*Handler, error) {
 	return h, nil
 }
 
-// authMethod is how the application authenticates at the provider.
+// authMethod returns how the application authenticates at the provider.
 func authMethod(cfg Config) idp.AuthMethod {
 	if cfg.ClientSecret == "" {
 		return idp.AuthNone
@@ -292,7 +309,7 @@ func authMethod(cfg Config) idp.AuthMethod {
 	return idp.AuthAuto
 }
 
-// prepare checks cfg, and puts in what was left out. It returns the parsed AppURL.
+// prepare checks cfg and sets the defaults. It returns the parsed AppURL.
 func prepare(cfg *Config) (*url.URL, error) {
 	for name, missing := range map[string]bool{
 		"Issuer": cfg.Issuer == "", "ClientID": cfg.ClientID == "", "AppURL": cfg.AppURL == "",
@@ -324,13 +341,13 @@ func prepare(cfg *Config) (*url.URL, error) {
 		}
 	}
 	if cfg.Scopes == nil {
-		cfg.Scopes = []string{"openid", "email", "profile"} // without offline_access: nobody here refreshes tokens
+		cfg.Scopes = []string{"openid", "email", "profile"} // without offline_access, since nothing here refreshes tokens
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
 	if app.Scheme == "http" && !isLocal(app) {
-		cfg.Log.Warn("AppURL is not https, so others on the way can read cookies and codes", "app_url", cfg.AppURL)
+		cfg.Log.Warn("AppURL is not https; cookies and codes are sent unencrypted", "app_url", cfg.AppURL)
 	}
 	return app, nil
 }
@@ -342,8 +359,8 @@ func isLocal(app *url.URL) bool {
 	return app.Hostname() == "localhost" || err == nil && (addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast())
 }
 
-// Close ends the work in the background. Another process, or the next one,
-// continues with the logins in progress.
+// Close ends the background work and closes the store. Another process, or the next
+// start, can continue the logins in progress.
 func (h *Handler) Close() error {
 	h.EndWaits()
 	h.grants.Close()
@@ -351,25 +368,25 @@ func (h *Handler) Close() error {
 	return h.store.Close()
 }
 
-// EndWaits answers the pages that wait for a change, which would otherwise keep a
-// server from shutting down. It is for [http.Server.RegisterOnShutdown].
+// EndWaits ends the requests that wait for a change, which would otherwise delay a
+// shutdown. Pass it to [http.Server.RegisterOnShutdown].
 func (h *Handler) EndWaits() { h.endWaits() }
 
-// LogOut revokes a login's tokens, for an application that has ended the session.
-// It returns the URL at which the browser ends its session at the provider, or ""
-// if it has none there.
+// LogOut revokes the tokens of a login. Call it after the application has ended the
+// session. It returns the URL to redirect the browser to, which ends its session at
+// the provider, or "" if there is none to end.
 func (h *Handler) LogOut(login Login) string {
 	if login.Subject == "" {
 		return "" // nobody was logged in
 	}
 	h.provider.Revoke(idp.Tokens{Access: login.AccessToken, Refresh: login.RefreshToken, ID: login.IDToken, Expires: login.Expires})
-	if login.ByPhone { // at some providers, this would log out the phone
+	if login.ByPhone { // at some providers, the URL would log out the phone
 		return ""
 	}
 	return h.provider.LogoutURL(login.IDToken)
 }
 
-// loginOf returns what the application gets.
+// loginOf returns the application's view of a login.
 func loginOf(person idp.Person, tokens idp.Tokens, byPhone bool) Login {
 	return Login{
 		Person: Person(person), ByPhone: byPhone,

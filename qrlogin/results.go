@@ -12,27 +12,27 @@ import (
 
 const (
 	resultLifetime = time.Hour
-	// repeatWindow is how long a claim can be repeated, because the answer that
-	// carried the application's cookie may have been lost.
+	// repeatWindow is how long a claim can be repeated, since the response with the
+	// application's cookie may have been lost.
 	repeatWindow = time.Minute
 )
 
-// result is a login that a phone has approved, until the laptop has arrived with
-// the application's session.
+// result is a login that a phone has approved, until the laptop has a session of
+// the application.
 type result struct {
 	Person idp.Person
 	Tokens idp.Tokens
 	Began  time.Time
-	Taken  time.Time       // by a laptop; zero: by none
-	Laptop browser.Browser // that took it
-	Over   bool            // ended, or in use: it cannot be taken any longer
+	Taken  time.Time       // when a laptop claimed it; zero: not yet
+	Laptop browser.Browser // that claimed it
+	Over   bool            // ended, or in use: it can no longer be claimed
 }
 
 // KeepUntil implements [store.Record].
 func (r result) KeepUntil() time.Time { return r.Began.Add(resultLifetime) }
 
-// results implements [devicegrant.Sessions]: the pending sessions of the attempts
-// are results, and the vouchers are sessions of the application.
+// results implements [devicegrant.Sessions]. An attempt's pending session is a
+// result, and a voucher is the ID of the application's session that approved.
 type results struct {
 	table    *store.Table[result]
 	loggedIn func(ctx context.Context, subject, session string) (bool, error)
@@ -56,11 +56,11 @@ func (s *results) CreatePending(ctx context.Context, id string, person idp.Perso
 		return false, err
 	}
 	if voucher == "" {
-		return true, nil // on the provider's own page no session of ours approves
+		return true, nil // approved on the provider's own page, by no session here
 	}
 	ok, err := s.Vouched(ctx, person, voucher)
 	if err == nil && !ok {
-		// Without a trace: the person may approve it again.
+		// Deleted rather than ended, since the person may approve it again.
 		if _, err := s.table.Delete(ctx, id); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return false, err
 		}
@@ -95,8 +95,8 @@ func (s *results) Discard(ctx context.Context, id string) error {
 	return err
 }
 
-// end ends a result, if there is one, and returns the tokens that it had. What is
-// left of it keeps a slow poller from making it again.
+// end ends a result, if there is one, and returns the tokens that it had. Its record
+// stays, so that a slow poller cannot create it again.
 func (s *results) end(ctx context.Context, id string) (idp.Tokens, error) {
 	var tokens idp.Tokens
 	_, err := s.table.Update(ctx, id, func(r *result) error {

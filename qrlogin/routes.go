@@ -10,10 +10,10 @@ import (
 	"changebank/internal/browser"
 )
 
-// A page answers one request, or returns why it cannot.
+// A page responds to one request, or returns an error without having responded.
 type page func(w http.ResponseWriter, r *http.Request) error
 
-// patterns are those of every route, with its page.
+// patterns returns the pages by the patterns of their routes.
 func (h *Handler) patterns() map[string]page {
 	path := h.cfg.Path
 	return map[string]page{
@@ -40,8 +40,8 @@ func (h *Handler) routes() *http.ServeMux {
 	return mux
 }
 
-// Mount adds the routes to the application's mux. Another router must send to the
-// Handler: Path and all below it, VerificationPath, and CallbackPath.
+// Mount adds the routes to mux. With another router, send requests for Path and all
+// paths below it, VerificationPath, and CallbackPath to the Handler.
 func (h *Handler) Mount(mux *http.ServeMux) {
 	for pattern := range h.patterns() {
 		mux.Handle(pattern, h)
@@ -51,9 +51,9 @@ func (h *Handler) Mount(mux *http.ServeMux) {
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
 
-// serve keeps out what no person of this site has sent, and shows the error of a
-// page. The headers keep other sites from showing our QR code as their own
-// (QRLJacking), and codes out of caches and of other sites' logs.
+// serve rejects prefetches and forms of other sites, and shows the error of a page.
+// The headers keep other sites from showing our QR code as their own (QRLJacking),
+// and keep codes out of caches and other sites' logs.
 func (h *Handler) serve(p page) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
@@ -82,14 +82,15 @@ func (h *Handler) serve(p page) http.Handler {
 	})
 }
 
-// seeOther sends the browser to GET a page of ours.
+// seeOther redirects the browser to GET another address.
 func seeOther(w http.ResponseWriter, r *http.Request, path string) error {
 	http.Redirect(w, r, path, http.StatusSeeOther)
 	return nil
 }
 
-// onward sends the browser on, perhaps to the provider, after a form. A redirect
-// would be stopped, silently, by a Content-Security-Policy with form-action.
+// onward sends the browser to path after a form, and from there perhaps to the
+// provider. A Content-Security-Policy with form-action would silently block a
+// redirect.
 func onward(w http.ResponseWriter, path string) error {
 	w.Header().Set("Refresh", "0; url="+path)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -117,7 +118,7 @@ func (h *Handler) questionPath(code string) string {
 	return h.cfg.VerificationPath + "?" + url.Values{"user_code": {code}}.Encode()
 }
 
-// loginPath returns the path of the login that leads on to a page of ours.
+// loginPath returns the path of a login that continues at returnTo.
 func (h *Handler) loginPath(returnTo string) string {
 	return h.cfg.Path + "/login?" + url.Values{"return_to": {returnTo}}.Encode()
 }

@@ -1,5 +1,5 @@
-// Minimal is a small web application with sessions and pages of its own, which
-// logs in laptops by phone. docs/own-application.md explains it.
+// Minimal is a small web application with its own sessions and pages that uses
+// package qrlogin for login by phone. See docs/own-application.md.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 	"changebank/qrlogin"
 )
 
-// sessions are the application's own: here, a map in memory.
+// sessions are the application's own sessions, here in memory.
 type sessions struct {
 	mu   sync.Mutex
 	byID map[string]qrlogin.Login
@@ -43,7 +43,7 @@ func (s *sessions) logIn(w http.ResponseWriter, r *http.Request, login qrlogin.L
 	defer s.mu.Unlock()
 	delete(s.byID, old)
 	s.byID[id] = login
-	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: id, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}) // and Secure, with https
+	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: id, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}) // with https, also Secure
 	return nil
 }
 
@@ -93,7 +93,7 @@ func show(w http.ResponseWriter, page string, data any) {
 	}
 }
 
-// newApp returns the application, and what it must close. cfg has the settings.
+// newApp returns the application, and a Handler that the caller must close.
 func newApp(ctx context.Context, cfg qrlogin.Config) (http.Handler, *qrlogin.Handler, error) {
 	s := &sessions{byID: make(map[string]qrlogin.Login)}
 	cfg.Session, cfg.LogIn, cfg.LoggedIn = s.current, s.logIn, s.loggedIn
