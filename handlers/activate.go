@@ -40,7 +40,7 @@ type approvePage struct {
 	Watch            string // the page's own address, for the script that looks for changes
 }
 
-// answeredPage tells what has become of the attempt.
+// answeredPage shows the outcome of the attempt.
 type answeredPage struct {
 	frame
 	Title, Text string
@@ -55,7 +55,7 @@ type activatePage struct {
 	AppHost, Code, Problem string
 }
 
-// activate is where the phone arrives.
+// activate shows the phone's page.
 func (s *Server) activate(w http.ResponseWriter, r *http.Request, sess session.Session) error {
 	code := devicegrant.CodeIn(r.FormValue("user_code"))
 	own, err := s.isOwnCode(r, code)
@@ -172,7 +172,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, sess session.Ses
 		})
 	}
 	if err == nil || errors.Is(err, devicegrant.ErrChanged) || errors.Is(err, devicegrant.ErrProviderPage) {
-		return seeOther(w, r, question) // the page tells what has become of it
+		return seeOther(w, r, question) // which shows the outcome
 	}
 	return s.showQuestion(w, r, sess, code, a, err)
 }
@@ -203,9 +203,9 @@ func (s *Server) credentials(ctx context.Context, sess session.Session, question
 	return access, voucher, err
 }
 
-// showQuestion shows what the phone has to do now: answer the question, answer it
-// again after the provider did not, show the number, or approve on the provider's
-// page too. If nothing, it says what has become of the attempt.
+// showQuestion shows the next step on the phone: answer the question, answer it again
+// after the provider did not respond, show the number, or approve on the provider's
+// page too. If there is none, it shows the outcome.
 func (s *Server) showQuestion(w http.ResponseWriter, r *http.Request, sess session.Session, code string, a devicegrant.Attempt, err error) error {
 	page := s.questionPage(r, sess, code, a)
 	status := http.StatusOK

@@ -18,7 +18,7 @@ const devicesPath = "/devices"
 type device struct {
 	Ref          string
 	Number       int    // in the list, from 1: two devices may otherwise have the same name
-	Name         string // that the person gave it, for the list only: no question about a login shows it
+	Name         string // given by the person; shown in this list only, never in a question about a login
 	Browser      string
 	Began        string // and how
 	Addr         string // of the login
@@ -36,7 +36,7 @@ type devicesPage struct {
 	New     []device // to be asked about on this page
 	Devices []device
 	Others  bool
-	Names   bool // can be changed here
+	Names   bool // names can be changed here
 }
 
 // devices shows the person where they are logged in.
@@ -179,7 +179,7 @@ func otherDevices(n int) string {
 	return fmt.Sprintf("%d other devices", n)
 }
 
-// nameDevice gives one of the person's devices a name, or takes it away.
+// nameDevice sets or removes the name of one of the person's devices.
 func (s *Server) nameDevice(w http.ResponseWriter, r *http.Request, sess session.Session) error {
 	err := s.cfg.Sessions.Rename(r.Context(), sess, r.PathValue("ref"), r.PostFormValue("name"))
 	if errors.Is(err, session.ErrOver) {

@@ -12,7 +12,7 @@ import (
 	"changebank/internal/session"
 )
 
-// defaultPath is where a login leads that nothing asked to lead elsewhere.
+// defaultPath is the return path of a login without one.
 const defaultPath = "/account"
 
 // login sends the browser to the provider. With switch=1 the provider asks for

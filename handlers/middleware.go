@@ -121,7 +121,7 @@ func (s *Server) watchForCrowd(r *http.Request, person idp.Person) {
 	}
 }
 
-// Permissions-Policy: what a script of ours could ask the person for. See codeForm.
+// Values of Permissions-Policy. Only codeForm needs the camera.
 const (
 	withoutCamera = "camera=(), geolocation=(), microphone=()"
 	withCamera    = "camera=(self), geolocation=(), microphone=()"

@@ -52,7 +52,7 @@ func (s *Server) attemptID(r *http.Request) string { return s.qr.Read(r)["attemp
 // computer.
 func (s *Server) isPublic(r *http.Request) bool { return s.qr.Read(r)["public"] != "" }
 
-// qrCookie holds what this browser knows of its attempt.
+// qrCookie returns the values of the browser's QR cookie.
 func qrCookie(attempt string, public bool) cookies.Values {
 	values := cookies.Values{"attempt": attempt}
 	if public {
@@ -232,9 +232,9 @@ func (s *Server) qrLoginCancel(w http.ResponseWriter, r *http.Request, _ session
 	return seeOther(w, r, qrPath)
 }
 
-// qrLoginPublic notes that the laptop is a public computer, or that it is not.
-// Only the browser's own cookie knows, until the claim: the choice costs the store
-// nothing, and the code on the screen stays as it is.
+// qrLoginPublic notes that the laptop is a public computer, or that it is not. Until
+// the claim, the choice is kept only in the browser's cookie, so it costs the store
+// nothing and the code on the screen stays the same.
 func (s *Server) qrLoginPublic(w http.ResponseWriter, r *http.Request, _ session.Session) error {
 	if _, err := s.laptop(r); err != nil {
 		return err
@@ -283,7 +283,7 @@ func (s *Server) qrLoginConfirm(w http.ResponseWriter, r *http.Request, _ sessio
 	return seeOther(w, r, qrPath)
 }
 
-// events tells the laptop's page how its attempt stands.
+// events sends the laptop's page the state of its attempt.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	laptop, err := s.laptop(r)
 	if err != nil {

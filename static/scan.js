@@ -1,15 +1,15 @@
-// Scans the laptop's code with the camera, on the page where a code can be typed.
-// It shows its button only in browsers that can read QR codes.
+// Scans the laptop's code with the camera, on the page for typing a code. The button
+// is shown only in browsers that can read QR codes.
 "use strict";
 
 (() => {
   // Without https there is no mediaDevices.
   if (!("BarcodeDetector" in window && navigator.mediaDevices)) return;
-  // This is known before the page is drawn: with room for the button, nothing
-  // moves when it appears.
+  // Set before the page is drawn, so that it reserves room for the button, and
+  // nothing moves when the button appears.
   document.documentElement.classList.add("may-scan");
 
-  const pause = 150; // milliseconds between two looks
+  const pause = 150; // milliseconds between two reads
   const looking = "Point the camera at the code on the other device.";
   const off = "The camera is off.";
   const failures = {
@@ -80,12 +80,12 @@
       for (const track of stream?.getTracks() ?? []) track.stop();
     }
 
-    // take submits our own form with a code of ours. Any other code may lead
-    // anywhere, so it is never followed.
+    // take submits the form if one of the texts is our verification URI. Any other
+    // text may be a link to anywhere, and is never opened.
     function take(texts) {
       const code = texts.map(userCode).find(Boolean);
       if (!code) {
-        say("This is not a code of Changebank.");
+        say("This isn't a Changebank code.");
         return;
       }
       stop("Code found.");
@@ -109,7 +109,7 @@
     });
     addEventListener("pagehide", () => {
       stop("");
-      say(""); // for a person who comes back
+      say(""); // in case the person comes back
     });
   });
 })();

@@ -178,7 +178,7 @@ func TestScanForeignCode(t *testing.T) {
 	} {
 		phone.run(`document.getElementById("scan-note").textContent = ""`)
 		phone.see(foreign)
-		phone.awaitNote("This is not a code of Changebank.")
+		phone.awaitNote("This isn't a Changebank code.")
 		if at := phone.location(); at != b.URL+"/activate" {
 			t.Fatalf("%q leads to %s", foreign, at)
 		}

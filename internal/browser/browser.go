@@ -62,8 +62,8 @@ func (b Browser) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("addr", b.Addr), slog.String("agent", b.Agent))
 }
 
-// Same reports whether two requests seem to come from one browser: what one of
-// them was given must not be given to a thief of its cookie elsewhere.
+// Same reports whether two requests seem to come from the same browser, rather than
+// from a thief of its cookie elsewhere.
 func Same(a, b Browser) bool {
 	return a.Agent == b.Agent && (a.Addr == b.Addr || Near(a, b, false))
 }

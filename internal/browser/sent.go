@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// FromSite reports whether a page of the site at appURL sent the browser here.
-// Over plain http there is no Sec-Fetch-Site, and only the Referer can prove it.
+// FromSite reports whether a page of the site at appURL sent the browser here. Over
+// plain http, browsers send no Sec-Fetch-Site, so the Referer is used.
 func FromSite(r *http.Request, appURL string) bool {
 	site := r.Header.Get("Sec-Fetch-Site")
 	return site == "same-origin" || site == "" && strings.HasPrefix(r.Referer(), appURL+"/")
 }
 
-// IsPrefetch reports whether a browser or mail program fetches the page in
-// advance, so that no person asked for it.
+// IsPrefetch reports whether a browser or mail program fetches the page in advance,
+// without a person having asked for it.
 func IsPrefetch(r *http.Request) bool {
 	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
 		if v := strings.ToLower(r.Header.Get(name)); strings.Contains(v, "prefetch") || strings.Contains(v, "preview") || strings.Contains(v, "prerender") {

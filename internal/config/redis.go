@@ -20,8 +20,8 @@ func (p *parser) checkRedis(c *Config) {
 	several := strings.Contains(scheme, "sentinel") || strings.Contains(scheme, "cluster") ||
 		err == nil && (u.Query().Has("master_name") || u.Query().Has("addr") || strings.Contains(u.Host, ","))
 	_, clientErr := redis.ParseURL(text)
-	// Without an @, as in redis://user:password:6379, the password would be shown as
-	// a part of the host.
+	// Without an @, as in redis://user:password:6379, the password would be taken for
+	// part of the host, and shown.
 	noHost := err == nil && strings.Contains(u.Hostname(), ":") && !strings.HasPrefix(u.Host, "[")
 	switch {
 	case several:

@@ -34,7 +34,7 @@ func New(appURL string, derive func(purpose string) [][]byte) (*Jar, error) {
 	return Named("changebank", appURL, derive)
 }
 
-// Named is [New] with the beginning of the cookies' names.
+// Named is [New] with another prefix for the cookies' names.
 func Named(name, appURL string, derive func(purpose string) [][]byte) (*Jar, error) {
 	u, err := url.Parse(appURL)
 	if err != nil {
@@ -116,8 +116,8 @@ func (k *Kind) Write(w http.ResponseWriter, r *http.Request, values Values) erro
 	return k.write(w, r, values, k.store.Options.MaxAge)
 }
 
-// WriteUntilClosed is [Kind.Write] of a cookie that the browser deletes when it is
-// closed, unless it restores its last pages at its next start.
+// WriteUntilClosed is [Kind.Write] for a cookie that the browser deletes when it is
+// closed. A browser that restores its last session may keep the cookie.
 func (k *Kind) WriteUntilClosed(w http.ResponseWriter, r *http.Request, values Values) error {
 	return k.write(w, r, values, 0)
 }

@@ -1,7 +1,7 @@
 // Package flows keeps the logins in progress at the provider, in the browsers
 // themselves: what the callback must match in a sealed cookie for each, and the
-// return path in the OAuth state. The store holds only a mark for each login that
-// was used.
+// return path in the OAuth state. The store holds only a mark for each login whose
+// callback was used.
 package flows
 
 import (
@@ -36,7 +36,7 @@ var loginsPerAddress = limit.Rule{Name: "logins from one address", N: 600, Windo
 // ErrNone says that the browser has no login with that state in progress.
 var ErrNone = errors.New("no login with this state is in progress in this browser, or it was used before")
 
-// Flows are an application's logins in progress. Make them with [New].
+// Flows manages an application's logins in progress. Create it with [New].
 type Flows struct {
 	fallback string        // the return path of a login without one
 	cookie   *cookies.Kind // named for the login's ID
@@ -51,8 +51,8 @@ type mark struct{ Until time.Time }
 // KeepUntil implements [store.Record].
 func (m mark) KeepUntil() time.Time { return m.Until }
 
-// New returns the Flows of an application. fallback is the path that a login
-// without a return path leads to.
+// New returns the Flows of an application. fallback is the return path of a login
+// without one.
 func New(jar *cookies.Jar, s *store.Store, fallback string) Flows {
 	return Flows{
 		fallback: fallback,

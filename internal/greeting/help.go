@@ -8,17 +8,17 @@ import (
 
 // Help explains the flags, and where the settings are.
 func Help(w io.Writer, flags *flag.FlagSet) {
-	fmt.Fprint(w, `Changebank logs a laptop in with a phone that scans its QR code.
+	fmt.Fprint(w, `Changebank logs in a laptop with a phone that scans its QR code.
 
 Without flags and settings, only browsers on this computer can open it. The flags,
-with an example each:
+each with an example:
 
 `)
 	flags.SetOutput(w)
 	flags.PrintDefaults()
 	fmt.Fprint(w, `
-The rest, such as the port and the identity provider, are settings. They are
-environment variables, or lines of a file .env in the folder it is started from:
+Everything else, such as the port and the identity provider, is a setting: an
+environment variable, or a line of the file .env in the current folder:
 
     PORT=5001
 

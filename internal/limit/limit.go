@@ -51,8 +51,8 @@ func (c counter) KeepUntil() time.Time { return c.Full }
 // all.
 func (c *counter) count(rule Rule, now time.Time) (excess time.Duration) {
 	if c.Full.After(now.Add(3 * rule.Window)) {
-		// The clock was set back since. One event is allowed, which puts the
-		// counter right: a refusal would not, and would go on until that time.
+		// The clock was set back. Allow one event, which corrects the counter.
+		// Otherwise events would be refused until the old time.
 		c.Full = now.Add(rule.Window - rule.step())
 	}
 	if c.Full.Before(now) {
@@ -80,8 +80,8 @@ func (c *counter) add(rule Rule, now time.Time) error {
 type Limiter struct {
 	store    *store.Store
 	counters *store.Table[counter]
-	// Events of one key in this process wait for each other: many people behind
-	// one address must not be refused because they come at the same moment.
+	// Events of one key wait for each other in this process, so that people behind
+	// one address are not refused for arriving at the same time.
 	mu    sync.Mutex
 	turns map[string]*turn // of the keys that are being counted
 }
@@ -273,8 +273,9 @@ func (l *Limiter) check(ctx context.Context, rule Rule, key string) error {
 	return c.add(rule, time.Now())
 }
 
-// eventsOf returns what an event of an address counts as. The last of its blocks
-// is the narrowest and has the rule itself ([browser.Blocks]).
+// eventsOf returns the events that one event of an address counts as, one for each
+// of its blocks. The last block is the narrowest, with the rule's own limit
+// ([browser.Blocks]).
 func eventsOf(rule Rule, addr string) (events []event) {
 	blocks := browser.Blocks(addr)
 	for i, block := range blocks {

@@ -1,4 +1,4 @@
-// Package qrcode draws QR codes as SVG, and keeps those that were drawn.
+// Package qrcode draws QR codes as SVG, and caches them.
 package qrcode
 
 import (
@@ -65,9 +65,9 @@ func (c code) svg() template.HTML {
 // maxCodes bounds the memory of [Codes], to about 2 MB.
 const maxCodes = 4096
 
-// Codes keeps what was encoded, because that takes longer than everything else
-// on the laptop's page, and without scripts the page refreshes every 5 seconds.
-// The zero value is ready for use.
+// Codes draws QR codes and caches their encoding, which is the slowest part of the
+// laptop's page. Without scripts that page refreshes every 5 seconds. The zero value
+// is ready to use.
 type Codes struct {
 	mu sync.Mutex
 	of map[string]code
@@ -88,7 +88,7 @@ func (k *Codes) Draw(text string) (template.HTML, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.of == nil || len(k.of) == maxCodes {
-		k.of = make(map[string]code) // those that are still shown come back
+		k.of = make(map[string]code) // codes still on a screen are encoded again
 	}
 	k.of[text] = c
 	return c.svg(), nil

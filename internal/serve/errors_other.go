@@ -4,7 +4,7 @@ package serve
 
 import "syscall"
 
-// What the system answers if it cannot listen.
+// Errors of a failed listen.
 const (
 	errInUse    = syscall.EADDRINUSE
 	errNoAddr   = syscall.EADDRNOTAVAIL
@@ -12,5 +12,5 @@ const (
 	errDenied   = syscall.EACCES
 )
 
-// advice says what to do about errDenied.
+// advice is the message for errDenied.
 const advice = "this user may not use port %d; set %s to 1024 or more"

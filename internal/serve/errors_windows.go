@@ -2,8 +2,8 @@ package serve
 
 import "golang.org/x/sys/windows"
 
-// What Windows answers if it cannot listen. [syscall.EADDRINUSE] and the like are
-// numbers that Go made up there, which no call returns.
+// Errors of a failed listen. On Windows, [syscall.EADDRINUSE] and the like are
+// numbers invented by Go that no call returns.
 const (
 	errInUse    = windows.WSAEADDRINUSE
 	errNoAddr   = windows.WSAEADDRNOTAVAIL
@@ -11,6 +11,6 @@ const (
 	errDenied   = windows.WSAEACCES
 )
 
-// advice says what to do about errDenied.
+// advice is the message for errDenied.
 const advice = "Windows has reserved port %d, or a program uses it exclusively; set %s to another port " +
 	"(reserved ones: netsh interface ipv4 show excludedportrange protocol=tcp)"

@@ -83,7 +83,7 @@ func explain(ctx context.Context, err error, setting string, port int) error {
 	return fmt.Errorf("port %d is taken by %s; stop it, or set %s to another port", port, likelyProgram(runtime.GOOS, port), setting)
 }
 
-// likelyProgram names the program that has a port on most machines with a system.
+// likelyProgram names the program that usually has taken a port on a system.
 func likelyProgram(system string, port int) string {
 	if system == "darwin" && port == 5000 {
 		return "another program, probably the AirPlay Receiver (System Settings, General, AirDrop & Handoff)"

@@ -2,8 +2,8 @@ package session_test
 
 import "testing"
 
-// TestCrashInCreate: the next process finds what is left, and finishes it. As
-// long as the session is not listed, nobody can claim it.
+// TestCrashInCreate: the next process repeats what was not stored. A session that
+// is not listed cannot be claimed.
 func TestCrashInCreate(t *testing.T) {
 	t.Run("then another try", func(t *testing.T) {
 		atEveryFault(t, create, nil, func(s *scene) {
@@ -60,19 +60,6 @@ func TestCrashInCreate(t *testing.T) {
 			}
 			s.wantSound()
 		})
-	})
-}
-
-// TestCrashInBrokenCreate: the voucher broke after the session was listed, and
-// the process crashes while it withdraws the session.
-func TestCrashInBrokenCreate(t *testing.T) {
-	atEveryFault(t, create, then(create, logout(thePhone)), func(s *scene) {
-		s.do(create)
-		if s.created {
-			s.t.Error("second CreatePending = true with a broken voucher")
-		}
-		s.wantNoLaptop()
-		s.wantSound()
 	})
 }
 

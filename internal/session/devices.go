@@ -25,8 +25,7 @@ var (
 )
 
 // Of returns the person's sessions, pending ones included, the newest first and
-// without their secrets. It ends those that are over, so that their tokens are
-// revoked.
+// without their secrets. It ends expired ones, so that their tokens are revoked.
 func (m *Manager) Of(ctx context.Context, person idp.Person) ([]Session, error) {
 	l, err := m.list(ctx, person)
 	if err != nil {
@@ -60,7 +59,7 @@ func (m *Manager) ToConfirm(ctx context.Context, by Session) ([]Session, error) 
 	return shown(slices.DeleteFunc(sessions, func(s Session) bool { return s.Pending || !s.Unconfirmed() })), err
 }
 
-// shown sorts sessions, the newest first, and takes out their secrets.
+// shown sorts sessions, the newest first, and removes their secrets.
 func shown(sessions []Session) []Session {
 	for i := range sessions {
 		sessions[i].ID, sessions[i].Tokens = "", idp.Tokens{}
@@ -120,14 +119,14 @@ func (m *Manager) Confirm(ctx context.Context, by Session, ref string) error {
 	return err
 }
 
-// maxName is how many characters the name of a device has at most.
+// maxName bounds the characters of a device's name.
 const maxName = 40
 
 // Rename names the device of the session called ref, for by's person alone. An
-// empty name takes the name away. Control, invisible and direction characters are
-// left out, and what is longer than 40 characters is cut off. Rename returns
-// [ErrUnknown] and [ErrOver] as End does, and [ErrUnconfirmed] to an unconfirmed
-// session: an attacker would make it look like a device of the person's.
+// empty name removes the name. Control, invisible and direction characters are
+// dropped, and the name is cut to 40 characters. Rename returns [ErrUnknown] and
+// [ErrOver] as End does. It returns [ErrUnconfirmed] to an unconfirmed session,
+// which an attacker would otherwise make look like one of the person's devices.
 func (m *Manager) Rename(ctx context.Context, by Session, ref, name string) error {
 	e, err := m.entry(ctx, by, ref)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 
 const (
 	maxSessions = 100 // of one person; then the oldest end
-	sweepMost   = 20  // sessions over that one login or one look at the list ends
+	sweepMost   = 20  // expired sessions that one login or one view of the list ends
 )
 
 // list names a person's sessions, the oldest first, because a store cannot be
@@ -62,8 +62,7 @@ func (l list) has(id string) bool {
 // listedFor is how long a session stays listed: as long as its record can last.
 func (m *Manager) listedFor() time.Duration { return m.lifetime + ClaimWindow + overFor }
 
-// add puts a session at the end, and drops those that were listed for so long
-// that nothing is left of them.
+// add appends a session, and drops those whose records have expired by now.
 func (l *list) add(added entry, listedFor time.Duration) {
 	now := time.Now()
 	l.Entries = slices.DeleteFunc(l.open(), func(e entry) bool {
@@ -87,8 +86,8 @@ func (m *Manager) list(ctx context.Context, person idp.Person) (list, error) {
 	return l, err
 }
 
-// enlist puts a session on its person's list, and makes the list if there is
-// none. It belongs in the transaction that stores the session.
+// enlist adds a session to its person's list, and creates the list if there is
+// none. Call it in the transaction that stores the session.
 func (m *Manager) enlist(ctx context.Context, s Session) error {
 	l, err := m.lists.Upsert(ctx, key(s.Person), func(l *list) error {
 		if l.Generation == "" { // there was none
@@ -109,8 +108,7 @@ func (m *Manager) unlist(ctx context.Context, person idp.Person, id string) erro
 	return m.changeEntry(ctx, person, id, func(e *entry) { e.ID = "" })
 }
 
-// changeEntry changes a session's entry, if it is listed. It belongs in a
-// transaction.
+// changeEntry changes a session's entry, if it is listed. Call it in a transaction.
 func (m *Manager) changeEntry(ctx context.Context, person idp.Person, id string, change func(*entry)) error {
 	_, err := m.lists.Update(ctx, key(person), func(l *list) error {
 		for i := range l.Entries {
@@ -126,10 +124,10 @@ func (m *Manager) changeEntry(ctx context.Context, person idp.Person, id string,
 	return err
 }
 
-// endDevice ends the session with that Ref, both if there are two, and returns
-// what it was: the zero Session if there is none.
+// endDevice ends the session with that Ref, or both if two share it. It returns the
+// session as it was, or the zero Session if there is none.
 func (m *Manager) endDevice(ctx context.Context, person idp.Person, ref, by string) (was Session, err error) {
-	ctx = context.WithoutCancel(ctx) // a person who closes the tab still wants it
+	ctx = context.WithoutCancel(ctx) // also if the person closes the tab
 	err = m.store.Atomically(ctx, func(ctx context.Context) error {
 		was = Session{}
 		l, err := m.list(ctx, person)
@@ -153,9 +151,9 @@ func (m *Manager) endDevice(ctx context.Context, person idp.Person, ref, by stri
 // end ends sessions of a person, takes them off the list, and returns those
 // that were valid. by is the Ref of the person's other session that ends them,
 // or theProvider: then their browsers are told (see [Manager.WasEnded]). Each is
-// a commit of its own: with a hundred at once, a full disk might have no room.
+// a separate commit, since a full disk may have no room for a hundred at once.
 func (m *Manager) end(ctx context.Context, person idp.Person, entries []entry, by string) (ended []Session, err error) {
-	ctx = context.WithoutCancel(ctx) // a person who closes the tab still wants it
+	ctx = context.WithoutCancel(ctx) // also if the person closes the tab
 	for _, e := range entries {
 		was, err := m.endOne(ctx, person, e.ID, by)
 		if err != nil {
@@ -168,9 +166,9 @@ func (m *Manager) end(ctx context.Context, person idp.Person, entries []entry, b
 	return ended, nil
 }
 
-// endOne ends a session for good, takes it off the list, and returns what it was:
-// the zero Session if it was over. Its tokens are revoked in any case. Tokens that
-// are being refreshed at this moment find the tombstone and are revoked.
+// endOne ends a session for good and takes it off the list. It returns the session
+// as it was, or the zero Session if it was over. Its tokens are revoked in either
+// case. A refresh in progress finds the tombstone, and its tokens are revoked too.
 func (m *Manager) endOne(ctx context.Context, person idp.Person, id, by string) (was Session, err error) {
 	err = m.store.Atomically(ctx, func(ctx context.Context) error {
 		was = Session{}
@@ -230,9 +228,9 @@ func (m *Manager) look(ctx context.Context, entries []entry) (valid []Session, o
 	return valid, over, nil
 }
 
-// endOver ends sessions that are over by time, so that their tokens are revoked,
-// and takes them off the list. What it leaves, or fails to end, the next login or
-// look at the list does.
+// endOver ends expired sessions, so that their tokens are revoked, and takes them
+// off the list. The rest, and those that it fails to end, are left to the next
+// login or view of the list.
 func (m *Manager) endOver(ctx context.Context, person idp.Person, over []entry) {
 	if len(over) == 0 {
 		return
@@ -242,8 +240,8 @@ func (m *Manager) endOver(ctx context.Context, person idp.Person, over []entry) 
 	}
 }
 
-// tidy ends sessions of a person that are over, and the oldest ones if there are
-// too many. Only then it reads all of them. If it fails, the next login does it.
+// tidy ends a person's expired sessions, and the oldest ones if there are too many.
+// Only in that case does it read all of them. If it fails, the next login repeats it.
 func (m *Manager) tidy(ctx context.Context, person idp.Person, l list, by string) {
 	entries := l.open()
 	if len(entries) <= maxSessions {

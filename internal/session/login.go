@@ -64,7 +64,7 @@ func (m *Manager) LogIn(w http.ResponseWriter, r *http.Request, person idp.Perso
 
 // MakePublic shortens a session that was just claimed on a public computer: it
 // ends after [PublicIdle] without a request, and its cookie ends with the browser.
-// Nothing makes it longer again. A login at the provider makes a new session.
+// Nothing extends it again; a login at the provider creates a new session.
 func (m *Manager) MakePublic(ctx context.Context, id string) error {
 	_, err := m.update(ctx, id, func(s *Session) error {
 		if s.hasPerson() {
@@ -75,9 +75,8 @@ func (m *Manager) MakePublic(ctx context.Context, id string) error {
 	return err
 }
 
-// SetCookie gives the browser the session that it has just claimed, in place of
-// the one that it had, which ends. The cookie of a public computer ends with the
-// browser.
+// SetCookie gives the browser the session that it has just claimed, and ends its
+// previous one. On a public computer, the cookie ends when the browser is closed.
 func (m *Manager) SetCookie(w http.ResponseWriter, r *http.Request, id string) error {
 	old, err := m.lookUp(r)
 	if err != nil {

@@ -13,17 +13,17 @@ import (
 // to the front, must not approve anything.
 const readingTime = time.Second
 
-// Stamps seal when a question was first shown. The stamp is in the question's
-// form. Make them with [New].
+// Stamps makes and checks stamps: sealed times at which questions were first shown.
+// A stamp is part of the question's form. Create Stamps with [New].
 type Stamps struct{ kind *cookies.Kind }
 
-// New returns Stamps that last as long as lifetime.
+// New returns Stamps whose stamps are valid for lifetime.
 func New(jar *cookies.Jar, lifetime time.Duration) Stamps {
 	return Stamps{jar.Kind("shown", lifetime)}
 }
 
-// Stamp returns the sealed time at which the session was first shown the
-// question: the one in the form that was sent, or the present.
+// Stamp returns the stamp for a question in a session: sent, the one in the form, if
+// it is valid, and otherwise a new one.
 func (s Stamps) Stamp(sent, session, question string) (string, error) {
 	if s.open(sent, session, question) != nil {
 		return sent, nil
@@ -35,15 +35,15 @@ func (s Stamps) Stamp(sent, session, question string) (string, error) {
 	})
 }
 
-// TooSoon reports whether the question that was answered was not on the screen
-// for a second, as far as the stamp in its form proves.
+// TooSoon reports whether the stamp in the answered form does not prove that the
+// question was on the screen for a second.
 func (s Stamps) TooSoon(sent, session, question string) bool {
 	shown := s.open(sent, session, question)
 	at, err := strconv.ParseInt(shown["at"], 10, 64)
 	return err != nil || time.Since(time.UnixMilli(at)) < readingTime
 }
 
-// open opens a stamp, nil if it is for another session or another question.
+// open returns a stamp's values, or nil if it is not for this session and question.
 func (s Stamps) open(sealed, session, question string) cookies.Values {
 	values := s.kind.Open(sealed)
 	if values["session"] != session || values["question"] != question {

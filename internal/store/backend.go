@@ -52,5 +52,5 @@ type Write struct {
 	Key      string
 	Old, New []byte    // nil: no value
 	Until    time.Time // when New expires: before the year 2262
-	Keep     bool      // only compare with Old; New and Until do not count
+	Keep     bool      // only compare with Old, and ignore New and Until
 }

@@ -5,19 +5,18 @@ import (
 	"sync"
 )
 
-// How much a cache holds at most, twice: in each of its two generations.
+// Bounds of each of the two generations of a cache.
 const (
 	cacheRecords = 1024
 	cacheBytes   = 2 << 20 // as stored; decoded it is about as much again
 )
 
-// cache keeps decoded records by key. Most of what it costs to read a record is to
-// decrypt and decode it. The backend is asked every time nevertheless, and an entry
-// counts only for the very bytes that it was decoded from: each write encrypts
-// under a new nonce. So a cache is never behind another process.
+// cache keeps decoded records by key, because decrypting and decoding is most of the
+// cost of reading one. It is never stale: each read still gets the stored bytes from
+// the backend, and an entry is used only if it was decoded from exactly these bytes.
+// Each write has a new nonce, so its bytes differ.
 //
-// What it returns shares its slices and maps with other readers, so nobody may
-// change them.
+// The slices and maps of a returned record are shared and must not be changed.
 type cache[T any] struct {
 	mu         sync.Mutex
 	young, old map[string]decoded[T]
@@ -36,7 +35,7 @@ func (c *cache[T]) get(key string, stored []byte) (record T, ok bool) {
 	d, ok := c.young[key]
 	if !ok {
 		if d, ok = c.old[key]; ok && bytes.Equal(d.stored, stored) {
-			c.add(key, d) // it is used, so it outlives its generation
+			c.add(key, d) // still in use, so it moves to the young generation
 		}
 	}
 	if !ok || !bytes.Equal(d.stored, stored) {
@@ -51,8 +50,8 @@ func (c *cache[T]) put(key string, stored []byte, record T) {
 	c.add(key, decoded[T]{stored, record})
 }
 
-// add puts an entry into the young generation. If that is full, it becomes the
-// old one, and what was in that is forgotten.
+// add adds an entry to the young generation. If that is full, it replaces the old
+// generation.
 func (c *cache[T]) add(key string, d decoded[T]) {
 	if c.young == nil || len(c.young) >= cacheRecords || c.bytes >= cacheBytes {
 		c.young, c.old, c.bytes = make(map[string]decoded[T]), c.young, 0

@@ -15,8 +15,8 @@ type Lease struct {
 }
 
 // Take takes the lease for d unless it is held, and reports whether it did. All
-// holders take it for the same d. A lease that ends later was taken before the
-// clock was set back, and nobody must wait until that time comes again.
+// holders must use the same d. A lease that ends later than now+d was taken before
+// the clock was set back, so it does not count as held.
 func (l *Lease) Take(now time.Time, d time.Duration) bool {
 	if now.Before(l.Until) && l.Until.Before(now.Add(d+2*maxSkew)) {
 		return false

@@ -71,9 +71,9 @@ func fingerprint(value []byte) []byte {
 //
 // Redis does not undo the first part of a script whose second part fails. So
 // everything is compared before anything is written, and published first: if the
-// user may not do that, nothing has changed yet. When memory is short, Redis
-// refuses the first value that is set, and after that none. Subscribers receive
-// the messages after the whole script.
+// user may not do that, nothing has changed yet. When memory is short, Redis can
+// refuse the first SET, but none after it. Subscribers receive the messages after
+// the whole script.
 var swapScript = redis.NewScript(`
 local clock = redis.call('TIME')
 if math.abs(clock[1] * 1000 + clock[2] / 1000 - ARGV[2]) > tonumber(ARGV[3]) then

@@ -91,8 +91,8 @@ func (t *Table[T]) Get(ctx context.Context, id string) (record T, err error) {
 
 // Update changes a record and returns the result. A record that is gone stays
 // gone: a slow writer gets [ErrNotFound] and revives nothing. If change returns
-// an error, nothing is written and Update returns that error. change must only
-// compute: it runs again if another writer was quicker.
+// an error, nothing is written and Update returns that error. change must have
+// no other effects, since it runs again if another writer was faster.
 func (t *Table[T]) Update(ctx context.Context, id string, change func(*T) error) (T, error) {
 	return t.change(ctx, id, false, change)
 }
@@ -157,8 +157,8 @@ func (t *Table[T]) read(ctx context.Context, id string) (e *entry, record T, err
 	return e, record, err
 }
 
-// noteUnopened logs that a stored record did not open. There may be very many of
-// a key that was dropped, so it does so once.
+// noteUnopened logs, once, that a stored record did not open. After a key was dropped
+// there may be very many.
 func (t *Table[T]) noteUnopened(stored, plain []byte) {
 	if stored != nil && plain == nil {
 		t.warn.Do(func() {

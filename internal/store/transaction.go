@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A transaction is what a change of [Store.Atomically] has read and written.
+// A transaction holds what one run of [Store.Atomically] has read and written.
 type transaction struct {
 	entries []*entry
 	after   []func()
@@ -20,7 +20,7 @@ type entry struct {
 	key    string
 	sealer sealer
 	stored []byte // in the backend
-	// Its JSON as stored, and as it shall be. Nil: there is no record.
+	// The record's JSON as stored, and as it will be. Nil: there is no record.
 	before, now []byte
 	until       time.Time
 }
@@ -37,12 +37,12 @@ func (s *Store) transaction(ctx context.Context) *transaction {
 	return tx
 }
 
-// Atomically makes everything that change writes durable at once, or nothing.
-// What a [Table] of s does with the context that change gets belongs to it, also
-// in functions that change calls and that use Atomically themselves. If another
-// writer changes one of the records before that, even one that change has only
-// read, change runs again. So it must only compute: anything else that a change
-// leads to belongs into [Store.After].
+// Atomically runs change, and then makes everything that it wrote durable in one
+// commit, or nothing. All operations of s's tables with the context that change gets
+// are part of this transaction, and so are nested calls of Atomically with it. If
+// another writer has meanwhile changed one of the records, even one that change
+// only read, change runs again. So change must have no other effects: defer these
+// with [Store.After].
 //
 // If change returns an error, nothing is written and Atomically returns that
 // error.
@@ -58,8 +58,8 @@ func (s *Store) Atomically(ctx context.Context, change func(ctx context.Context)
 	}
 }
 
-// Try is [Store.Atomically] without retries: it returns [ErrConflict] if another
-// writer was quicker.
+// Try is [Store.Atomically] without retries. It returns [ErrConflict] if another
+// writer was faster.
 func (s *Store) Try(ctx context.Context, change func(ctx context.Context) error) error {
 	if s.transaction(ctx) != nil {
 		return change(ctx)
@@ -79,8 +79,8 @@ func (s *Store) Try(ctx context.Context, change func(ctx context.Context) error)
 	return nil
 }
 
-// After runs f once the transaction that ctx belongs to is durable. It does not
-// run if that fails. Outside of a transaction it runs at once.
+// After runs f once the transaction of ctx is durable. If the transaction fails, f
+// does not run. Outside of a transaction, f runs at once.
 func (s *Store) After(ctx context.Context, f func()) {
 	if tx := s.transaction(ctx); tx != nil {
 		tx.after = append(tx.after, f)
@@ -89,10 +89,10 @@ func (s *Store) After(ctx context.Context, f func()) {
 	f()
 }
 
-// stepAside waits for a random time after a compare-and-set lost, so that many
-// writers of one record do not meet again. It does not wait for the first that
-// lost, as when two writers happen to meet, and then up to 1, 2, 4, 8 and at last
-// 16 milliseconds.
+// stepAside waits for a random time after a lost compare-and-set, so that many
+// writers of one record do not collide again. It does not wait after the first one,
+// since two writers often collide by chance. Then it waits for up to 1, 2, 4, 8,
+// and at most 16 milliseconds.
 func stepAside(ctx context.Context, lostBefore int) error {
 	if lostBefore == 0 {
 		return ctx.Err()
@@ -105,7 +105,7 @@ func stepAside(ctx context.Context, lostBefore int) error {
 	}
 }
 
-// read returns the entry of a key, which it reads once.
+// read returns the entry of a key. It reads each key once.
 func (tx *transaction) read(ctx context.Context, b Backend, s sealer, key string) (*entry, error) {
 	for _, e := range tx.entries {
 		if e.key == key {
@@ -122,9 +122,10 @@ func (tx *transaction) read(ctx context.Context, b Backend, s sealer, key string
 	return e, nil
 }
 
-// finish makes the writes, if it may and there are any. Otherwise it checks that
-// all records were read as they were at one moment: what they say together may
-// never have been true. It returns [ErrConflict] if another writer was quicker.
+// finish commits the writes, if mayWrite is set and there are any. Otherwise it
+// checks that all records are still as they were read: records read at different
+// times may contradict each other. It returns [ErrConflict] if another writer was
+// faster.
 func (tx *transaction) finish(ctx context.Context, b Backend, mayWrite bool) error {
 	if writes, changed := tx.writes(); mayWrite && changed {
 		ok, err := b.Swap(ctx, writes...)

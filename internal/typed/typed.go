@@ -57,14 +57,14 @@ func digit(c rune) rune {
 // the lines around it.
 const maxMarks = 3
 
-// blank are the characters that show nothing although [unicode.IsPrint] holds.
+// blank are invisible characters for which [unicode.IsPrint] is true.
 var blank = []*unicode.RangeTable{
 	unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector,
 	{R16: []unicode.Range16{{Lo: 0x2800, Hi: 0x2800, Stride: 1}}}, // Braille without dots
 }
 
-// Line returns text on one line for showing, without invisible characters and
-// those that change the direction of what follows.
+// Line returns text as one line that is safe to show, without invisible characters
+// and without those that change the direction of the text after them.
 func Line(text string) string {
 	marks := 0
 	return strings.Join(strings.Fields(strings.Map(func(c rune) rune {
@@ -72,7 +72,7 @@ func Line(text string) string {
 		case unicode.IsSpace(c):
 			marks = 0
 			return ' '
-		case !unicode.IsPrint(c), unicode.In(c, blank...): // does not end a row of accents
+		case !unicode.IsPrint(c), unicode.In(c, blank...): // before the marks: it does not reset their count
 			return -1
 		case !unicode.IsMark(c):
 			marks = 0

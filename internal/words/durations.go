@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Ago says how long ago t was.
+// Ago returns how long ago t was, in words, like "20 seconds ago".
 func Ago(t time.Time) string {
 	d := time.Since(t).Round(time.Second)
 	switch {
@@ -21,7 +21,7 @@ func Ago(t time.Time) string {
 	return fmt.Sprintf("%d days ago", int(d.Hours()/24))
 }
 
-// Minutes says how long d is, for a person who must wait.
+// Minutes returns d in words, rounded up to minutes, like "5 minutes".
 func Minutes(d time.Duration) string {
 	if n := int((d + time.Minute - 1) / time.Minute); n > 1 {
 		return fmt.Sprintf("%d minutes", n)

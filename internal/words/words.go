@@ -1,5 +1,5 @@
-// Package words has what pages say in words: how a login stands, durations, and
-// codes for screen readers.
+// Package words has the texts of pages: the states of a login, durations, and codes
+// spelled for screen readers.
 package words
 
 import (
@@ -12,7 +12,7 @@ import (
 	"changebank/internal/devicegrant"
 )
 
-// Words say how a login stands, and what to do next.
+// Words are the texts for one state of a login, and what to do next.
 type Words struct {
 	Tab         string // the laptop's page title, if not Title
 	Title, Text string
@@ -24,9 +24,8 @@ type situation struct {
 	Reason devicegrant.Reason
 }
 
-// screens are the words for one situation: on the laptop that is to be logged
-// in, and on the phone once there is nothing left to ask. {phone} stands for
-// what opened the code.
+// screens are the words for one situation: on the laptop, and on the phone once
+// there is nothing left to ask. {phone} stands for the device that opened the code.
 type screens struct{ laptop, phone Words }
 
 var texts = map[situation]screens{
