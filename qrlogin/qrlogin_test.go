@@ -74,8 +74,7 @@ func newHandler(t *testing.T, change func(*Config)) *Handler {
 	return h
 }
 
-// The routes fit beside an application's own, at whichever paths, and only they
-// are served.
+// The routes fit beside an application's own at any paths, and no others are served.
 func TestRoutes(t *testing.T) {
 	h := newHandler(t, func(c *Config) { c.Path, c.VerificationPath, c.CallbackPath = "/phone", "/approve", "/oidc/back" })
 	mux := http.NewServeMux()
@@ -98,8 +97,8 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
-// A session that lost what LogIn was given is an error of the application, and not
-// a way round the provider's login for ever.
+// A session without the Login that LogIn received is reported as an error of the
+// application, rather than redirected to the provider forever.
 func TestSessionWithoutLogin(t *testing.T) {
 	h := newHandler(t, func(c *Config) {
 		c.Session = func(*http.Request) (string, Login, error) { return "id", Login{}, nil }
@@ -150,8 +149,8 @@ func TestCrossOrigin(t *testing.T) {
 	}
 }
 
-// Processes that share a Redis and a key go on with each other's browsers, and the
-// key can be changed while they run.
+// Processes that share a Redis and a key continue each other's logins, and the key can
+// be changed while they run.
 func TestReplicas(t *testing.T) {
 	redis := testredis.Start(t)
 	const key, newKey = "a secret of at least 32 characters", "another secret of 32 characters, too"

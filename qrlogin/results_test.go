@@ -27,7 +27,7 @@ type resultsTest struct {
 	revoked   []idp.Tokens
 }
 
-// withResults runs a test in a bubble, in which time passes only while it waits.
+// withResults runs a test in a synctest bubble.
 func withResults(t *testing.T, test func(r *resultsTest)) {
 	synctest.Test(t, func(t *testing.T) {
 		file, err := store.OpenFile(filepath.Join(t.TempDir(), "store"))
@@ -72,8 +72,8 @@ func (r *resultsTest) end() {
 	}
 }
 
-// A result is taken once. The browser that took it may repeat that, because the
-// answer may have been lost, but only for a minute, and not after it has arrived.
+// A result is claimed once. The same browser may repeat the claim, since the response
+// may have been lost, but only for a minute, and not once it has a session.
 func TestResultIsTakenOnce(t *testing.T) {
 	withResults(t, func(r *resultsTest) {
 		r.wantActive(false, laptop)
@@ -82,7 +82,7 @@ func TestResultIsTakenOnce(t *testing.T) {
 		r.wantActive(true, laptop)
 		r.wantActive(true, laptop)
 		r.wantActive(false, thief)
-		r.wantPending(true, "phone") // a poller that is late
+		r.wantPending(true, "phone") // by a late poller
 		time.Sleep(repeatWindow - time.Second)
 		r.wantActive(true, laptop)
 		time.Sleep(time.Second)
@@ -100,7 +100,7 @@ func TestResultIsTakenOnce(t *testing.T) {
 	})
 }
 
-// A phone that was logged out makes no result, and nothing is left of the try.
+// An approval by a phone that was logged out creates no result.
 func TestResultNeedsItsPhone(t *testing.T) {
 	withResults(t, func(r *resultsTest) {
 		r.loggedOut = true

@@ -22,9 +22,9 @@ const (
 	perStream   = 150 << 10 // bytes of the program's own: the race detector has more
 )
 
-// A thousand laptops that wait cost bounded memory and a connection each,
-// and others are served as before. When they leave, nothing of them stays. It
-// compares times, so no other test runs beside it.
+// A thousand waiting streams cost bounded memory and a connection each, and others
+// are served as before. When they end, they leave nothing behind. The test compares
+// times, so it is not parallel.
 func TestIdleStreams(t *testing.T) {
 	b := startBank(t, onMetrics)
 	person := b.browserOf(t, richard)
@@ -201,9 +201,9 @@ func (b *bank) cpu(t *testing.T) time.Duration {
 	return (user + system) * time.Second / 100 // USER_HZ
 }
 
-// A person who guesses codes, and a laptop that guesses the number, get no more
-// tries from another replica, or from one that was killed and came back. Nobody
-// else is kept out by them.
+// A person who guesses codes, and a laptop that guesses the number, get no more tries
+// from another replica, or after a replica was killed and restarted. Others can still
+// log in.
 func TestGuessesOverReplicasAndRestarts(t *testing.T) {
 	t.Parallel()
 	r := startReplicas(t, 2, kickstart.JSON, "LIMIT_WRONG_CODES=4", "LIMIT_WRONG_NUMBERS=3")

@@ -51,7 +51,7 @@ func (p page) button(form string) button {
 	return button{}
 }
 
-// A person at a public computer says so before the login. The session then ends
+// A person at a public computer chooses this before the login. The session then ends
 // with the browser, and the pages say that it is short.
 func TestPublicComputer(t *testing.T) {
 	t.Parallel()
@@ -101,7 +101,7 @@ func TestPublicComputer(t *testing.T) {
 }
 
 // The choice survives a new code, and an answer to the claim that is lost.
-func TestPublicComputerAgain(t *testing.T) {
+func TestPublicComputerChoiceIsKept(t *testing.T) {
 	t.Parallel()
 	b, laptop, phone := pair(t)
 	laptop.showCode()
@@ -125,7 +125,7 @@ func TestPublicComputerAgain(t *testing.T) {
 	}
 }
 
-// The choice writes nothing, and nobody else can make it.
+// The choice writes nothing to the store, and nobody else can make it.
 func TestPublicComputerCostsNothing(t *testing.T) {
 	t.Parallel()
 	b := startBank(t, "QR_ALLOW_FROM=127.0.0.0/8, ::1")
@@ -223,8 +223,8 @@ func TestDeviceName(t *testing.T) {
 	}
 }
 
-// The choice is made by keyboard, with and without JavaScript, and the page goes
-// on with the same code.
+// The choice works by keyboard, with and without JavaScript, and the page keeps the
+// same code.
 func TestPublicComputerInBrowser(t *testing.T) {
 	t.Parallel()
 	b, chromium := startBank(t), startChromium(t)

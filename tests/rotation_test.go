@@ -18,9 +18,9 @@ func (b *bank) restartWith(settings ...string) {
 	b.start()
 }
 
-// The drill of docs/operations.md: neither of the roll-outs logs anyone out, and
-// the login in progress goes on. When the old key is dropped, those who have
-// logged in since stay logged in.
+// The drill in docs/operations.md: the first two roll-outs log nobody out, and the
+// login in progress continues. When the old key is dropped, people who have logged in
+// since the second stay logged in.
 func TestKeyRotationDrill(t *testing.T) {
 	t.Parallel()
 	b, before, phone := proxiedPair(t, "APP_SECRET_KEY="+firstKey)

@@ -14,8 +14,8 @@ import (
 	"github.com/skip2/go-qrcode"
 )
 
-// fakeCamera gives Chromium a camera, and lets every page use it that its
-// Permissions-Policy allows to.
+// fakeCamera gives Chromium a camera, and lets each page use it that is allowed to by
+// its Permissions-Policy.
 var fakeCamera = []chromedp.ExecAllocatorOption{
 	chromedp.Flag("use-fake-device-for-media-stream", true),
 	chromedp.Flag("use-fake-ui-for-media-stream", true),
@@ -70,7 +70,7 @@ func (w *window) startScan() {
 	w.awaitNote(pointCamera)
 }
 
-// see holds codes in front of the camera.
+// see puts codes in front of the camera.
 func (w *window) see(texts ...string) {
 	w.t.Helper()
 	w.run(fmt.Sprintf("inView = [%s]", `"`+strings.Join(texts, `", "`)+`"`))
@@ -154,7 +154,7 @@ func (w *window) scanCamera() string {
 	}
 }
 
-// A code that is not ours is never followed, whatever it looks like.
+// A code that is not ours is never opened, no matter what it contains.
 func TestScanForeignCode(t *testing.T) {
 	t.Parallel()
 	b := startBank(t)

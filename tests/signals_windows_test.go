@@ -2,8 +2,8 @@ package tests
 
 import "syscall"
 
-// Windows has no such signals. There these tests are only compiled: they stop the
-// program with signals as well.
+// Windows has no such signals. These tests are only compiled there, since they also
+// stop the program with signals.
 const (
 	sigStop = syscall.Signal(-1)
 	sigCont = syscall.Signal(-1)

@@ -14,8 +14,8 @@ import (
 	"changebank/internal/testneed"
 )
 
-// perSync is what the slow disk takes for each sync, of which a write needs two.
-// With two seconds in its place, the test takes a minute, and passes.
+// perSync is how long the slow disk takes for each sync; a write needs two. With two
+// seconds instead, the test takes a minute and passes.
 const perSync = 250 * time.Millisecond
 
 // slowDisk makes each sync of the program take perSync longer, until it ends.
@@ -53,9 +53,9 @@ func (b *bank) slowDisk(t *testing.T) {
 	t.Fatal("strace does not begin")
 }
 
-// A disk on which each write takes long makes a login slow, and nothing else:
-// the pages show how far it is, the provider is polled once, and the store is
-// ready. What the slow disk has confirmed survives a crash.
+// A slow disk makes a login slow, and has no other effect: the pages show its
+// progress, the provider is polled once, and the store is ready. Confirmed writes
+// survive a crash.
 func TestSlowDisk(t *testing.T) {
 	t.Parallel()
 	b := startWithFusion(t, testfusion.Options{})

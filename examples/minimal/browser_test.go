@@ -13,7 +13,7 @@ import (
 )
 
 // The laptop's page logs its browser in without a click, with scripts and without.
-func TestPageGoesOn(t *testing.T) {
+func TestPageLogsIn(t *testing.T) {
 	path := testneed.Program(t, "Chromium is not installed, so nothing is tested in a real browser.", "chromium", "chromium-browser", "google-chrome")
 	for name, scripts := range map[string]bool{"with scripts": true, "without": false} {
 		t.Run(name, func(t *testing.T) {

@@ -29,9 +29,8 @@ type site struct {
 
 const password = "correct horse battery"
 
-// newSite starts the application as change has its settings, and the demo
-// provider. The test runs beside others from then on, since people need time to
-// read.
+// newSite starts the application, with settings changed by change, and the demo
+// provider. It makes the test parallel, since people take time to read.
 func newSite(t *testing.T, change func(*qrlogin.Config)) *site {
 	t.Helper()
 	t.Parallel()
@@ -227,7 +226,7 @@ func (b *browser) approve(link string) answer {
 	if !strings.Contains(question.body, `value="yes"`) {
 		b.Fatalf("no question: %d %s", question.status, question.body)
 	}
-	time.Sleep(time.Second) // which it takes to read it
+	time.Sleep(time.Second) // the minimum reading time
 	form := question.fields()
 	form.Set("answer", "yes")
 	return b.post("/activate", form)
@@ -386,7 +385,7 @@ func TestClaimOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	thief := s.browser("laptop") // which calls itself the same, at the same address
+	thief := s.browser("laptop") // with the same user agent and address
 	thief.client.Jar.SetCookies(app, laptop.client.Jar.Cookies(app))
 	stranger := s.browser("another laptop")
 	phone.approve(link)
@@ -415,8 +414,8 @@ func TestLoginEndsTheCode(t *testing.T) {
 	laptop.wantPerson(erlich)
 }
 
-// A crawler, which keeps no cookies, starts no code, and neither does a prefetch.
-func TestNoCodeForNobody(t *testing.T) {
+// A crawler without cookies and a prefetch start no code.
+func TestCrawlerGetsNoCode(t *testing.T) {
 	s := newSite(t, nil)
 	crawler := s.browser("crawler")
 	crawler.client.Jar = nil
@@ -431,8 +430,8 @@ func TestNoCodeForNobody(t *testing.T) {
 	}
 }
 
-// A laptop whose session has ended before its page was loaded again is not logged
-// in a second time.
+// A laptop whose session ended before it reloaded the page is not logged in a second
+// time.
 func TestSessionIsLost(t *testing.T) {
 	s := newSite(t, nil)
 	phone, laptop := s.phone(richard), s.browser("laptop")

@@ -182,14 +182,14 @@ func (r *record) fail(reason Reason) error {
 	return err
 }
 
-// maxAhead is by how much an attempt may have been started in the future: the
+// maxAhead is how far in the future an attempt may have been started, since the
 // clocks of replicas differ a little.
 const maxAhead = time.Minute
 
 // overdue reports whether the attempt has expired by our own clock, which counts
-// even if the provider would still answer. So has an attempt from before the
-// clock was set back: none of its times mean anything now, and its page would
-// show a code for as long as the clock was wrong.
+// even if the provider would still answer. An attempt from before the clock
+// was set back is overdue too: its times are no longer meaningful, and its page
+// would show the code until the old time.
 func (r *record) overdue() bool {
 	now := time.Now()
 	return !r.State.Ended() && (!now.Before(r.Expires) || r.Started.After(now.Add(maxAhead)))

@@ -184,8 +184,8 @@ func (w *world) try(p *process, request func(m *Manager) error) error {
 	return err
 }
 
-// logIn is a whole login, with a number if one is asked for. It returns the session that the laptop
-// got, "" if the attempt ended otherwise.
+// logIn runs a whole login, with a number if one is required. It returns the laptop's
+// session, or "" if the attempt ended without one.
 func (w *world) logIn(p *process) (a Attempt, session string) {
 	w.Helper()
 	must := func(step string, err error) {
@@ -239,8 +239,8 @@ func (w *world) logIn(p *process) (a Attempt, session string) {
 	return a, session
 }
 
-// Whichever write a process crashes at, the login continues with the next one.
-// Only the answer to the redemption cannot be had twice: if it is lost, the
+// A process crashes at each of its writes in turn, and the next process continues the
+// login. Only the answer to the redemption cannot be repeated: if it is lost, the
 // attempt ends.
 func TestCrashAtEachWrite(t *testing.T) {
 	for c, lost := range map[crash]int{killedAfter: 0, killedBefore: 1, storeFails: 1, answerLost: 0} {

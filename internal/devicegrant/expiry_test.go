@@ -155,8 +155,7 @@ func TestApprovalJustBeforeExpiry(t *testing.T) {
 	}
 }
 
-// setClockBack makes the times in an attempt what they are when the clock has
-// been set back.
+// setClockBack changes the times in an attempt as if the clock had been set back.
 func (w *world) setClockBack(a Attempt, by time.Duration) {
 	w.Helper()
 	code, _ := keyOf(a.ID)
@@ -173,9 +172,9 @@ func (w *world) setClockBack(a Attempt, by time.Duration) {
 	}
 }
 
-// The clock is set back by an hour. An attempt from before must not show its
-// code, or wait for its next poll, for an hour: it expires, its session and its
-// tokens with it, and the laptop can have a new code. A small step back changes
+// After the clock is set back by an hour, an attempt from before must not show its
+// code, or wait for its next poll, for an hour. It expires, its session and tokens
+// are discarded, and the laptop can get a new code. A small step back changes
 // nothing.
 func TestClockSetBack(t *testing.T) {
 	for name, attempt := range map[string]func(w *world) Attempt{

@@ -124,7 +124,7 @@ func (m *Manager) Claim(ctx context.Context, id string, laptop browser.Browser) 
 	err = m.cfg.Store.Atomically(ctx, func(ctx context.Context) error {
 		session, refused = m.claim(ctx, id, laptop)
 		if errors.Is(refused, ErrNotApproved) || errors.Is(refused, ErrClaimed) {
-			return nil // why may have been noted
+			return nil // commit: claim may have noted the reason
 		}
 		return refused
 	})
@@ -152,8 +152,8 @@ func (m *Manager) claim(ctx context.Context, id string, laptop browser.Browser) 
 		}
 	default:
 		if r.State.Ended() {
-			// Perhaps while the session went live. The person who denied it must
-			// not find the laptop logged in.
+			// It may have ended while the session went live. A laptop must not be
+			// logged in after a denial.
 			m.discard(ctx, r)
 		}
 		return "", ErrNotApproved

@@ -27,8 +27,8 @@ func TestKilledDuringAPoll(t *testing.T) {
 	})
 }
 
-// A process that is paused after it took the lease does not poll under it: the
-// next holder has polled.
+// A process that is paused after it took the lease does not poll once the next holder
+// has polled.
 func TestPausedBeforeAPoll(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.provider.polls = script{{err: pending}, {after: pollTime}}

@@ -37,8 +37,8 @@ type Provider interface {
 }
 
 // Sessions is what an attempt needs of the sessions. *session.Manager
-// implements it. A call may be made again because another writer changed the
-// attempt meanwhile.
+// implements it. Calls may be repeated, when another writer has changed the
+// attempt.
 type Sessions interface {
 	// Vouched reports whether the session that voucher names is still logged in
 	// as person, and that nobody has logged out all the person's other sessions
@@ -71,9 +71,9 @@ type Config struct {
 	Provider Provider
 	Sessions Sessions
 	Store    *store.Store
-	// SameStore says that Sessions keeps its records in Store, and takes part in
-	// a transaction ([store.Store.Atomically]). An attempt and its session then
-	// change in one commit where that is possible.
+	// SameStore reports whether Sessions keeps its records in Store and takes part
+	// in transactions ([store.Store.Atomically]). If so, an attempt and its session
+	// change in one commit where possible.
 	SameStore bool
 	// VerificationURI is our page for phones, which a provider that lets an
 	// application choose gives out as its verification URI.
@@ -195,7 +195,7 @@ func (a *Attempt) RefreshWithin() time.Duration {
 func (m *Manager) get(ctx context.Context, id string) (record, error) {
 	code, secret := keyOf(id)
 	if secret == "" {
-		return record{}, ErrNone // a visitor without a cookie costs the store nothing
+		return record{}, ErrNone // a visitor without a cookie costs no read
 	}
 	r, err := m.attempts.Get(ctx, code)
 	if errors.Is(err, store.ErrNotFound) || err == nil && !r.hasSecret(secret) {
@@ -230,7 +230,7 @@ func (m *Manager) update(ctx context.Context, id string, change func(*record) er
 	return r.seen(id), nil
 }
 
-// stepped does what follows a transition.
+// stepped logs a transition, and cleans up if the attempt has ended.
 func (m *Manager) stepped(ctx context.Context, before, r record) {
 	m.logStep(string(r.State), r.Attempt)
 	if r.State.Ended() {

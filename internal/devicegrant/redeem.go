@@ -11,9 +11,9 @@ import (
 
 const (
 	leaseDuration = 15 * time.Second // of a poll
-	longestPoll   = 10 * time.Second // the provider's client gives up then
+	longestPoll   = 10 * time.Second // the timeout of the provider's client
 	storeRetry    = 5 * time.Second
-	verifyQuickly = 200 * time.Millisecond // without a request to the provider it takes one
+	verifyQuickly = 200 * time.Millisecond // enough unless the provider must be asked
 	saveTries     = 5
 	saveRetry     = time.Second
 	claimWindow   = 5 * time.Minute  // how long an approved attempt waits for its laptop
@@ -170,9 +170,9 @@ func (m *Manager) takeLease(r *record) (mine record, held bool) {
 func (m *Manager) pollAs(ctx context.Context, id string, mine record) error {
 	if mine.Tokens.Access == "" {
 		if time.Until(mine.Lease.Until) < longestPoll {
-			// This process stood still since it took the lease. A poll that
-			// outlasts the lease would meet another one's: each code is redeemed
-			// once, so the login would fail.
+			// This process was paused after it took the lease. A poll that outlasts
+			// the lease could overlap with another process's. A code is redeemed
+			// only once, so the login would fail.
 			return errNotHolder
 		}
 		sent := time.Now() // later than the lease, by as long as the store took
@@ -219,11 +219,11 @@ func (m *Manager) save(ctx context.Context, id string, mine record) error {
 	}
 }
 
-// acceptAtOnce verifies tokens that are not stored yet, makes the pending session,
-// and moves the attempt to Approved, all in one commit. It reports false, and has
-// changed nothing, if that is not possible, or not quickly: a crash would lose the
-// tokens, which the provider gives only once. Its caller then does one step after
-// the other.
+// acceptAtOnce verifies tokens that are not stored yet, creates the pending session,
+// and moves the attempt to Approved, all in one commit. If that is not possible, or
+// not quickly, it changes nothing and reports false. The caller then stores the
+// tokens first, since a crash would lose them and the provider issues them only
+// once.
 func (m *Manager) acceptAtOnce(ctx context.Context, id string, mine record) bool {
 	if !m.cfg.SameStore {
 		return false

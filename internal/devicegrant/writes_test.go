@@ -213,9 +213,9 @@ func openFile(tb testing.TB) store.Backend {
 	return file
 }
 
-// A login costs this many commits. The people at the laptop and the phone wait for
-// each one, and each limits how many logins a store can serve. If the tokens cannot
-// be verified at once, they are saved first.
+// A login makes these commits. People wait for each one, and each limits how many
+// logins a store can serve. If the tokens cannot be verified at once, they are saved
+// first.
 func TestWritesOfALogin(t *testing.T) {
 	for name, want := range map[string]struct {
 		number string

@@ -17,8 +17,8 @@ each with an example:
 	flags.SetOutput(w)
 	flags.PrintDefaults()
 	fmt.Fprint(w, `
-Everything else, such as the port and the identity provider, is a setting: an
-environment variable, or a line of the file .env in the current folder:
+Settings control everything else, such as the port and the identity provider.
+They are environment variables, or lines of the file .env in the current folder:
 
     PORT=5001
 

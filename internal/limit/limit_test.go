@@ -115,9 +115,9 @@ func TestExpiredCounter(t *testing.T) {
 	}
 }
 
-// The clock is set back, by an hour or by a year, after a limit was reached. It
-// does not last until the old time comes again: one event is allowed, and then
-// one each step. If it is set back by less, a refusal lasts two windows at most.
+// The clock is set back by an hour or a year after a limit was reached. The refusal
+// does not last until the old time: one event is allowed, and then one per step. If
+// the clock is set back by less, a refusal lasts at most two windows.
 func TestClockSetBack(t *testing.T) {
 	for _, back := range []time.Duration{codes.Window, 2*codes.Window + 1, time.Hour, 365 * 24 * time.Hour} {
 		now := time.Now()
@@ -143,9 +143,9 @@ func TestClockSetBack(t *testing.T) {
 	}
 }
 
-// Failed tries of many processes at once are counted beyond the limit, but not
-// without end: what lies far ahead counts as of a clock that was set back, and
-// must not be what an attacker can reach.
+// Failed tries of many processes at once are counted beyond the limit, but only up to
+// a bound. A counter far in the future is taken for one from before the clock was set
+// back, so an attacker must not be able to reach that.
 func TestCountedBeyondTheLimit(t *testing.T) {
 	once := Rule{Name: "tries", N: 1, Window: time.Minute}
 	now := time.Now()

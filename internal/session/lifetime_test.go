@@ -221,9 +221,9 @@ func TestPublicStaysPublic(t *testing.T) {
 	})
 }
 
-// TestOverTokensAreRevoked: a session that ended by time leaves its tokens, which
+// TestExpiredSessionTokensAreRevoked: a session that ended by time leaves its tokens, which
 // the person's next login or look at the list revokes, once.
-func TestOverTokensAreRevoked(t *testing.T) {
+func TestExpiredSessionTokensAreRevoked(t *testing.T) {
 	for name, next := range map[string]func(b *bank){
 		"a login":            func(b *bank) { newBrowser(b.t).logIn(b.Manager, richard) },
 		"a login by phone":   func(b *bank) { newBrowser(b.t).pend(b.Manager, richard) },
@@ -247,9 +247,9 @@ func TestOverTokensAreRevoked(t *testing.T) {
 	}
 }
 
-// TestOverAreBounded: a login does not wait for all that a person has left, and
+// TestLoginEndsFewExpired: a login does not wait for all that a person has left, and
 // the list is rid of them little by little.
-func TestOverAreBounded(t *testing.T) {
+func TestLoginEndsFewExpired(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bank) {
 		for i := range 50 {
 			newBrowser(t).logIn(b.Manager, richard, fmt.Sprint(i))
@@ -264,7 +264,7 @@ func TestOverAreBounded(t *testing.T) {
 	})
 }
 
-// TestLoginDoesNotReadAll: those that cannot be over are not read.
+// TestLoginDoesNotReadAll: sessions that cannot have expired are not read.
 func TestLoginDoesNotReadAll(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bank) {
 		laptop := newBrowser(t)
@@ -288,9 +288,9 @@ func TestLoginDoesNotReadAll(t *testing.T) {
 	})
 }
 
-// TestOverWithoutStore: a login succeeds even if the sessions that are over cannot
+// TestLoginDespiteFailedCleanup: a login succeeds even if the sessions that are over cannot
 // be ended.
-func TestOverWithoutStore(t *testing.T) {
+func TestLoginDespiteFailedCleanup(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bank) {
 		old, laptop := newBrowser(t), newBrowser(t)
 		old.logIn(b.Manager, richard)
@@ -364,8 +364,8 @@ func TestRename(t *testing.T) {
 	})
 }
 
-// TestRenameRefused: nobody names a device of others, one that is over, or any
-// device from one that is in question itself.
+// TestRenameRefused: a person cannot rename another person's device, an ended one, or
+// any device from an unconfirmed session.
 func TestRenameRefused(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bank) {
 		phone, stranger, laptop := newBrowser(t), newBrowser(t), newBrowser(t)
@@ -394,8 +394,8 @@ func TestRenameRefused(t *testing.T) {
 	})
 }
 
-// TestNameStays: the device keeps its name when the same person logs in there
-// again, in time or after the session has ended by time.
+// TestNameStays: the device keeps its name when the same person logs in there again,
+// before or after the session has expired.
 func TestNameStays(t *testing.T) {
 	for name, test := range map[string]struct {
 		between func(b *bank, laptop *browser)

@@ -24,7 +24,7 @@ var (
 const (
 	soon         = 10 * time.Second // a token that expires so soon counts as expired
 	refreshLease = 30 * time.Second // then another request may try; a late answer does not count
-	longestAsk   = 10 * time.Second // of a refresh; the provider's client gives up then
+	longestAsk   = 10 * time.Second // of a refresh: the timeout of the provider's client
 	patience     = 33 * time.Second // how long a request waits for the one that refreshes: a little longer than its lease
 )
 
@@ -99,10 +99,10 @@ var errLate = errors.New("session: refresh answered too late")
 // be lost.
 func (m *Manager) refreshNow(ctx context.Context, id string, s Session) (access string, err error) {
 	if time.Until(s.Lease.Until) < longestAsk {
-		// This process stood still since it took the lease. A refresh that
-		// outlasts the lease would meet another one's, and a provider that rotates
-		// refresh tokens ends the login when one comes twice (RFC 9700, section
-		// 4.14.2).
+		// This process was paused after it took the lease. A refresh that outlasts
+		// the lease could overlap with another process's, and a provider that
+		// rotates refresh tokens ends the login when one is used twice (RFC 9700,
+		// section 4.14.2).
 		return "", errLate
 	}
 	tokens, err := m.refresh(ctx, s.Tokens, s.Person)

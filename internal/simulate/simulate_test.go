@@ -1,7 +1,7 @@
-// Package simulate runs whole QR logins with everything that may go wrong, and
-// looks for what nobody thought of. Its people, replicas, store and provider live
-// in a bubble of time ([testing/synctest]), and do what the dice of a seed say.
-// The Managers of devicegrant and session are the real ones, wired as in main.go.
+// Package simulate runs whole QR logins in which anything can go wrong, to find bugs
+// that nobody thought of. It simulates people, replicas, a store and a provider in a
+// [testing/synctest] bubble. A seed determines all that they do. The Managers of
+// devicegrant and session are the real ones, set up as in main.go.
 //
 // # The world
 //
@@ -11,20 +11,20 @@
 //   - Strangers who open a code that was passed on, victims who approve it at the
 //     provider's own page, thieves with a laptop's or a phone's cookies in the
 //     same network or elsewhere, forgers who know the code.
-//   - Replicas that are stopped, killed, or stand still, at every step.
-//   - A store that is slow or away, loses answers, and tells of changes late.
-//   - A provider that is slow or silent, fails, asks for patience, answers
-//     slow_down, gives out tokens once or again, and ends logins, with a
-//     back-channel logout or without.
+//   - Replicas that are stopped, killed, or paused, at every step.
+//   - A store that is slow or down, loses answers, and reports changes late.
+//   - A provider that is slow or silent, fails, sends Retry-After, answers
+//     slow_down, issues tokens once or repeatedly, and ends logins, with or without
+//     a back-channel logout.
 //
-// There is one clock: clocks that differ are not simulated. Neither are HTTP
-// handlers, nor a provider whose own page is the only one.
+// Not simulated: clocks that differ, HTTP handlers, and a provider that insists on
+// its own page.
 //
 // # What is checked
 //
-// [model] knows what may come of it. A laptop is logged in only as the person who
-// approved, after the right number where one is needed, as the browser that was
-// shown, once, and while the session that approved is logged in. A session that
+// [model] knows the allowed outcomes. A laptop is logged in only as the person who
+// approved, after the right number where one is required, in the browser that the
+// phone was shown, once, and while the session that approved is logged in. A session that
 // was ended stays ended, whoever ended it, and only a confirmed one ends others.
 // The provider is asked no faster than it allows, by one process at a time, and
 // only after an approval. A refresh token is used once. Tokens are kept or
@@ -33,16 +33,19 @@
 //
 // # What is caught
 //
-// Each of these guards was removed once, and the simulation failed within 300
-// seeds: the lease of a poll and of a refresh, the interval, slow_down and
-// Retry-After, the person in the tokens, the number, its tries, and that a second
-// person forces it, the secret of the laptop's cookie, the browser that was shown,
-// the voucher at the number, before a poll, at the session and at the claim, its
-// generation, that a new login revives no broken one, a denial after the approval,
-// the one use of a claim, the confirmation before a session ends others, and the
-// check that the provider has not ended the login.
+// Each of these guards was removed once, and the simulation failed within 300 seeds:
 //
-// Not seen: the fence of a lease. It takes a process that stands still at a rare
+//   - polls: the leases of a poll and of a refresh, the interval, slow_down and
+//     Retry-After
+//   - the number: that it is required, that a second person forces it, its tries
+//   - the person in the tokens, the secret in the laptop's cookie, the browser that
+//     the phone was shown
+//   - the voucher: at the number, before a poll, when the session is created, and at
+//     the claim; its generation; that a new login revives no broken one
+//   - a denial after the approval, a second claim, the confirmation before a session
+//     ends others, and the check that the provider has not ended the login
+//
+// Not caught: the fence of a lease. It matters only if a process is paused at a rare
 // moment.
 package simulate
 

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A replica that has read a record sees what another one makes of it: a change, its
-// end, and a new record in its place.
+// A replica that has read a record sees what another replica does to it: a change, a
+// deletion, and a new record under the same name.
 func TestCacheIsNeverBehind(t *testing.T) {
 	backend := openFile(t, newPath(t))
 	one, two := newNotes(t, backend, "notes"), newNotes(t, backend, "notes")
@@ -34,9 +34,9 @@ func TestCacheIsNeverBehind(t *testing.T) {
 	}
 }
 
-// A record that was read cannot be read in the place of another, and not after its
-// bytes were damaged.
-func TestCacheTrustsNoBytes(t *testing.T) {
+// A cached record is not returned in place of another, nor after its bytes were
+// damaged.
+func TestCacheChecksBytes(t *testing.T) {
 	backend := openFile(t, newPath(t))
 	table := newNotes(t, backend, "notes")
 	one, two := mustCreate(t, table, "one"), mustCreate(t, table, "two")
@@ -54,7 +54,7 @@ func TestCacheTrustsNoBytes(t *testing.T) {
 	wantNoNote(t, table, one)
 }
 
-// A change works on its own copy: if it fails, readers see nothing of it.
+// A change works on its own copy, so readers see nothing of one that fails.
 func TestChangeLeavesReadersAlone(t *testing.T) {
 	s := mustNew(t, openFile(t, newPath(t)), newKey)
 	table := NewTable[listed](s, "lists")
@@ -82,8 +82,8 @@ type listed struct{ Names []string }
 
 func (listed) KeepUntil() time.Time { return later() }
 
-// However many records are read, by many at once, the cache holds no more than it
-// may, and what is used all the time stays in it.
+// The cache stays within its bounds when many goroutines read many records, and keeps
+// a record that is used all the time.
 func TestCacheIsBounded(t *testing.T) {
 	for name, size := range map[string]int{"by count": 10, "by bytes": 100 << 10} {
 		t.Run(name, func(t *testing.T) {

@@ -29,9 +29,9 @@ func TestLease(t *testing.T) {
 	}
 }
 
-// A process crashed with the lease, and the clock was set back. Another process
-// does not wait until the old time comes again. But the lease of a holder whose
-// clock is a little ahead is held.
+// A process crashed while it held the lease, and the clock was set back. Another
+// process does not wait until the old time. But the lease of a holder whose clock is
+// slightly ahead still holds.
 func TestLeaseAfterClockSetBack(t *testing.T) {
 	now := time.Now()
 	for back, want := range map[time.Duration]bool{maxSkew: false, time.Hour: true} {

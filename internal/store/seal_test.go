@@ -137,8 +137,8 @@ func TestTableKeyRotation(t *testing.T) {
 	wantNote(t, after, id, next)
 }
 
-// Records that do not open may be very many after a key was dropped: one line of
-// the log says so for each table, and a record that is not there says nothing.
+// After a key was dropped, there may be very many records that do not open. They are
+// logged once for each table, and missing records are not logged.
 func TestUnopenedRecordIsLoggedOnce(t *testing.T) {
 	dir := newDir(t)
 	var log bytes.Buffer

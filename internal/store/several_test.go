@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// All or nothing: one value that has changed, exists, or is missing prevents the
-// change of all the others, wherever it stands among them.
+// All or nothing: one value that has changed, exists, or is missing prevents all the
+// other changes, at any position among them.
 func testSeveral(t *testing.T, b Backend) {
 	create := func(key, value string) Write { return Write{Key: key, New: []byte(value), Until: later()} }
 	change := func(key, from, to string) Write {

@@ -22,8 +22,8 @@ func add(n int) func(*note) error {
 	}
 }
 
-// Everything of a transaction is one write. It reads what it has written, and
-// nobody else does before its end.
+// A transaction is one write to the backend. It reads its own changes, which others
+// see only after its end.
 func TestAtomically(t *testing.T) {
 	backend, s, people, accounts := newPair(t)
 	gone := mustCreate(t, people, "gone")
@@ -137,8 +137,8 @@ func TestAtomicallyRunsAgain(t *testing.T) {
 	}
 }
 
-// What a transaction decides without writing, an error as well, it decides on
-// records as they were at one moment.
+// A transaction that writes nothing, or that fails, has still seen its records as they
+// were at one moment.
 func TestAtomicallyReads(t *testing.T) {
 	_, s, people, accounts := newPair(t)
 	id := mustCreate(t, people, "")
@@ -170,7 +170,7 @@ func TestAtomicallyReads(t *testing.T) {
 	}
 }
 
-// A context whose transaction is over is like any other.
+// After its transaction, a context has no effect.
 func TestAfterTheTransaction(t *testing.T) {
 	_, s, people, _ := newPair(t)
 	var over context.Context
