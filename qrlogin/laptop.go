@@ -97,7 +97,11 @@ func (h *Handler) claim(w http.ResponseWriter, r *http.Request, a devicegrant.At
 	if err != nil {
 		return err
 	}
-	if err := h.cfg.LogIn(w, r, loginOf(result.Person, result.Tokens, true)); err != nil {
+	session, err := h.logIn(w, r, loginOf(result.Person, result.Tokens, true))
+	if err != nil {
+		return err
+	}
+	if err := h.results.noteSession(ctx, id, session); err != nil {
 		return err
 	}
 	// A browser that comes back with this cookie has the application's, too.

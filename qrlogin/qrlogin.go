@@ -21,6 +21,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -81,15 +82,17 @@ type Config struct {
 	// what LogIn was given for it. An empty ID means that nobody is logged in, or
 	// not through LogIn.
 	Session func(r *http.Request) (id string, login Login, err error)
-	// LogIn logs in the browser that sent r. It must make a session with a new ID,
-	// end the one that the browser had, and keep login with the new one. It sets
-	// cookies and writes no answer.
-	LogIn func(w http.ResponseWriter, r *http.Request, login Login) error
+	// LogIn logs in the browser that sent r, and returns the ID of its session. It
+	// must make a session with a new ID, end the one that the browser had, and keep
+	// login with the new one. It sets cookies and writes no answer.
+	LogIn func(w http.ResponseWriter, r *http.Request, login Login) (session string, err error)
 	// LoggedIn reports whether the session with that ID is still logged in as the
 	// person with that subject. It is asked before a login that the session has
 	// approved is completed, so it must be false as soon as the session has ended,
 	// in whichever way. A session that logs out all of the person's other sessions
-	// needs a new ID: the logins that it has approved then end, too.
+	// needs a new ID: the logins that it has approved then end, too. It is also
+	// called in the background, where a panic ends the program, and ctx ends after
+	// ten seconds.
 	LoggedIn func(ctx context.Context, subject, session string) (bool, error)
 
 	// ShowCode draws the laptop's page.
@@ -185,6 +188,10 @@ const (
 	cookieLifetime = 2 * time.Hour // at least an hour more than an attempt can last
 	probeLifetime  = 10 * time.Minute
 )
+
+// plainPath is a path that needs no escaping anywhere. An empty or dotted part
+// would match no request.
+var plainPath = regexp.MustCompile(`^(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$`)
 
 var limits = devicegrant.Limits{CodesPerAddress: 60, Live: 10000, WrongCodes: 10, WrongNumbers: 3}
 
@@ -304,7 +311,8 @@ func prepare(cfg *Config) (*url.URL, error) {
 		}
 	}
 	app, err := url.Parse(cfg.AppURL)
-	if err != nil || app.Scheme != "http" && app.Scheme != "https" || app.Host == "" || cfg.AppURL != app.Scheme+"://"+strings.ToLower(app.Host) {
+	if err != nil || app.Scheme != "http" && app.Scheme != "https" || app.Host == "" || cfg.AppURL != app.Scheme+"://"+strings.ToLower(app.Host) ||
+		app.Port() == map[string]string{"http": "80", "https": "443"}[app.Scheme] { // which browsers leave out
 		return nil, fmt.Errorf("the AppURL %q is not a scheme and a host in lower case, like https://example.com", cfg.AppURL)
 	}
 	if (cfg.DataDir == "") == (cfg.RedisURL == "") {
@@ -313,15 +321,27 @@ func prepare(cfg *Config) (*url.URL, error) {
 	if cfg.Key == "" && (cfg.RedisURL != "" || len(cfg.OldKeys) > 0) || cfg.Key != "" && len(cfg.Key) < minKey {
 		return nil, fmt.Errorf("set Config.Key to at least %d random characters", minKey)
 	}
+	for _, key := range cfg.OldKeys {
+		if len(key) < minKey { // anyone knows the empty one, and could forge cookies
+			return nil, fmt.Errorf("each of Config.OldKeys needs at least %d characters", minKey)
+		}
+	}
 	for path, missing := range map[*string]string{
 		&cfg.Path: defaultPath, &cfg.VerificationPath: defaultVerification, &cfg.CallbackPath: defaultCallback, &cfg.HomePath: defaultHome,
 	} {
 		if *path == "" {
 			*path = missing
 		}
-		if u, err := url.Parse(*path); err != nil || !strings.HasPrefix(*path, "/") || u.Path != *path || strings.ContainsAny(*path, "{} ") {
-			return nil, fmt.Errorf("%q is not a path", *path)
+		plain := *path
+		if path == &cfg.HomePath { // which is the application's, and may be a folder
+			plain = strings.TrimSuffix(plain, "/")
 		}
+		if plain != "" && !plainPath.MatchString(plain) {
+			return nil, fmt.Errorf("%q is not a path of letters, digits and - _ . ~", *path)
+		}
+	}
+	if len((&Handler{cfg: *cfg}).patterns()) < routeCount {
+		return nil, errors.New("Config.Path, VerificationPath and CallbackPath overlap")
 	}
 	if cfg.Scopes == nil {
 		cfg.Scopes = []string{"openid", "email", "profile"} // without offline_access: nobody here refreshes tokens

@@ -13,6 +13,9 @@ import (
 // A page answers one request, or returns why it cannot.
 type page func(w http.ResponseWriter, r *http.Request) error
 
+// routeCount is how many routes there are at paths that do not overlap.
+const routeCount = 10
+
 // patterns are those of every route, with its page.
 func (h *Handler) patterns() map[string]page {
 	path := h.cfg.Path
