@@ -80,6 +80,27 @@ func TestLimitsChange(t *testing.T) {
 	})
 }
 
+// TestListOutlastsShorterSettings: a session that lasts longer than the settings of
+// a while allow does not leave the list and live on after them, where nobody could
+// end it.
+func TestListOutlastsShorterSettings(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bank) {
+		const long = 90 * 24 * time.Hour
+		b.idle, b.lifetime = long, long
+		b.Manager = b.replica()
+		old, phone := newBrowser(t), newBrowser(t)
+		old.logIn(b.Manager, richard)
+		b.sleep(30 * 24 * time.Hour)
+		b.lifetime = time.Hour
+		newBrowser(t).logIn(b.replica(), richard)
+		phone.logIn(b.Manager, richard)
+		if _, err := b.EndOthers(t.Context(), phone.load(b.Manager)); err != nil {
+			t.Fatal(err)
+		}
+		old.wantNone(b.Manager, "after all others were logged out")
+	})
+}
+
 // public logs the browser in by phone on a public computer.
 func (b *browser) public(m *session.Manager) (id string, set *http.Cookie) {
 	b.t.Helper()
