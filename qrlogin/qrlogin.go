@@ -217,7 +217,9 @@ type Handler struct {
 }
 
 // New returns a Handler. Its owner must Close it. The provider is looked for in
-// the background, and until it is found, pages say that it is unavailable.
+// the background, and until it is found, pages say that it is unavailable. Errors
+// of the store name the settings of Changebank: DATA_DIR is Config.DataDir,
+// APP_SECRET_KEY is Config.Key, and REDIS_URL is Config.RedisURL.
 func New(ctx context.Context, cfg Config) (*Handler, error) {
 	app, err := prepare(&cfg)
 	if err != nil {
