@@ -181,7 +181,10 @@ func otherDevices(n int) string {
 
 // nameDevice sets or removes the name of one of the person's devices.
 func (s *Server) nameDevice(w http.ResponseWriter, r *http.Request, sess session.Session) error {
-	err := s.cfg.Sessions.Rename(r.Context(), sess, r.PathValue("ref"), r.PostFormValue("name"))
+	if err := r.ParseForm(); err != nil {
+		return fmt.Errorf("%w: %w", errBadForm, err) // it must not look like an empty name
+	}
+	err := s.cfg.Sessions.Rename(r.Context(), sess, r.PathValue("ref"), r.PostForm.Get("name"))
 	if errors.Is(err, session.ErrOver) {
 		return s.deviceOver(w, sess)
 	}

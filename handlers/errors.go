@@ -44,6 +44,7 @@ var (
 	errNotFromHere   = errors.New("the address is not in QR_ALLOW_FROM")
 	errTooSoon       = errors.New("approved too soon")
 	errNoButton      = errors.New("neither yes nor no")
+	errBadForm       = errors.New("the form is too long, or damaged")
 	errNoAccessToken = errors.New("no access token for the approval")
 )
 
@@ -82,6 +83,7 @@ var errorPages = []struct {
 	{devicegrant.ErrNoCode, errorPage{status: 502, title: "Login service unavailable", text: "It gave an unexpected answer, so there is no code. Try again in a moment.", next: logInHere}},
 	{devicegrant.ErrNoNumber, errorPage{status: 403, title: "Phone login unavailable", text: "Changebank requires a number from your phone, and this login service can't show one.", next: logInHere}},
 	{devicegrant.ErrStrayPage, errorPage{status: 502, title: "Phone login unavailable", text: "The login service would send your phone to the wrong address, so no code is shown. Its administrator must set the verification URL to this site's address followed by " + activatePath + ".", next: logInHere}},
+	{errBadForm, errorPage{status: 400, title: "Nothing was changed", text: "The form was too long, or did not arrive as a whole. Go back and try again.", next: yourList}},
 	{errNoButton, errorPage{status: 400, title: "No answer", text: "Go back and use one of the two buttons.", next: account}},
 	{devicegrant.ErrOtherPerson, errorPage{status: 403, title: "Someone else is using this code", text: "Another person answered this code, or opened it first, and only they can continue. If the other device is yours, cancel there and show a new code.", next: account}},
 	{devicegrant.ErrTooLate, errorPage{status: 403, title: "This code has expired", text: "If the other device is yours, show a new code there.", next: account}},

@@ -97,7 +97,11 @@ func (h *Handler) claim(w http.ResponseWriter, r *http.Request, a devicegrant.At
 	if err != nil {
 		return err
 	}
-	if err := h.cfg.LogIn(w, r, loginOf(result.Person, result.Tokens, true)); err != nil {
+	session, err := h.logIn(w, r, loginOf(result.Person, result.Tokens, true))
+	if err != nil {
+		return err
+	}
+	if err := h.results.noteSession(ctx, id, session); err != nil {
 		return err
 	}
 	// The same response sets this cookie and the application's, so a browser that
@@ -164,8 +168,8 @@ func (h *Handler) followTag(a devicegrant.Attempt) template.HTML {
 	if a.State != devicegrant.Number {
 		attributes, refresh = "data-refresh", fmt.Sprintf(`<meta http-equiv="refresh" content="5; url=%s"></template>`, h.cfg.Path)
 	}
-	// Safe as HTML: the path is the application's own, Ref is random letters and
-	// digits, and State is a constant.
+	// Safe as HTML: Path matches plainPath, Ref is random letters and digits, and
+	// State is a constant.
 	return template.HTML(fmt.Sprintf(`<script src="%[1]s/follow.js" data-page="%[1]s" data-attempt="%[2]s" data-state="%[3]s" %[4]s></script>%[5]s`,
 		template.HTMLEscapeString(h.cfg.Path), a.Ref, a.State, attributes, refresh))
 }

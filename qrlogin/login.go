@@ -83,7 +83,7 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request) error {
 		err = errNotProved
 	}
 	if err == nil {
-		err = h.cfg.LogIn(w, r, loginOf(person, tokens, false))
+		_, err = h.logIn(w, r, loginOf(person, tokens, false))
 	}
 	if err != nil {
 		h.provider.Revoke(tokens)
@@ -98,4 +98,12 @@ func (h *Handler) callback(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return seeOther(w, r, returnTo)
+}
+
+// logIn has the application log in the browser that sent r.
+func (h *Handler) logIn(w http.ResponseWriter, r *http.Request, login Login) (session string, err error) {
+	if session, err = h.cfg.LogIn(w, r, login); err == nil && session == "" {
+		err = errors.New("qrlogin: Config.LogIn returned no session")
+	}
+	return session, err
 }

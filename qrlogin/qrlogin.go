@@ -21,6 +21,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -52,7 +53,7 @@ type Config struct {
 	AppURL string
 
 	// Path is the path of the laptop's page, and the prefix of its other routes.
-	// The default is /qr-login.
+	// The default is /qr-login. Paths consist of letters, digits and - _ . ~.
 	Path string
 	// VerificationPath is the path of the phone's page, where the QR code leads.
 	// The default is /activate. At the provider, AppURL+VerificationPath must be
@@ -88,15 +89,18 @@ type Config struct {
 	// r, and the Login that LogIn received for that session. The ID is empty if
 	// nobody is logged in, or not through LogIn.
 	Session func(r *http.Request) (id string, login Login, err error)
-	// LogIn logs in the browser that sent r. It must create a session with a new
-	// ID, end the browser's previous session, and keep login with the new one. It
-	// may set headers, but must not write a response.
-	LogIn func(w http.ResponseWriter, r *http.Request, login Login) error
+	// LogIn logs in the browser that sent r, and returns the ID of its session. It
+	// must create a session with a new ID, end the browser's previous session, and
+	// keep login with the new one. It may set headers, but must not write a response.
+	LogIn func(w http.ResponseWriter, r *http.Request, login Login) (session string, err error)
 	// LoggedIn reports whether the session with that ID is still logged in as the
 	// person with that subject. It is called before a login that the session has
 	// approved is completed, so it must return false as soon as the session has
 	// ended for any reason. When a session logs out the person's other sessions, it
 	// must get a new ID, which also ends the logins that it has approved.
+	//
+	// LoggedIn is also called in the background, where a panic ends the program. Its
+	// ctx ends after ten seconds.
 	LoggedIn func(ctx context.Context, subject, session string) (bool, error)
 
 	// ShowCode writes the laptop's page.
@@ -202,6 +206,10 @@ const (
 	probeLifetime  = 10 * time.Minute
 )
 
+// plainPath matches paths that need no escaping anywhere. A request never has a path
+// with an empty part or one that begins with a dot.
+var plainPath = regexp.MustCompile(`^(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$`)
+
 var limits = devicegrant.Limits{CodesPerAddress: 60, Live: 10000, WrongCodes: 10, WrongNumbers: 3}
 
 // Handler serves the routes of the login. Create one with [New].
@@ -228,6 +236,9 @@ type Handler struct {
 // New returns a Handler. The caller must call [Handler.Close] when done. New does
 // not wait for the provider: a Handler looks for it in the background and shows an
 // error until it is found. ctx is used only while New opens the store.
+//
+// Errors of the store name the settings of Changebank: DATA_DIR is Config.DataDir,
+// APP_SECRET_KEY is Config.Key, and REDIS_URL is Config.RedisURL.
 func New(ctx context.Context, cfg Config) (*Handler, error) {
 	app, err := prepare(&cfg)
 	if err != nil {
@@ -321,7 +332,8 @@ func prepare(cfg *Config) (*url.URL, error) {
 		}
 	}
 	app, err := url.Parse(cfg.AppURL)
-	if err != nil || app.Scheme != "http" && app.Scheme != "https" || app.Host == "" || cfg.AppURL != app.Scheme+"://"+strings.ToLower(app.Host) {
+	if err != nil || app.Scheme != "http" && app.Scheme != "https" || app.Host == "" || cfg.AppURL != app.Scheme+"://"+strings.ToLower(app.Host) ||
+		app.Port() == map[string]string{"http": "80", "https": "443"}[app.Scheme] { // which browsers leave out
 		return nil, fmt.Errorf("the AppURL %q is not a scheme and a host in lower case, like https://example.com", cfg.AppURL)
 	}
 	if (cfg.DataDir == "") == (cfg.RedisURL == "") {
@@ -330,15 +342,27 @@ func prepare(cfg *Config) (*url.URL, error) {
 	if cfg.Key == "" && (cfg.RedisURL != "" || len(cfg.OldKeys) > 0) || cfg.Key != "" && len(cfg.Key) < minKey {
 		return nil, fmt.Errorf("set Config.Key to at least %d random characters", minKey)
 	}
+	for _, key := range cfg.OldKeys {
+		if len(key) < minKey { // anyone knows the empty one, and could forge cookies
+			return nil, fmt.Errorf("each of Config.OldKeys needs at least %d characters", minKey)
+		}
+	}
 	for path, missing := range map[*string]string{
 		&cfg.Path: defaultPath, &cfg.VerificationPath: defaultVerification, &cfg.CallbackPath: defaultCallback, &cfg.HomePath: defaultHome,
 	} {
 		if *path == "" {
 			*path = missing
 		}
-		if u, err := url.Parse(*path); err != nil || !strings.HasPrefix(*path, "/") || u.Path != *path || strings.ContainsAny(*path, "{} ") {
-			return nil, fmt.Errorf("%q is not a path", *path)
+		plain := *path
+		if path == &cfg.HomePath { // which is the application's, and may be a folder
+			plain = strings.TrimSuffix(plain, "/")
 		}
+		if plain != "" && !plainPath.MatchString(plain) {
+			return nil, fmt.Errorf("%q is not a path of letters, digits and - _ . ~", *path)
+		}
+	}
+	if len((&Handler{cfg: *cfg}).patterns()) < routeCount {
+		return nil, errors.New("Config.Path, VerificationPath and CallbackPath overlap")
 	}
 	if cfg.Scopes == nil {
 		cfg.Scopes = []string{"openid", "email", "profile"} // without offline_access, since nothing here refreshes tokens

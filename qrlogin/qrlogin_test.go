@@ -20,7 +20,7 @@ func complete(t *testing.T) Config {
 	return Config{
 		Issuer: "https://login.example", ClientID: "client", AppURL: "https://app.example", DataDir: filepath.Join(t.TempDir(), "data"),
 		Session:      func(*http.Request) (string, Login, error) { return "", Login{}, nil },
-		LogIn:        func(http.ResponseWriter, *http.Request, Login) error { return nil },
+		LogIn:        func(http.ResponseWriter, *http.Request, Login) (string, error) { return "id", nil },
 		LoggedIn:     func(context.Context, string, string) (bool, error) { return false, nil },
 		ShowCode:     func(http.ResponseWriter, *http.Request, Code) {},
 		ShowQuestion: func(http.ResponseWriter, *http.Request, Question) {},
@@ -44,6 +44,15 @@ func TestConfig(t *testing.T) {
 		"no key for Redis":    {func(c *Config) { c.DataDir, c.RedisURL = "", "redis://localhost" }, "Config.Key"},
 		"a path with a query": {func(c *Config) { c.HomePath = "/?x=1" }, "not a path"},
 		"a path without /":    {func(c *Config) { c.Path = "qr" }, "not a path"},
+		"a path with a slash": {func(c *Config) { c.Path = "/qr/" }, "not a path"},
+		"a path with dots":    {func(c *Config) { c.Path = "/a/../b" }, "not a path"},
+		"a path elsewhere":    {func(c *Config) { c.HomePath = `/\evil.example` }, "not a path"},
+		"a path with a quote": {func(c *Config) { c.Path = `/a"b` }, "not a path"},
+		"everything":          {func(c *Config) { c.VerificationPath = "/" }, "not a path"},
+		"the same path":       {func(c *Config) { c.Path = "/activate" }, "overlap"},
+		"a path of ours":      {func(c *Config) { c.CallbackPath = "/qr-login/login" }, "overlap"},
+		"the usual port":      {func(c *Config) { c.AppURL += ":443" }, "the AppURL"},
+		"an empty old key":    {func(c *Config) { c.Key, c.OldKeys = strings.Repeat("k", minKey), []string{""} }, "Config.OldKeys"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := complete(t)

@@ -15,6 +15,7 @@ const (
 	// repeatWindow is how long a claim can be repeated, since the response with the
 	// application's cookie may have been lost.
 	repeatWindow = time.Minute
+	longestAsk   = 10 * time.Second // the timeout of LoggedIn
 )
 
 // result is a login that a phone has approved, until the laptop has a session of
@@ -25,7 +26,9 @@ type result struct {
 	Began  time.Time
 	Taken  time.Time       // when a laptop claimed it; zero: not yet
 	Laptop browser.Browser // that claimed it
-	Over   bool            // ended, or in use: it can no longer be claimed
+	// Session is the ID of the laptop's session in the application, if known.
+	Session string
+	Over    bool // ended, or in use: it can no longer be claimed
 }
 
 // KeepUntil implements [store.Record].
@@ -41,6 +44,8 @@ type results struct {
 
 // Vouched implements [devicegrant.Sessions].
 func (s *results) Vouched(ctx context.Context, person idp.Person, voucher string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, longestAsk) // Close waits for it
+	defer cancel()
 	return s.loggedIn(ctx, person.Subject, voucher)
 }
 
@@ -68,9 +73,17 @@ func (s *results) CreatePending(ctx context.Context, id string, person idp.Perso
 	return ok, err
 }
 
-// Activate implements [devicegrant.Sessions].
+// Activate implements [devicegrant.Sessions]. A laptop that was logged out since it
+// took the result gets no other session: it may have kept back its cookies for
+// that.
 func (s *results) Activate(ctx context.Context, id string, laptop browser.Browser) (bool, error) {
-	_, err := s.table.Update(ctx, id, func(r *result) error {
+	r, err := s.table.Get(ctx, id)
+	if err == nil && r.Session != "" {
+		if ok, err := s.Vouched(ctx, r.Person, r.Session); err != nil || !ok {
+			return false, err
+		}
+	}
+	_, err = s.table.Update(ctx, id, func(r *result) error {
 		now := time.Now()
 		switch {
 		case r.Over:
@@ -86,6 +99,15 @@ func (s *results) Activate(ctx context.Context, id string, laptop browser.Browse
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// noteSession notes which session the laptop got.
+func (s *results) noteSession(ctx context.Context, id, session string) error {
+	_, err := s.table.Update(ctx, id, func(r *result) error {
+		r.Session = session
+		return nil
+	})
+	return err
 }
 
 // Discard implements [devicegrant.Sessions].

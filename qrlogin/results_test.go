@@ -24,6 +24,7 @@ type resultsTest struct {
 	*testing.T
 	*results
 	loggedOut bool // the phone
+	laptopOut bool
 	revoked   []idp.Tokens
 }
 
@@ -43,7 +44,7 @@ func withResults(t *testing.T, test func(r *resultsTest)) {
 		r.results = &results{
 			table: store.NewTable[result](kept, "results"),
 			loggedIn: func(_ context.Context, subject, session string) (bool, error) {
-				return subject == richard.Subject && session == "phone" && !r.loggedOut, nil
+				return subject == richard.Subject && (session == "phone" && !r.loggedOut || session == "laptop" && !r.laptopOut), nil
 			},
 			revoke: func(tokens idp.Tokens) { r.revoked = append(r.revoked, tokens) },
 		}
@@ -97,6 +98,21 @@ func TestResultIsTakenOnce(t *testing.T) {
 		if len(r.revoked) > 0 {
 			t.Error("the tokens of a login in use are revoked")
 		}
+	})
+}
+
+// A laptop that was logged out gets no other session by repeating its claim.
+func TestSessionThatWasEnded(t *testing.T) {
+	withResults(t, func(r *resultsTest) {
+		r.wantPending(true, "phone")
+		r.wantActive(true, laptop)
+		if err := r.noteSession(r.Context(), "id", "laptop"); err != nil {
+			t.Fatal(err)
+		}
+		r.loggedOut = true // which takes back nothing that is in use
+		r.wantActive(true, laptop)
+		r.laptopOut = true
+		r.wantActive(false, laptop)
 	})
 }
 

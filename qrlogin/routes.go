@@ -13,6 +13,9 @@ import (
 // A page responds to one request, or returns an error without having responded.
 type page func(w http.ResponseWriter, r *http.Request) error
 
+// routeCount is the number of routes if their paths do not overlap.
+const routeCount = 10
+
 // patterns returns the pages by the patterns of their routes.
 func (h *Handler) patterns() map[string]page {
 	path := h.cfg.Path

@@ -104,8 +104,8 @@ func closeAll(connections []net.Conn) {
 	}
 }
 
-// Cookies that nobody was given do not open. They cost the store and the log
-// nothing, like a visitor without a cookie, and the processor little.
+// Made-up cookies cost no more reads than a visitor without a cookie, are not logged,
+// and cost little processor time.
 func TestRandomCookies(t *testing.T) {
 	b := startBank(t, onMetrics)
 	laptop := b.browser(t)

@@ -214,6 +214,9 @@ func TestDeviceName(t *testing.T) {
 	}
 	ref = desk.ref()
 	name(phone, "Desk")
+	if p := name(phone, strings.Repeat("x", 100_000)); p.Status != http.StatusBadRequest || !strings.HasPrefix(card(), "Desk") {
+		t.Errorf("a form that is too long: %v, want 400 and the name as it was; the card is %q", p, card())
+	}
 	name(phone, " ")
 	if got := card(); !strings.HasPrefix(got, "Chrome on Linux") {
 		t.Errorf("without a name the card is %q, want the browser's own", got)

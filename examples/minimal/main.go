@@ -36,15 +36,15 @@ func (s *sessions) current(r *http.Request) (id string, login qrlogin.Login, err
 	return "", qrlogin.Login{}, nil
 }
 
-func (s *sessions) logIn(w http.ResponseWriter, r *http.Request, login qrlogin.Login) error {
+func (s *sessions) logIn(w http.ResponseWriter, r *http.Request, login qrlogin.Login) (id string, err error) {
 	old, _, _ := s.current(r)
-	id := rand.Text() // a new ID at every login
+	id = rand.Text() // a new ID at every login
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.byID, old)
 	s.byID[id] = login
 	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: id, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}) // with https, also Secure
-	return nil
+	return id, nil
 }
 
 func (s *sessions) loggedIn(_ context.Context, subject, id string) (bool, error) {

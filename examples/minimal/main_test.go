@@ -446,3 +446,30 @@ func TestSessionIsLost(t *testing.T) {
 	}
 	laptop.wantPerson("")
 }
+
+// A laptop that was logged out within a minute does not get in again with the
+// cookie that it had before: whoever holds it may have kept it for that.
+func TestOldCookieAfterLogout(t *testing.T) {
+	s := newSite(t, nil)
+	phone, laptop := s.phone(richard), s.browser("laptop")
+	phone.approve(laptop.code())
+	laptop.await("yes")
+	app, err := url.Parse(s.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := laptop.client.Jar.Cookies(app)
+	repeat := func() *browser { // as if the answer had been lost
+		b := s.browser("laptop")
+		b.client.Jar.SetCookies(app, kept)
+		b.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		b.get("/qr-login")
+		return b
+	}
+	first := repeat()
+	first.wantPerson(richard)
+	second := repeat()
+	second.wantPerson(richard)
+	second.post("/logout", nil)
+	repeat().wantPerson("")
+}

@@ -137,7 +137,7 @@ func (p *Provider) login(w http.ResponseWriter, r *http.Request) {
 // finish redirects the browser to the application with an authorization code.
 func (p *Provider) finish(w http.ResponseWriter, r *http.Request, a *authRequest, s ssoSession) {
 	a.Subject, a.AuthTime, a.Expires = s.Subject, s.AuthTime, time.Now().Add(codeLife)
-	code, err := p.storage.codes.Create(r.Context(), a)
+	code, err := p.storage.codes.Create(r.Context(), *a)
 	var back string
 	if err == nil {
 		back, err = op.AuthResponseURL(a.RedirectURI, oidc.ResponseTypeCode, oidc.ResponseModeQuery,

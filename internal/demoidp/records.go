@@ -36,7 +36,7 @@ type authRequest struct {
 	Expires       time.Time
 }
 
-func (a *authRequest) KeepUntil() time.Time               { return a.Expires }
+func (a authRequest) KeepUntil() time.Time                { return a.Expires }
 func (a *authRequest) GetID() string                      { return a.ID }
 func (a *authRequest) GetACR() string                     { return "" }
 func (a *authRequest) GetNonce() string                   { return a.Nonce }
@@ -79,4 +79,4 @@ type refreshToken struct {
 	Expires time.Time
 }
 
-func (t *refreshToken) KeepUntil() time.Time { return t.Expires }
+func (t refreshToken) KeepUntil() time.Time { return t.Expires }

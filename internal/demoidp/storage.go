@@ -18,10 +18,10 @@ type storage struct {
 	keys   signingKeys
 	crypto op.Crypto // seals authorization requests
 
-	codes   *store.Table[*authRequest]
+	codes   *store.Table[authRequest]
 	sso     *store.Table[ssoSession]
 	devices *store.Table[device]
-	refresh *store.Table[*refreshToken]
+	refresh *store.Table[refreshToken]
 }
 
 func newStorage(s *store.Store, set *setup) *storage {
@@ -29,10 +29,10 @@ func newStorage(s *store.Store, set *setup) *storage {
 		setup:   set,
 		keys:    signingKeys{store: s},
 		crypto:  op.NewAES256GCMCrypto([32]byte(s.DeriveKeys("demo login")[0]), ""),
-		codes:   store.NewTable[*authRequest](s, "demo code"),
+		codes:   store.NewTable[authRequest](s, "demo code"),
 		sso:     store.NewTable[ssoSession](s, "demo sso"),
 		devices: store.NewTable[device](s, "demo device"),
-		refresh: store.NewTable[*refreshToken](s, "demo refresh"),
+		refresh: store.NewTable[refreshToken](s, "demo refresh"),
 	}
 }
 

@@ -108,7 +108,8 @@ func (s *storage) accessToken(ctx context.Context, text string) (claims accessCl
 // AuthRequestByCode spends the code: of several requests with the same code, one
 // gets tokens.
 func (s *storage) AuthRequestByCode(ctx context.Context, code string) (op.AuthRequest, error) {
-	return s.codes.Delete(ctx, code)
+	a, err := s.codes.Delete(ctx, code)
+	return &a, err
 }
 
 // DeleteAuthRequest does nothing: the code is spent already.
@@ -123,7 +124,7 @@ func (s *storage) CreateAccessToken(context.Context, op.TokenRequest) (id string
 func (s *storage) CreateAccessAndRefreshTokens(ctx context.Context, request op.TokenRequest, current string) (id, refresh string, expires time.Time, err error) {
 	if current == "" {
 		of := request.(op.IDTokenRequest) // all of ours are
-		refresh, err = s.refresh.Create(ctx, &refreshToken{
+		refresh, err = s.refresh.Create(ctx, refreshToken{
 			grant:   grant{of.GetClientID(), of.GetSubject(), of.GetScopes(), of.GetAuthTime()},
 			Expires: time.Now().Add(s.app.refreshTokens()),
 		})
@@ -132,7 +133,8 @@ func (s *storage) CreateAccessAndRefreshTokens(ctx context.Context, request op.T
 }
 
 func (s *storage) TokenRequestByRefreshToken(ctx context.Context, token string) (op.RefreshTokenRequest, error) {
-	return s.refresh.Get(ctx, token)
+	t, err := s.refresh.Get(ctx, token)
+	return &t, err // op changes its scopes, which must not change those of the record
 }
 
 func (s *storage) SigningKey(ctx context.Context) (op.SigningKey, error) { return s.keys.get(ctx) }

@@ -109,6 +109,19 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
+// TestRefreshWithFewerScopes: a refresh may ask for fewer scopes, and the next one
+// has them all again (RFC 6749, section 6).
+func TestRefreshWithFewerScopes(t *testing.T) {
+	w := start(t)
+	token := w.logIn(richard).RefreshToken
+	all := w.refresh(token).text("scope")
+	fewer := w.call("/oauth2/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}, "scope": {"openid"}})
+	again := w.refresh(token).text("scope")
+	if fewer.text("scope") != "openid" || again != all {
+		t.Errorf("scopes %q, then %q, then %q; want the first ones again", all, fewer.text("scope"), again)
+	}
+}
+
 func TestRefreshTokenExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := startInBubble(t)

@@ -114,6 +114,11 @@ type bank struct {
 
 func newBank(tb testing.TB, backend store.Backend, number string, slow bool) *bank {
 	tb.Helper()
+	return newBankWith(tb, backend, number, &quickProvider{slow: slow, approver: make(map[string]string)}, func(idp.Tokens) {})
+}
+
+func newBankWith(tb testing.TB, backend store.Backend, number string, provider devicegrant.Provider, revoke func(idp.Tokens)) *bank {
+	tb.Helper()
 	s, err := store.New(tb.Context(), backend, [][]byte{[]byte("0123456789abcdef")})
 	if err != nil {
 		tb.Fatal(err)
@@ -123,9 +128,9 @@ func newBank(tb testing.TB, backend store.Backend, number string, slow bool) *ba
 		tb.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	sessions := session.New(session.Config{Store: s, Cookies: jar, Browser: browser.Proxies(nil).Of, Revoke: func(idp.Tokens) {}, Log: log})
+	sessions := session.New(session.Config{Store: s, Cookies: jar, Browser: browser.Proxies(nil).Of, Revoke: revoke, Log: log})
 	attempts := devicegrant.New(devicegrant.Config{
-		Provider: &quickProvider{slow: slow, approver: make(map[string]string)}, Sessions: sessions, Store: s, VerificationURI: verifyURI,
+		Provider: provider, Sessions: sessions, Store: s, VerificationURI: verifyURI,
 		SameStore: true, ConfirmNumber: number, CodeLifetime: 5 * time.Minute, Log: log,
 		Limits: devicegrant.Limits{CodesPerAddress: 1e6, Live: 1e6, WrongCodes: 10, WrongNumbers: 3},
 	})

@@ -42,7 +42,7 @@ func (m *Manager) noteHolder(ctx context.Context, person idp.Person, sid string)
 		return nil
 	}
 	_, err := m.holders.Upsert(ctx, sidKey(person.Issuer, sid), func(h *holder) error {
-		*h = holder{idp.Person{Issuer: person.Issuer, Subject: person.Subject}, time.Now().Add(m.listedFor())}
+		*h = holder{idp.Person{Issuer: person.Issuer, Subject: person.Subject}, time.Now().Add(listedFor(m.lifetime))}
 		return nil
 	})
 	return err

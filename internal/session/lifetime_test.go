@@ -59,7 +59,8 @@ func TestLimitsChange(t *testing.T) {
 		shorter := b.replica()
 		b.idle, b.lifetime = time.Hour, 90*time.Minute
 		shortest := b.replica()
-		quiet.wantNone(shorter, "with a shorter SESSION_IDLE")
+		quiet.thief().wantNone(shorter, "with a shorter SESSION_IDLE")
+		quiet.wantNone(b.Manager, "once its browser was told that it is logged out")
 		busy.wantPerson(shorter, richard, "in use, with a shorter SESSION_IDLE")
 		busy.thief().wantNone(shortest, "with a shorter SESSION_LIFETIME")
 		if sessions, err := shortest.Of(t.Context(), richard); err != nil || len(sessions) != 0 {
@@ -76,6 +77,27 @@ func TestLimitsChange(t *testing.T) {
 		made.thief().wantPerson(longer, richard, "with a longer SESSION_IDLE")
 		b.sleep(time.Hour)
 		made.thief().wantNone(longer, "an hour after its use, as at its login")
+	})
+}
+
+// TestListOutlastsShorterSettings: a session that lasts longer than the settings of
+// a while allow does not leave the list and live on after them, where nobody could
+// end it.
+func TestListOutlastsShorterSettings(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bank) {
+		const long = 90 * 24 * time.Hour
+		b.idle, b.lifetime = long, long
+		b.Manager = b.replica()
+		old, phone := newBrowser(t), newBrowser(t)
+		old.logIn(b.Manager, richard)
+		b.sleep(30 * 24 * time.Hour)
+		b.lifetime = time.Hour
+		newBrowser(t).logIn(b.replica(), richard)
+		phone.logIn(b.Manager, richard)
+		if _, err := b.EndOthers(t.Context(), phone.load(b.Manager)); err != nil {
+			t.Fatal(err)
+		}
+		old.wantNone(b.Manager, "after all others were logged out")
 	})
 }
 

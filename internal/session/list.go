@@ -30,6 +30,9 @@ type entry struct {
 	ID    string
 	Ref   string // two entries share it if two tabs of a browser log in at once
 	Began time.Time
+	// Until is when nothing is left of the session, whatever the settings are then.
+	// Entries of older versions have none.
+	Until time.Time `json:",omitzero"`
 	// SID is the provider's name of its own session that the login belongs to, if
 	// a back-channel logout may name it.
 	SID string `json:",omitzero"`
@@ -39,7 +42,7 @@ type entry struct {
 }
 
 func entryOf(s Session) entry {
-	return entry{ID: s.ID, Ref: s.Ref, Began: s.Began, SID: s.Tokens.SID, Unconfirmed: s.Unconfirmed()}
+	return entry{ID: s.ID, Ref: s.Ref, Began: s.Began, Until: s.Began.Add(listedFor(s.Lifetime)), SID: s.Tokens.SID, Unconfirmed: s.Unconfirmed()}
 }
 
 // KeepUntil implements [store.Record].
@@ -59,18 +62,23 @@ func (l list) has(id string) bool {
 	return slices.ContainsFunc(l.open(), func(e entry) bool { return e.ID == id })
 }
 
-// listedFor is how long a session stays listed: as long as its record can last.
-func (m *Manager) listedFor() time.Duration { return m.lifetime + ClaimWindow + overFor }
+// listedFor is how long a session of that lifetime stays listed: as long as its
+// record can last.
+func listedFor(lifetime time.Duration) time.Duration { return lifetime + ClaimWindow + overFor }
 
 // add appends a session, and drops those whose records have expired by now.
-func (l *list) add(added entry, listedFor time.Duration) {
+func (l *list) add(added entry) {
 	now := time.Now()
 	l.Entries = slices.DeleteFunc(l.open(), func(e entry) bool {
-		return e.ID == added.ID || now.Sub(e.Began) >= listedFor
+		until := e.Until
+		if until.IsZero() {
+			until = e.Began.Add(listedFor(defaultLifetime))
+		}
+		return e.ID == added.ID || !now.Before(until)
 	})
 	l.Entries = append(l.Entries, added)
-	if until := now.Add(listedFor); until.After(l.Until) {
-		l.Until = until
+	if added.Until.After(l.Until) {
+		l.Until = added.Until
 	}
 }
 
@@ -93,7 +101,7 @@ func (m *Manager) enlist(ctx context.Context, s Session) error {
 		if l.Generation == "" { // there was none
 			l.Generation = rand.Text()
 		}
-		l.add(entryOf(s), m.listedFor())
+		l.add(entryOf(s))
 		return nil
 	})
 	if err != nil {

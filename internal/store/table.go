@@ -21,6 +21,8 @@ type Record interface {
 // thief of the store can neither read a record, nor put it in the place of
 // another, nor compute an identifier from its name.
 //
+// T is no pointer: readers would share the record itself (see [Table.Get]).
+//
 // A record that does not open, because its key was dropped or its bytes are
 // damaged, counts as absent. The first one of a table is logged.
 type Table[T Record] struct {

@@ -45,7 +45,8 @@ func (s *Store) transaction(ctx context.Context) *transaction {
 // with [Store.After].
 //
 // If change returns an error, nothing is written and Atomically returns that
-// error.
+// error. Within another transaction, that one decides: a change that goes on after
+// such an error writes what was changed before it.
 func (s *Store) Atomically(ctx context.Context, change func(ctx context.Context) error) error {
 	for lost := 0; ; lost++ {
 		err := s.Try(ctx, change)
