@@ -65,7 +65,7 @@ func (b *mortal) isDead() bool {
 	return b.dead
 }
 
-// strictProvider gives out the tokens of a code once.
+// strictProvider issues the tokens of a code once.
 type strictProvider struct {
 	quickProvider
 	given   map[string]bool
@@ -101,9 +101,9 @@ func (p process) Revoke(tokens idp.Tokens) {
 	}
 }
 
-// Whichever write a process crashes at, an attempt and its session stay in step:
-// the laptop is logged in, with one session, or there is none and the attempt says
-// why. Only tokens that were not stored when the process was killed are lost.
+// A process crashes at each of its writes in turn, and an attempt and its session stay
+// consistent: either the laptop is logged in with one session, or there is none and
+// the attempt has the reason. Only tokens that were not stored yet are lost.
 func TestCrashWithSessions(t *testing.T) {
 	for fault, lost := range map[string]int{killedBefore: 1, killedAfter: 0, answerLost: 0, storeAway: 0} {
 		for _, number := range []string{devicegrant.NumberNever, devicegrant.NumberAlways} {
@@ -142,7 +142,7 @@ func loginWith(t *testing.T, fault, number string, n int) (in, reached bool) {
 	_, fine := open(0)
 	answer := fine.answerOf("richard")
 	backend, b := open(n)
-	// try makes a request again and again, as people do.
+	// try repeats a request until it succeeds, as people do.
 	try := func(step string, request func() error) {
 		t.Helper()
 		err := store.ErrUnavailable

@@ -30,8 +30,8 @@ type entry struct {
 	ID    string
 	Ref   string // two entries share it if two tabs of a browser log in at once
 	Began time.Time
-	// Until is when nothing is left of the session, whatever the settings are then.
-	// Entries of older versions have none.
+	// Until is when the session's record has expired, even if settings change. It is
+	// zero in entries of older versions.
 	Until time.Time `json:",omitzero"`
 	// SID is the provider's name of its own session that the login belongs to, if
 	// a back-channel logout may name it.

@@ -213,12 +213,12 @@ func (m *Manager) started(s Session) {
 // notes when and by which browser the session is used: at the first use, and
 // then every five minutes at most, or more often if the session would soon end
 // without use. If the proof of the login is too old, Load starts a new one, and
-// does not wait for it. A session whose time is over ends.
+// does not wait for it. An expired session is ended.
 func (m *Manager) Load(r *http.Request) (Session, error) {
 	s, err := m.lookUp(r)
 	now := time.Now()
 	if err != nil || !s.live(now) {
-		if s.LoggedIn() { // its time is over, and longer settings must not bring it back
+		if s.LoggedIn() { // expired; longer settings must not bring it back
 			m.endOver(r.Context(), s.Person, []entry{entryOf(s)})
 		}
 		return Session{}, err

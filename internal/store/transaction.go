@@ -45,8 +45,8 @@ func (s *Store) transaction(ctx context.Context) *transaction {
 // with [Store.After].
 //
 // If change returns an error, nothing is written and Atomically returns that
-// error. Within another transaction, that one decides: a change that goes on after
-// such an error writes what was changed before it.
+// error. In a nested call, the outer transaction decides: if it continues after
+// such an error, it commits the changes made before the error.
 func (s *Store) Atomically(ctx context.Context, change func(ctx context.Context) error) error {
 	for lost := 0; ; lost++ {
 		err := s.Try(ctx, change)
