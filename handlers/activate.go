@@ -58,7 +58,7 @@ type activatePage struct {
 // activate shows the phone's page.
 func (s *Server) activate(w http.ResponseWriter, r *http.Request, sess session.Session) error {
 	code := devicegrant.CodeIn(r.FormValue("user_code"))
-	own, err := s.isOwnCode(r, code)
+	own, err := s.cfg.Grants.Shows(r.Context(), s.attemptID(r), code)
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (s *Server) activate(w http.ResponseWriter, r *http.Request, sess session.S
 		return s.codeForm(w, http.StatusOK, sess, "", "")
 	}
 	visit := s.visit(r, sess, code)
-	visit.Linked = s.mayBeLinked(r)
+	visit.Linked = browser.MayBeLinked(r, s.cfg.AppURL)
 	a, err := s.cfg.Grants.Open(r.Context(), visit)
 	if _, tooMany := errors.AsType[*limit.TooManyError](err); tooMany && visit.Linked {
 		// A code that exists gets the same page as one that does not. The person
@@ -104,12 +104,6 @@ func (s *Server) visit(r *http.Request, sess session.Session, code string) devic
 		Person:   sess.Person,
 		Opened:   s.openedRef(r),
 	}
-}
-
-// mayBeLinked reports whether another site may have sent the browser here. None
-// has if the code was scanned, or typed into our own form.
-func (s *Server) mayBeLinked(r *http.Request) bool {
-	return r.Header.Get("Sec-Fetch-Site") != "none" && !browser.FromSite(r, s.cfg.AppURL)
 }
 
 // noteOpened has the browser remember that it opened the attempt, so that its
@@ -271,19 +265,6 @@ func (s *Server) questionPage(r *http.Request, sess session.Session, code string
 		page.OpenedAs = a.Person.String()
 	}
 	return page
-}
-
-// isOwnCode reports whether this browser itself shows the code: it is the laptop.
-func (s *Server) isOwnCode(r *http.Request, code string) (bool, error) {
-	id := s.attemptID(r)
-	if code == "" || id == "" {
-		return false, nil
-	}
-	a, err := s.cfg.Grants.Refresh(r.Context(), id)
-	if errors.Is(err, devicegrant.ErrNone) {
-		return false, nil
-	}
-	return err == nil && !a.State.Ended() && devicegrant.Fold(a.UserCode) == devicegrant.Fold(code), err
 }
 
 // justLoggedIn is how old a session can be that comes straight from a login.

@@ -51,7 +51,7 @@ func (h *Handler) approver(r *http.Request) (approver, bool, error) {
 // question shows the phone's page.
 func (h *Handler) question(w http.ResponseWriter, r *http.Request) error {
 	code := devicegrant.CodeIn(r.FormValue("user_code"))
-	own, err := h.isOwnCode(r, code)
+	own, err := h.grants.Shows(r.Context(), h.attemptID(r), code)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (h *Handler) question(w http.ResponseWriter, r *http.Request) error {
 		return h.askForCode(w, r, by, "")
 	}
 	visit := h.visit(r, by, code)
-	visit.Linked = r.Header.Get("Sec-Fetch-Site") != "none" && !browser.FromSite(r, h.cfg.AppURL)
+	visit.Linked = browser.MayBeLinked(r, h.cfg.AppURL)
 	a, err := h.grants.Open(r.Context(), visit)
 	if _, tooMany := errors.AsType[*limit.TooManyError](err); tooMany && visit.Linked {
 		return h.askForCode(w, r, by, "") // the person can type it
@@ -109,19 +109,6 @@ func (h *Handler) noteOpened(w http.ResponseWriter, r *http.Request, by approver
 }
 
 func (h *Handler) openedRef(r *http.Request) string { return h.opened.Read(r)["attempt"] }
-
-// isOwnCode reports whether this browser itself shows the code: it is the laptop.
-func (h *Handler) isOwnCode(r *http.Request, code string) (bool, error) {
-	id := h.attemptID(r)
-	if code == "" || id == "" {
-		return false, nil
-	}
-	a, err := h.grants.Refresh(r.Context(), id)
-	if errors.Is(err, devicegrant.ErrNone) {
-		return false, nil
-	}
-	return err == nil && !a.State.Ended() && devicegrant.Fold(a.UserCode) == devicegrant.Fold(code), err
-}
 
 // answer takes the person's approval or denial.
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request) error {

@@ -12,6 +12,12 @@ func FromSite(r *http.Request, appURL string) bool {
 	return site == "same-origin" || site == "" && strings.HasPrefix(r.Referer(), appURL+"/")
 }
 
+// MayBeLinked reports whether another site may have sent the browser here. None has
+// if the code was scanned, or typed into a form of the site at appURL.
+func MayBeLinked(r *http.Request, appURL string) bool {
+	return r.Header.Get("Sec-Fetch-Site") != "none" && !FromSite(r, appURL)
+}
+
 // IsPrefetch reports whether a browser or mail program fetches the page in advance,
 // without a person having asked for it.
 func IsPrefetch(r *http.Request) bool {

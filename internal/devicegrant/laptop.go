@@ -95,6 +95,19 @@ func (m *Manager) Confirm(ctx context.Context, id, number string) (Attempt, erro
 // TriesLeft returns how many numbers may still be typed.
 func (m *Manager) TriesLeft(a Attempt) int { return max(0, m.cfg.Limits.WrongNumbers-a.Tries) }
 
+// Shows reports whether the attempt has that user code and has not ended: a browser
+// with its ID shows the code itself. An empty ID or code matches nothing.
+func (m *Manager) Shows(ctx context.Context, id, userCode string) (bool, error) {
+	if id == "" || userCode == "" {
+		return false, nil
+	}
+	a, err := m.Refresh(ctx, id)
+	if errors.Is(err, ErrNone) {
+		return false, nil
+	}
+	return err == nil && !a.State.Ended() && Fold(a.UserCode) == Fold(userCode), err
+}
+
 // Cancel ends an attempt from the laptop's side, if it has not ended yet.
 func (m *Manager) Cancel(ctx context.Context, id string) error {
 	ctx = context.WithoutCancel(ctx) // a person who closes the tab still wants it
