@@ -64,9 +64,9 @@ func (f *Follower) LongPolls() int64 { return f.open.count(longPolls) }
 // so (hidden): it is answered at once, and does not count as someone looking.
 // laptop is the browser that asks; see [devicegrant.Manager.CheckLaptop].
 //
-// Very many laptops may wait here at once, so they leave little on the stack: an
-// [devicegrant.Attempt] is handed on by its pointer, and a function that does the
-// waiting reads nothing itself.
+// Very many laptops may wait here at once, so little is on the stack while they
+// do: a [devicegrant.Attempt] is passed by its pointer, and a function that waits
+// reads no records itself.
 func (f *Follower) Serve(w http.ResponseWriter, r *http.Request, id string, laptop browser.Browser) error {
 	k := kindOf(r)
 	a, err := f.followed(w, r, k, id, laptop)
