@@ -12,21 +12,26 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"changebank/internal/browser"
 	"changebank/internal/idp"
 )
 
 const maxBody = 64 << 10 // bytes of a form
 
-// wrap adds the middleware that every request passes through, the outermost
-// last.
-func (s *Server) wrap(h http.Handler) http.Handler {
-	h = s.sameOrigin(h)
-	h = s.canonicalHost(h)
-	h = s.headers(h)
-	return s.logRequests(h)
+// ServeHTTP implements [http.Handler]: every request passes through here to its
+// page. These are calls one after the other, not handlers around handlers, which
+// would all be on the stack of an event stream while it waits.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	reference := s.reference(r)
+	sw := &statusWriter{ResponseWriter: w}
+	sw.Header().Set(requestID, reference)
+	s.setHeaders(sw.Header())
+	r.Body = http.MaxBytesReader(sw, r.Body, maxBody)
+	if s.canonicalHost(sw, r) && s.sameOrigin(sw, r) {
+		s.handler.ServeHTTP(sw, r)
+	}
+	s.logRequest(r, sw, time.Since(began), reference)
 }
 
 // requestID is the header with the reference of a request: in the answer, in the
@@ -50,21 +55,8 @@ func (s *Server) reference(r *http.Request) string {
 
 const referenceChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 
-// logRequests gives each request its reference, and logs it by its route's
-// pattern, since paths and queries carry codes.
-func (s *Server) logRequests(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began := time.Now()
-		reference := s.reference(r)
-		w.Header().Set(requestID, reference)
-		sw := &statusWriter{ResponseWriter: w}
-		next.ServeHTTP(sw, r)
-		s.logRequest(r, sw, time.Since(began), reference)
-	})
-}
-
-// logRequest has its own frame, so that a stream does not keep it on its stack
-// while it waits.
+// logRequest logs a request by its route's pattern, since paths and queries carry
+// codes.
 func (s *Server) logRequest(r *http.Request, sw *statusWriter, took time.Duration, reference string) {
 	status := cmp.Or(sw.status, http.StatusOK) // which the server sends for a handler that sends nothing
 	s.cfg.Request(r.Pattern, status, took)
@@ -127,31 +119,26 @@ const (
 	withCamera    = "camera=(self), geolocation=(), microphone=()"
 )
 
-// headers tells the browser what our pages may do: nothing from elsewhere,
+// setHeaders tells the browser what our pages may do: nothing from elsewhere,
 // nothing inline, and never in a frame, which would let another site show our
 // QR code as its own (QRLJacking).
-func (s *Server) headers(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; manifest-src 'self'; "+
-			"form-action 'self'; frame-ancestors 'none'; base-uri 'none'") // see leave for form-action
-		// Not no-referrer: over plain http browsers then send "Origin: null"
-		// with our own forms.
-		h.Set("Referrer-Policy", "same-origin")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("Permissions-Policy", withoutCamera)
-		h.Set("Cache-Control", "no-store")
-		if s.scheme == "https" { // over plain http, browsers ignore these and may complain
-			h.Set("Cross-Origin-Opener-Policy", "same-origin")
-			h.Set("Strict-Transport-Security", "max-age=31536000")
-		}
-		if s.draining.Load() {
-			h.Set("Connection", "close")
-		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		next.ServeHTTP(w, r)
-	})
+func (s *Server) setHeaders(h http.Header) {
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; manifest-src 'self'; "+
+		"form-action 'self'; frame-ancestors 'none'; base-uri 'none'") // see leave for form-action
+	// Not no-referrer: over plain http browsers then send "Origin: null"
+	// with our own forms.
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Permissions-Policy", withoutCamera)
+	h.Set("Cache-Control", "no-store")
+	if s.scheme == "https" { // over plain http, browsers ignore these and may complain
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+	}
+	if s.draining.Load() {
+		h.Set("Connection", "close")
+	}
 }
 
 // redirectMark ends the query of a redirect to AppURL. If a request has it and
@@ -159,34 +146,33 @@ func (s *Server) headers(next http.Handler) http.Handler {
 // person who types the other name twice would see the error.
 const redirectMark = "to_app_url=1"
 
-// canonicalHost sends a browser that came by another name to AppURL before it
-// gets a cookie: a cookie of 127.0.0.1 is not seen at localhost, and the
+// canonicalHost reports whether a request is for AppURL, or may have any name. If
+// not, it answers: a browser that came by another name is sent to AppURL before
+// it gets a cookie, since a cookie of 127.0.0.1 is not seen at localhost, and the
 // provider sends everyone to AppURL. AppURL is configured, never taken from a
 // request. The mark of a redirect that went well is removed by another one.
-func (s *Server) canonicalHost(next http.Handler) http.Handler {
-	hourly := rate.Sometimes{Interval: time.Hour}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		here := s.isCanonicalHost(r)
-		byServer := r.URL.Path == "/healthz" || r.URL.Path == "/readyz" || r.URL.Path == backchannelPath
-		get := r.Method == http.MethodGet || r.Method == http.MethodHead
-		query, marked := strings.CutSuffix(r.URL.RawQuery, redirectMark)
-		switch {
-		case !isOwnTarget(r, here), !here && !byServer && !get:
-			s.showError(w, r, withNext{errWrongHost, link{s.cfg.AppURL + "/", "Go there"}})
-		case byServer, here && !(get && marked):
-			next.ServeHTTP(w, r)
-		case here:
-			s.redirectToAppURL(w, r, strings.TrimSuffix(query, "&"))
-		case marked:
-			hourly.Do(func() { s.warnOfLoop(r) })
-			s.showError(w, r, errLoop)
-		default:
-			if s.mayBeProxied(r) {
-				query = strings.TrimPrefix(query+"&"+redirectMark, "&")
-			}
-			s.redirectToAppURL(w, r, query)
+func (s *Server) canonicalHost(w http.ResponseWriter, r *http.Request) bool {
+	here := s.isCanonicalHost(r)
+	byServer := r.URL.Path == "/healthz" || r.URL.Path == "/readyz" || r.URL.Path == backchannelPath
+	get := r.Method == http.MethodGet || r.Method == http.MethodHead
+	query, marked := strings.CutSuffix(r.URL.RawQuery, redirectMark)
+	switch {
+	case !isOwnTarget(r, here), !here && !byServer && !get:
+		s.showError(w, r, withNext{errWrongHost, link{s.cfg.AppURL + "/", "Go there"}})
+	case byServer, here && !(get && marked):
+		return true
+	case here:
+		s.redirectToAppURL(w, r, strings.TrimSuffix(query, "&"))
+	case marked:
+		s.loopWarn.Do(func() { s.warnOfLoop(r) })
+		s.showError(w, r, errLoop)
+	default:
+		if s.mayBeProxied(r) {
+			query = strings.TrimPrefix(query+"&"+redirectMark, "&")
 		}
-	})
+		s.redirectToAppURL(w, r, query)
+	}
+	return false
 }
 
 // isOwnTarget reports whether the request line has a path of ours, and not the
@@ -245,21 +231,22 @@ func (s *Server) warnOfLoop(r *http.Request) {
 		"host", short(host), "scheme", short(scheme), "app_url", s.cfg.AppURL, "missing_or_wrong", missing, "peer", r.RemoteAddr)
 }
 
-// sameOrigin refuses what another site made the browser post (CSRF).
-func (s *Server) sameOrigin(next http.Handler) http.Handler {
+// ownOrigin returns the check of [Server.sameOrigin].
+func ownOrigin(appURL string) (*http.CrossOriginProtection, error) {
 	protection := http.NewCrossOriginProtection()
 	protection.AddInsecureBypassPattern("POST " + backchannelPath) // needs no cookie, and proves who sent it
 	// Behind a proxy that rewrites Host, an old browser's Origin does not match it.
-	if err := protection.AddTrustedOrigin(s.cfg.AppURL); err != nil {
-		panic(err) // AppURL is an origin; config checked it
+	return protection, protection.AddTrustedOrigin(appURL)
+}
+
+// sameOrigin reports whether a request may come from where it comes from. If not,
+// it answers: another site made the browser post (CSRF).
+func (s *Server) sameOrigin(w http.ResponseWriter, r *http.Request) bool {
+	err := s.origin.Check(r)
+	if err != nil {
+		s.showError(w, r, fmt.Errorf("%w: %w", errCrossOrigin, err))
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := protection.Check(r); err != nil {
-			s.showError(w, r, fmt.Errorf("%w: %w", errCrossOrigin, err))
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+	return err == nil
 }
 
 // noPrefetch keeps a GET that changes something from requests that no person

@@ -45,8 +45,12 @@ func newHostTest(t *testing.T, appURL string) *hostTest {
 		},
 		host: app.Host, scheme: app.Scheme, pages: pages, log: slog.New(slog.NewTextHandler(&log, nil)),
 	}
-	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
-	return &hostTest{t, s.canonicalHost(page), appURL, &log}
+	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.canonicalHost(w, r) {
+			w.WriteHeader(http.StatusNoContent)
+		}
+	})
+	return &hostTest{t, page, appURL, &log}
 }
 
 // ask sends a request line with these headers, as net/http reads them, from a

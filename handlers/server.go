@@ -60,12 +60,14 @@ type Server struct {
 	probe   *cookies.Kind // holds nothing; it shows that the browser keeps cookies
 	shown   shown.Stamps  // when a question was shown
 	flows   flows.Flows   // logins in progress at the provider
-	handler http.Handler
+	origin  *http.CrossOriginProtection
+	handler http.Handler // the routes
 	follow  *follow.Follower
 	qrCodes qrcode.Codes
 
 	usedLogouts *store.Table[mark] // by the IDs of logout tokens
 	logoutWarn  rate.Sometimes     // about logout tokens that were refused
+	loopWarn    rate.Sometimes     // about redirects to AppURL that loop
 
 	draining  atomic.Bool // load balancers must send requests elsewhere
 	storeDown atomic.Bool // as the latest health check found
@@ -84,6 +86,10 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	origin, err := ownOrigin(cfg.AppURL)
+	if err != nil {
+		return nil, err
+	}
 	if cfg.Request == nil {
 		cfg.Request = func(string, int, time.Duration) {}
 	}
@@ -96,6 +102,7 @@ func New(cfg Config) (*Server, error) {
 		scheme: app.Scheme,
 		log:    cfg.Log,
 		pages:  pages,
+		origin: origin,
 		qr:     cfg.Cookies.Kind("qr", qrLifetime),
 		opened: cfg.Cookies.Kind("opened", qrLifetime),
 		probe:  cfg.Cookies.Kind("probe", probeLifetime),
@@ -105,13 +112,11 @@ func New(cfg Config) (*Server, error) {
 
 		usedLogouts: store.NewTable[mark](cfg.Store, "used logout tokens"),
 		logoutWarn:  rate.Sometimes{First: 10, Interval: time.Minute},
+		loopWarn:    rate.Sometimes{Interval: time.Hour},
 	}
-	s.handler = s.wrap(s.routes())
+	s.handler = s.routes()
 	return s, nil
 }
-
-// ServeHTTP implements [http.Handler].
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
 // Drain makes the process unready and returns after the delay, by which load
 // balancers should have noticed. Until the server stops, requests are answered

@@ -27,7 +27,8 @@ import (
 const stepTimeout = time.Minute
 
 // chromiums bounds how many browsers run at once. With more of them each step
-// takes long enough to fail.
+// takes long enough to fail. A test that has a browser must not have parallel
+// subtests: they could wait for tests that wait for its browser.
 var chromiums = make(chan struct{}, 2)
 
 // startChromium returns a context with a browser that runs until the test ends.

@@ -111,7 +111,6 @@ func TestBufferingProxy(t *testing.T) {
 	chromium := startChromium(t)
 	for _, events := range []int{0, 1} {
 		t.Run(fmt.Sprintf("after %d events", events), func(t *testing.T) {
-			t.Parallel()
 			b := startProxied(t)
 			seen := b.app.holdBack(events)
 			phone := b.browserOf(t, richard)

@@ -52,7 +52,6 @@ func eachScripting(t *testing.T, test func(t *testing.T, b *bank, person *window
 	chromium := startChromium(t)
 	for name, scripting := range map[string]bool{"with JavaScript": true, "without": false} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			b := startProxied(t)
 			passed, referers := b.demo.detour(t)
 			person := newWindow(t, chromium, "phone", 390, 844)

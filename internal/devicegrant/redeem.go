@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"sync"
 	"time"
 
 	"changebank/internal/idp"
@@ -74,7 +75,7 @@ func (m *Manager) runPoller(ctx context.Context, id string) {
 	defer cancel()
 	ticks := m.Watch(ctx, id)
 	for ctx.Err() == nil {
-		wait, err := m.step(ctx, id)
+		wait, err := m.stepApart(ctx, id)
 		switch {
 		case errors.Is(err, errDone):
 			return
@@ -91,6 +92,16 @@ func (m *Manager) runPoller(ctx context.Context, id string) {
 			}
 		}
 	}
+}
+
+// stepApart does a step in a goroutine of its own, whose stack goes with it. A
+// poll needs several times the stack that waiting does, and very many attempts
+// may wait.
+func (m *Manager) stepApart(ctx context.Context, id string) (wait time.Duration, err error) {
+	var step sync.WaitGroup
+	step.Go(func() { wait, err = m.step(ctx, id) })
+	step.Wait()
+	return wait, err
 }
 
 var (

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"changebank/internal/browser"
@@ -42,13 +41,12 @@ type Follower struct {
 	grants *devicegrant.Manager
 	log    *slog.Logger
 	stop   chan struct{} // closed when the waiting must end
-	counts counts
-	open   struct{ streams, longPolls atomic.Int64 }
+	open   requests
 }
 
 // New returns a Follower of the attempts of grants.
 func New(grants *devicegrant.Manager, log *slog.Logger) *Follower {
-	return &Follower{grants: grants, log: log, stop: make(chan struct{}), counts: counts{of: make(map[string]int)}}
+	return &Follower{grants: grants, log: log, stop: make(chan struct{}), open: requests{about: make(map[string]int)}}
 }
 
 // End ends the waiting, which would otherwise keep a server from shutting down.
@@ -56,31 +54,31 @@ func New(grants *devicegrant.Manager, log *slog.Logger) *Follower {
 func (f *Follower) End() { close(f.stop) }
 
 // Streams returns how many event streams are open.
-func (f *Follower) Streams() int64 { return f.open.streams.Load() }
+func (f *Follower) Streams() int64 { return f.open.count(eventStreams) }
 
 // LongPolls returns how many requests wait for an attempt to change.
-func (f *Follower) LongPolls() int64 { return f.open.longPolls.Load() }
+func (f *Follower) LongPolls() int64 { return f.open.count(longPolls) }
 
 // Serve tells the laptop's page about the attempt with that ID: as server-sent
 // events, or with since in the query by one answer. A page that nobody sees says
 // so (hidden): it is answered at once, and does not count as someone looking.
 // laptop is the browser that asks; see [devicegrant.Manager.CheckLaptop].
 //
-// Very many laptops may wait here at once, so what is on the stack while they do
-// is kept small: an [devicegrant.Attempt] is handed on by its pointer, and
-// nothing is read while waiting.
+// Very many laptops may wait here at once, so little is on the stack while they
+// do: a [devicegrant.Attempt] is passed by its pointer, and a function that waits
+// reads no records itself.
 func (f *Follower) Serve(w http.ResponseWriter, r *http.Request, id string, laptop browser.Browser) error {
-	a, err := f.followed(w, r, id, laptop)
+	k := kindOf(r)
+	a, err := f.followed(w, r, k, id, laptop)
 	if err != nil || a == nil {
 		return err
 	}
-	defer f.counts.remove(a.ID)
-	query := r.URL.Query()
-	switch {
-	case query.Has("hidden"):
+	defer f.open.remove(k, a.ID)
+	switch k {
+	case hiddenPages:
 		return answer(w, a)
-	case query.Has("since"):
-		return answer(w, f.changed(r.Context(), a, query.Get("since")))
+	case longPolls:
+		return answer(w, f.changed(r, a))
 	}
 	f.stream(w, r, a)
 	return nil
@@ -88,10 +86,9 @@ func (f *Follower) Serve(w http.ResponseWriter, r *http.Request, id string, lapt
 
 // followed returns the attempt that the page may wait for, and counts the
 // request. It returns nil after it has answered that there is none.
-func (f *Follower) followed(w http.ResponseWriter, r *http.Request, id string, laptop browser.Browser) (*devicegrant.Attempt, error) {
-	query := r.URL.Query()
+func (f *Follower) followed(w http.ResponseWriter, r *http.Request, k kind, id string, laptop browser.Browser) (*devicegrant.Attempt, error) {
 	check := f.grants.CheckLaptop
-	if query.Has("hidden") {
+	if k == hiddenPages {
 		check = f.grants.CheckHidden
 	}
 	a, err := check(r.Context(), id, laptop)
@@ -102,13 +99,13 @@ func (f *Follower) followed(w http.ResponseWriter, r *http.Request, id string, l
 	if err != nil {
 		return nil, err
 	}
-	if ref := query.Get("attempt"); ref != "" && ref != a.Ref {
+	if ref := r.URL.Query().Get("attempt"); ref != "" && ref != a.Ref {
 		// Two tabs started a code at the same moment, and the cookie is the
 		// other's: the page must be fetched again.
 		http.Error(w, "the page shows another attempt", http.StatusConflict)
 		return nil, nil
 	}
-	if !f.counts.add(a.ID) {
+	if !f.open.add(k, a.ID) {
 		w.Header().Set("Retry-After", "3")
 		http.Error(w, "too many streams", http.StatusTooManyRequests) // the page fetches itself instead
 		return nil, nil
@@ -118,34 +115,30 @@ func (f *Follower) followed(w http.ResponseWriter, r *http.Request, id string, l
 
 // stream sends the present state, and each change until the attempt ends.
 func (f *Follower) stream(w http.ResponseWriter, r *http.Request, a *devicegrant.Attempt) {
-	f.open.streams.Add(1)
-	defer f.open.streams.Add(-1)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
 	stream := eventStream{w: w, rc: http.NewResponseController(w)}
 	if stream.send("retry: 1000\n\n") != nil {
 		return // the browser has left
 	}
-	ticks := f.grants.Watch(r.Context(), a.ID)
-	for a != nil {
-		if err := stream.tell(a); err != nil || a.State.Ended() {
-			return
+	ctx, id := r.Context(), a.ID
+	for ticks := f.grants.Watch(ctx, id); a != nil; a = f.refreshed(ctx, id) {
+		wait, err := stream.tell(a)
+		if err != nil || a.State.Ended() || !f.wait(ctx, ticks, wait) {
+			return // the browser reconnects, unless the attempt has ended
 		}
-		a = f.next(r.Context(), ticks, a, stream.sent.Add(keepAlive))
-	} // the browser reconnects
+	}
 }
 
 // changed returns the attempt at its first change, or after longPoll. A page
 // that shows another state than the present one is answered at once.
-func (f *Follower) changed(ctx context.Context, a *devicegrant.Attempt, since string) *devicegrant.Attempt {
-	f.open.longPolls.Add(1)
-	defer f.open.longPolls.Add(-1)
-	ctx, cancel := context.WithTimeout(ctx, longPoll)
+func (f *Follower) changed(r *http.Request, a *devicegrant.Attempt) *devicegrant.Attempt {
+	ctx, cancel := context.WithTimeout(r.Context(), longPoll)
 	defer cancel()
-	first := eventOf(a)
+	since, first := r.URL.Query().Get("since"), eventOf(a)
 	ticks := f.grants.Watch(ctx, a.ID)
-	for string(a.State) == since && eventOf(a) == first && !a.State.Ended() {
-		now := f.next(ctx, ticks, a, a.Expires)
+	for string(a.State) == since && eventOf(a) == first && !a.State.Ended() && f.wait(ctx, ticks, a.RefreshWithin()) {
+		now := f.refreshed(ctx, a.ID)
 		if now == nil {
 			break
 		}
@@ -154,21 +147,19 @@ func (f *Follower) changed(ctx context.Context, a *devicegrant.Attempt, since st
 	return a
 }
 
-// next returns the attempt as it is when it may have changed, at the latest at a
-// given time. It returns nil when there is nothing more to wait for: the browser
-// has left, the server stops, or the attempt cannot be read.
-func (f *Follower) next(ctx context.Context, ticks <-chan struct{}, a *devicegrant.Attempt, until time.Time) *devicegrant.Attempt {
-	wake := time.NewTimer(min(time.Until(until), a.RefreshWithin()))
-	defer wake.Stop()
+// wait returns when the attempt may have changed, or after a given time. It
+// reports false if there is nothing more to wait for: the browser has left, or
+// the server stops.
+func (f *Follower) wait(ctx context.Context, ticks <-chan struct{}, most time.Duration) bool {
 	select {
 	case <-f.stop:
-		return nil
+		return false
 	case <-ctx.Done():
-		return nil
+		return false
 	case <-ticks:
-	case <-wake.C:
+	case <-time.After(most):
 	}
-	return f.refreshed(ctx, a.ID)
+	return true
 }
 
 // refreshed returns the attempt as it is now, nil if it cannot be read.
@@ -199,32 +190,62 @@ func answer(w http.ResponseWriter, a *devicegrant.Attempt) error {
 	return nil
 }
 
+// kind is how a page wants to be told.
+type kind int
+
+const (
+	eventStreams kind = iota
+	longPolls
+	hiddenPages // by one answer, at once
+	kinds
+)
+
+func kindOf(r *http.Request) kind {
+	query := r.URL.Query()
+	switch {
+	case query.Has("hidden"):
+		return hiddenPages
+	case query.Has("since"):
+		return longPolls
+	}
+	return eventStreams
+}
+
 // maxWaiting is how many requests about one attempt may wait in this process at
 // the same time: one cookie must not use up the server's memory.
 const maxWaiting = 8
 
-// counts counts the waiting requests about each attempt.
-type counts struct {
-	mu sync.Mutex
-	of map[string]int // by the attempt's ID
+// requests counts those that are being answered.
+type requests struct {
+	mu    sync.Mutex
+	about map[string]int // by the attempt's ID
+	of    [kinds]int64
 }
 
-func (c *counts) add(id string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.of[id] >= maxWaiting {
+func (n *requests) add(k kind, id string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.about[id] >= maxWaiting {
 		return false
 	}
-	c.of[id]++
+	n.about[id]++
+	n.of[k]++
 	return true
 }
 
-func (c *counts) remove(id string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.of[id]--; c.of[id] == 0 {
-		delete(c.of, id)
+func (n *requests) remove(k kind, id string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.of[k]--
+	if n.about[id]--; n.about[id] == 0 {
+		delete(n.about, id)
 	}
+}
+
+func (n *requests) count(k kind) int64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.of[k]
 }
 
 // eventStream writes an attempt's changes to one browser.
@@ -237,19 +258,19 @@ type eventStream struct {
 
 // tell sends the attempt if it has changed, and otherwise a sign of life if one
 // is due. That is an event, since a page's script does not get to see comments.
-func (e *eventStream) tell(a *devicegrant.Attempt) error {
+// It returns how long to wait for a change, at most, until it must be called
+// again.
+func (e *eventStream) tell(a *devicegrant.Attempt) (wait time.Duration, err error) {
 	if now := eventOf(a); now != e.told {
-		data, err := json.Marshal(now)
-		if err != nil {
-			return err
-		}
 		e.told = now
-		return e.send(fmt.Sprintf("event: state\ndata: %s\n\n", data))
+		var data []byte
+		if data, err = json.Marshal(now); err == nil {
+			err = e.send(fmt.Sprintf("event: state\ndata: %s\n\n", data))
+		}
+	} else if time.Since(e.sent) >= keepAlive {
+		err = e.send("event: alive\ndata: {}\n\n") // browsers drop an event without data
 	}
-	if time.Since(e.sent) >= keepAlive {
-		return e.send("event: alive\ndata: {}\n\n") // browsers drop an event without data
-	}
-	return nil
+	return min(time.Until(e.sent.Add(keepAlive)), a.RefreshWithin()), err
 }
 
 // send writes and flushes.

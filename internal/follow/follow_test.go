@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -221,6 +222,19 @@ func TestStreamSignsOfLife(t *testing.T) {
 		state, _ := json.Marshal(eventOf(&e.a))
 		if got, want := (<-stream).Body.String(), "retry: 1000\n\nevent: state\ndata: "+string(state)+"\n\n"+alive+alive+alive; got != want {
 			t.Errorf("the stream is\n%s\nwant\n%s", got, want)
+		}
+	})
+}
+
+// Nobody changes an attempt when it expires, and yet the stream says so then, not
+// at its next sign of life.
+func TestStreamAtExpiry(t *testing.T) {
+	withEvents(t, ourPage, func(e *eventsTest) {
+		time.Sleep(keepAlive / 2)
+		left := time.Until(e.a.Expires)
+		got := <-e.ask(e.Context(), "")
+		if got.after != left || !strings.Contains(got.Body.String(), `"state":"expired"`) {
+			t.Errorf("the stream lasted %v, want %v and the end:\n%s", got.after, left, got.Body)
 		}
 	})
 }

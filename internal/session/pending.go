@@ -128,7 +128,7 @@ func (m *Manager) Activate(ctx context.Context, id string, laptop browser.Browse
 		case s.Pending:
 			live = true
 			s.Pending, s.Began, s.Browser = false, now, laptop
-		case !s.Seen.IsZero() || now.Sub(s.Began) >= repeatWindow || !sameBrowser(s.Browser, laptop):
+		case !s.Seen.IsZero() || now.Sub(s.Began) >= repeatWindow || !browser.Same(s.Browser, laptop):
 			return store.ErrNotFound
 		}
 		return nil
@@ -137,12 +137,6 @@ func (m *Manager) Activate(ctx context.Context, id string, laptop browser.Browse
 		m.store.After(ctx, func() { m.started(s) })
 	}
 	return s.LoggedIn(), err
-}
-
-// sameBrowser reports whether two requests seem to come from one browser: a
-// stolen cookie of the QR page must not get the session elsewhere.
-func sameBrowser(a, b browser.Browser) bool {
-	return a.Agent == b.Agent && (a.Addr == b.Addr || browser.Near(a, b, false))
 }
 
 // Discard ends a session that no browser has used, because its attempt ended,
