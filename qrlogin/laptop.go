@@ -7,12 +7,38 @@ import (
 	"html/template"
 	"net/http"
 	"regexp"
+	"time"
 
 	"changebank/internal/browser"
 	"changebank/internal/cookies"
 	"changebank/internal/devicegrant"
 	"changebank/internal/words"
 )
+
+// Code is the content of the laptop's page. The page has up to three forms, all
+// with method POST: to Path for a new code, to Path/cancel, and to Path/number with
+// a field named number.
+type Code struct {
+	// State is waiting, opened, number, yes, claimed, denied, expired, cancelled or
+	// failed.
+	State       string
+	Ended       bool   // the login has ended; offer a new code
+	Title, Text string // the state of the login, and what to do next
+	Note        string // further information; may be empty
+
+	QR       template.HTML // the QR code as an SVG; empty once it has been approved or has ended
+	UserCode string        // the user code, for people who cannot scan
+	URI      string        // the verification URI, where the user code can be typed
+	Link     string        // the verification URI with the user code, as in the QR code
+	Expires  time.Time     // when the code expires
+
+	NeedsNumber bool   // show the form for the number on the phone
+	Problem     string // why the number was rejected; may be empty
+
+	// Follow keeps the page up to date. Put it first in the page's head. It is a
+	// script of this package, and a refresh for browsers without scripts.
+	Follow template.HTML
+}
 
 // attemptID returns the ID of the attempt that this browser started, "" if none.
 func (h *Handler) attemptID(r *http.Request) string { return h.qr.Read(r)["attempt"] }

@@ -4,10 +4,39 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"changebank/internal/flows"
 	"changebank/internal/idp"
 )
+
+// Login is the result of one login. The application keeps it with the session that
+// it creates.
+type Login struct {
+	Person
+	// ByPhone reports whether a phone approved this login. Such a session cannot
+	// approve others. Otherwise a laptop that someone was tricked into logging in
+	// could log in the next one (chaining).
+	ByPhone bool
+
+	// The provider's tokens. They are secret.
+	AccessToken, RefreshToken, IDToken string
+	// Expires is when AccessToken expires.
+	Expires time.Time
+}
+
+// Person is an account at the provider. Issuer and Subject together identify it.
+// The other fields can change and are only for display.
+type Person struct {
+	Issuer, Subject string
+	Email, Name     string
+	EmailVerified   bool // the provider has verified that Email belongs to the person
+}
+
+// String returns a name for the person that is safe to show. A verified e-mail
+// address stands alone. Anything else is marked as unverified, since people can
+// choose it freely.
+func (p Person) String() string { return idp.Person(p).String() }
 
 // login sends the browser to the provider. With switch=1 the provider asks for an
 // account even if someone is logged in there.
@@ -106,4 +135,26 @@ func (h *Handler) logIn(w http.ResponseWriter, r *http.Request, login Login) (se
 		err = errors.New("qrlogin: Config.LogIn returned no session")
 	}
 	return session, err
+}
+
+// LogOut revokes the tokens of a login. Call it after the application has ended the
+// session. It returns the URL to redirect the browser to, which ends its session at
+// the provider, or "" if there is none to end.
+func (h *Handler) LogOut(login Login) string {
+	if login.Subject == "" {
+		return "" // nobody was logged in
+	}
+	h.provider.Revoke(idp.Tokens{Access: login.AccessToken, Refresh: login.RefreshToken, ID: login.IDToken, Expires: login.Expires})
+	if login.ByPhone { // at some providers, the URL would log out the phone
+		return ""
+	}
+	return h.provider.LogoutURL(login.IDToken)
+}
+
+// loginOf returns the application's view of a login.
+func loginOf(person idp.Person, tokens idp.Tokens, byPhone bool) Login {
+	return Login{
+		Person: Person(person), ByPhone: byPhone,
+		AccessToken: tokens.Access, RefreshToken: tokens.Refresh, IDToken: tokens.ID, Expires: tokens.Expires,
+	}
 }

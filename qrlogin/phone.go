@@ -17,6 +17,30 @@ import (
 	"changebank/internal/words"
 )
 
+// Question is the content of the phone's page. Title, Text, Problem and Warnings
+// must always be shown. At most one of Ask, TypeCode, Number and Continue is set.
+type Question struct {
+	Person      Person   // the person who is logged in on the phone
+	Title, Text string   // the state of the login, and what to do next
+	Problem     string   // why the last answer was rejected; may be empty
+	Warnings    []string // reasons to be careful; may be empty
+
+	// Ask reports whether the person must decide. Show the fields below, and a form
+	// with method POST to this page, with Fields and two buttons named answer, with
+	// the values yes and no.
+	Ask           bool
+	Fields        template.HTML // hidden inputs
+	Device        string        // the browser and system of the laptop
+	Addr          string        // its IP address
+	Requested     string        // how long ago the login was requested
+	UserCode      string        // the code, which the laptop must show too
+	SwitchAccount string        // path of a login with another account
+
+	TypeCode bool   // show a form with method GET to this page, with a field named user_code
+	Number   string // the number to type on the laptop
+	Continue string // URL of the provider's own page for approval
+}
+
 // approver is the person at the phone, with the session that approves.
 type approver struct {
 	session string

@@ -21,13 +21,18 @@ func needAxe(t *testing.T) string {
 	return string(script)
 }
 
-// layoutShift is how much of the page has moved since it was opened.
-const layoutShift = `new Promise((done) => {
-	let sum = 0;
+// layoutShifts says what of the page has moved since it was opened, and by how
+// much.
+const layoutShifts = `new Promise((done) => {
+	const moved = [];
 	new PerformanceObserver((list) => {
-		for (const entry of list.getEntries()) if (!entry.hadRecentInput) sum += entry.value;
+		for (const entry of list.getEntries()) if (!entry.hadRecentInput) {
+			const rect = (r) => [r.x, r.y, r.width, r.height].join(" ");
+			moved.push(entry.value + ": " + entry.sources.map((s) =>
+				(s.node?.outerHTML ?? s.node?.textContent ?? "").slice(0, 80) + " from " + rect(s.previousRect) + " to " + rect(s.currentRect)).join("; "));
+		}
 	}).observe({ type: "layout-shift", buffered: true });
-	setTimeout(() => done(sum), 100);
+	setTimeout(() => done(moved), 100);
 })`
 
 // violations asks axe what it finds, and where.
@@ -49,8 +54,8 @@ func TestAccessibility(t *testing.T) {
 	seen := 0
 	tour(t, func(w *window, name string) {
 		seen++
-		if moved := evaluate[float64](w, layoutShift); moved != 0 {
-			t.Errorf("%s: the layout shifts by %.3f", name, moved)
+		for _, moved := range evaluate[[]string](w, layoutShifts) {
+			t.Errorf("%s: the layout shifts by %s", name, moved)
 		}
 		evaluate[chromedp.Void](w, axe+";0")
 		for _, view := range []struct {

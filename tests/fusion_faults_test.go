@@ -87,7 +87,7 @@ func TestFusionRefusesClient(t *testing.T) {
 			t.Parallel()
 			b := startWithFusion(t, testfusion.Options{})
 			b.fusion.Behave(behave)
-			if p := b.browser(t).get(qrPage); p.Status != http.StatusBadGateway || !strings.Contains(p.text("error"), "Changebank") {
+			if p := b.browser(t).get(qrPage); p.Status != http.StatusBadGateway || !strings.Contains(p.text("error"), "doesn't accept this application") {
 				t.Errorf("the QR page: %v, want 502 and whose fault it is", p)
 			}
 			for _, want := range []string{name, "CLIENT_SECRET"} {

@@ -177,7 +177,7 @@ func (b *bank) start() {
 // awaitProvider waits until the program has found its identity provider.
 func (b *bank) awaitProvider() {
 	b.t.Helper()
-	b.log.await(b.t, `(identity provider found)`)
+	b.log.await(b.t, `msg"?[=:]"(identity provider found)"`) // the greeting has the words, too
 }
 
 // stop stops the program as an operator does, and waits until it has ended.
