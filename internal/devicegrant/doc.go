@@ -22,7 +22,7 @@
 //
 // The laptop's page follows with [Manager.Watch] and [Manager.Refresh], and
 // [Manager.CheckLaptop] checks each request that has the laptop's cookie. From
-// yes until the attempt ends a goroutine works on it, its poller (redeem.go): in
+// yes until the attempt ends a goroutine works on it, its poller (poller.go): in
 // the process that took the approval or the number, and in each one that the
 // laptop's page asks. The lease lets one of them poll. After approved, a poller
 // only waits for the claim, or for the time to run out.
