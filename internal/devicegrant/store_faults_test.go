@@ -16,7 +16,7 @@ type faultyBackend struct {
 	store.Backend
 	noReads, noWrites atomic.Bool
 	readsFail         atomic.Int32 // so many more
-	read, wrote       func()       // called, if set, after each read and write
+	read, wrote       func()       // called, if set, after each read, and each write that was made
 }
 
 var errAway = errors.New("the store is away")
@@ -42,10 +42,11 @@ func (b *faultyBackend) Swap(ctx context.Context, writes ...store.Write) (bool, 
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	if b.wrote != nil {
-		defer b.wrote()
+	ok, err := b.Backend.Swap(ctx, writes...)
+	if ok && b.wrote != nil {
+		b.wrote()
 	}
-	return b.Backend.Swap(ctx, writes...)
+	return ok, err
 }
 
 // A store that is away for a moment costs a delay. Nobody watches, so nobody
