@@ -80,8 +80,9 @@ func (s *Store) Try(ctx context.Context, change func(ctx context.Context) error)
 	return nil
 }
 
-// After runs f once the transaction of ctx is durable. If the transaction fails, f
-// does not run. Outside of a transaction, f runs at once.
+// After runs f once the transaction of ctx is durable. If the transaction fails, or
+// the answer to its commit is lost, f does not run. Outside of a transaction, f runs
+// at once.
 func (s *Store) After(ctx context.Context, f func()) {
 	if tx := s.transaction(ctx); tx != nil {
 		tx.after = append(tx.after, f)
