@@ -207,7 +207,8 @@ func (w *world) checkLog(attempts []*attempt) {
 	}
 }
 
-// checkHeard checks that the laptop heard of an end in the calm within a moment.
+// checkHeard checks that the laptop heard of an end in the calm within a moment. The
+// laptop of this world hears nothing while its person types a number.
 func (w *world) checkHeard(attempts []*attempt, line string) {
 	found := end.FindStringSubmatch(line)
 	if found == nil {
@@ -219,7 +220,11 @@ func (w *world) checkHeard(attempts []*attempt, line string) {
 		return
 	}
 	for _, a := range attempts {
-		if a.Ref == found[2] && !a.left && w.isCalm(at) && a.session == "" && a.awake.Before(at) && a.sawAt.Sub(at) > 10*time.Second {
+		moment := 10 * time.Second
+		if a.asked {
+			moment += longestTyping
+		}
+		if a.Ref == found[2] && !a.left && w.isCalm(at) && a.session == "" && a.awake.Before(at) && a.sawAt.Sub(at) > moment {
 			w.violated("the laptop of %s heard of the end after %v", a.UserCode, a.sawAt.Sub(at))
 		}
 	}

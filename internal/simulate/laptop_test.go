@@ -162,11 +162,13 @@ func (l *login) saw(a devicegrant.Attempt) {
 	}
 }
 
+const longestTyping = 20 * time.Second
+
 // confirm is the laptop's person typing the number, and sometimes another one
 // first.
 func (l *login) confirm(number string) {
 	w, by := l.w, l.laptop
-	w.sleep(by.who, w.upTo(by.who, []time.Duration{4 * time.Second, 20 * time.Second}[w.roll(by.who, 2)]))
+	w.sleep(by.who, w.upTo(by.who, []time.Duration{4 * time.Second, longestTyping}[w.roll(by.who, 2)]))
 	for !l.strict && w.chance(by.who, 120) {
 		l.guess(by)
 	}

@@ -111,10 +111,12 @@ func (p *provider) forget(r *replica) {
 	}
 }
 
-// isPolling reports whether a poll for d is on its way. A process that stands
-// still has only not read its answer.
+// isPolling reports whether a poll for d is on its way. A process that stood still
+// until a moment ago has only not read its answer.
 func (w *world) isPolling(d *device) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.ContainsFunc(w.all, func(r *replica) bool { return r.polling[d] > 0 && !r.isDead() && !r.isFrozen() })
+	return slices.ContainsFunc(w.all, func(r *replica) bool {
+		return r.polling[d] > 0 && !r.isDead() && !r.frozen.since(time.Now().Add(-late))
+	})
 }

@@ -72,6 +72,7 @@ type family struct {
 	latest     idp.Tokens
 	revoked    bool
 	refreshing *replica  // that has asked for new ones, and has no answer yet
+	asked      time.Time // when it has
 	torn       bool      // the provider has ended it, by itself or because a refresh token was used twice
 	ended      time.Time // when it did so by itself
 }
@@ -335,14 +336,15 @@ func (c *client) Revoke(tokens idp.Tokens) {
 }
 
 // Refresh is the session's Refresh. A refresh token is good for one use, so two
-// refreshes at once would end the login.
+// refreshes at once would end the login. A process that stands still after it has
+// asked outlasts its lease, and nothing can be done about that.
 func (c *client) Refresh(ctx context.Context, old idp.Tokens, _ idp.Person) (idp.Tokens, error) {
 	c.p.mu.Lock()
 	f := c.p.owners[old.Refresh]
-	if f.refreshing != nil && !f.refreshing.isDead() {
+	if f.refreshing != nil && !f.refreshing.isDead() && !f.refreshing.frozen.since(f.asked) {
 		c.p.w.violated("two refreshes at once of tokens of %s", f.person.Subject)
 	}
-	f.refreshing = c.replica
+	f.refreshing, f.asked = c.replica, time.Now()
 	c.p.mu.Unlock()
 	tokens, err := exchange(ctx, c, "refresh "+c.replica.name+" "+old.Refresh, func() (idp.Tokens, error) {
 		c.p.mu.Lock()

@@ -154,6 +154,9 @@ func (r *replica) freeze(who string) {
 	d := time.Second + r.w.upTo(who, longestFreeze-time.Second)
 	r.w.tell(r.name, "stands still for %v", d)
 	thaw := time.Now().Add(d)
+	if before := r.thaws.Load(); before != nil && before.After(thaw) {
+		thaw = *before // it stands still already
+	}
 	r.thaws.Store(&thaw)
 	r.frozen.at.Store(&thaw)
 }
