@@ -1,30 +1,22 @@
 package handlers
 
 import (
-	"path/filepath"
 	"testing"
 
 	"changebank/internal/cookies"
 	"changebank/internal/store"
+	"changebank/internal/teststore"
 )
 
 // newStore returns an empty store, and the cookies of the application at
 // appURL. wrap may put a backend with faults around the store's own.
 func newStore(t testing.TB, appURL string, wrap func(store.Backend) store.Backend) (*store.Store, *cookies.Jar) {
 	t.Helper()
-	file, err := store.OpenFile(filepath.Join(t.TempDir(), "store"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = file.Close() })
-	var backend store.Backend = file
+	var backend store.Backend = teststore.File(t)
 	if wrap != nil {
-		backend = wrap(file)
+		backend = wrap(backend)
 	}
-	kept, err := store.New(t.Context(), backend, [][]byte{[]byte("0123456789abcdef")})
-	if err != nil {
-		t.Fatal(err)
-	}
+	kept := teststore.In(t, backend)
 	jar, err := cookies.New(appURL, kept.DeriveKeys)
 	if err != nil {
 		t.Fatal(err)

@@ -2,7 +2,6 @@ package qrlogin
 
 import (
 	"context"
-	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"changebank/internal/browser"
 	"changebank/internal/idp"
 	"changebank/internal/store"
+	"changebank/internal/teststore"
 )
 
 var (
@@ -31,15 +31,7 @@ type resultsTest struct {
 // withResults runs a test in a synctest bubble.
 func withResults(t *testing.T, test func(r *resultsTest)) {
 	synctest.Test(t, func(t *testing.T) {
-		file, err := store.OpenFile(filepath.Join(t.TempDir(), "store"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer file.Close()
-		kept, err := store.New(t.Context(), file, [][]byte{[]byte("0123456789abcdef")})
-		if err != nil {
-			t.Fatal(err)
-		}
+		kept := teststore.In(t, teststore.File(t))
 		r := &resultsTest{T: t}
 		r.results = &results{
 			table: store.NewTable[result](kept, "results"),

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"changebank/internal/config"
+	"changebank/internal/teststore"
 )
 
 // guess sends the login form from an address, and returns the status and how
@@ -130,7 +131,7 @@ func TestGuessesOnLoopback(t *testing.T) {
 func TestShortPasswordInKickstart(t *testing.T) {
 	start := func(appURL string, password config.Secret) error {
 		_, _, err := New(t.Context(), &config.Config{DemoURL: "http://localhost:9011", AppURL: appURL, UserPassword: password},
-			openStore(t, newFile(t), "0123456789abcdef0123456789abcdef"), slog.New(slog.DiscardHandler))
+			openStore(t, teststore.File(t), "0123456789abcdef0123456789abcdef"), slog.New(slog.DiscardHandler))
 		return err
 	}
 	const public, local = "https://bank.example.com", "http://localhost:5000"

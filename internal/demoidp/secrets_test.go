@@ -5,12 +5,13 @@ import (
 	"testing"
 
 	"changebank/internal/config"
+	"changebank/internal/teststore"
 )
 
 func TestDeriveSecrets(t *testing.T) {
 	const key, otherKey = "0123456789abcdef0123456789abcdef", "another key of thirty-two letters"
 	derive := func(key string, cfg config.Config) (config.Config, string) {
-		shown := deriveSecrets(&cfg, openStore(t, newFile(t), key))
+		shown := deriveSecrets(&cfg, openStore(t, teststore.File(t), key))
 		return cfg, shown
 	}
 	first, shown := derive(key, config.Config{})

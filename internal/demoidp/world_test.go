@@ -128,16 +128,6 @@ func (b *backend) Swap(ctx context.Context, writes ...store.Write) (bool, error)
 	return b.Backend.Swap(ctx, writes...)
 }
 
-func newFile(t *testing.T) *store.File {
-	t.Helper()
-	file, err := store.OpenFile(filepath.Join(t.TempDir(), "store"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = file.Close() })
-	return file
-}
-
 // openStore returns the store in a backend.
 func openStore(t *testing.T, backend store.Backend, key string) *store.Store {
 	t.Helper()

@@ -13,9 +13,10 @@ import (
 	"changebank/internal/devicegrant"
 	"changebank/internal/idp"
 	"changebank/internal/store"
+	"changebank/internal/teststore"
 )
 
-// What happens at one of a process's writes.
+// Faults at a single write of a process.
 const (
 	killedBefore = "killed before the write"
 	killedAfter  = "killed after the write"
@@ -132,7 +133,7 @@ func TestCrashWithSessions(t *testing.T) {
 // loginWith logs a laptop in, with a fault at the nth write. It reports whether the
 // laptop got in, and whether there were so many writes.
 func loginWith(t *testing.T, fault, number string, n int) (in, reached bool) {
-	file := openFile(t)
+	file := teststore.File(t)
 	provider := &strictProvider{quickProvider: quickProvider{approver: make(map[string]string)}, given: make(map[string]bool)}
 	open := func(n int) (*mortal, *bank) {
 		backend := &mortal{Backend: file, fault: fault, left: n}

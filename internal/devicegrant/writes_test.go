@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +18,7 @@ import (
 	"changebank/internal/session"
 	"changebank/internal/store"
 	"changebank/internal/testredis"
+	"changebank/internal/teststore"
 )
 
 const (
@@ -208,16 +208,6 @@ func (b *bank) logIn(answer devicegrant.Answer, after func(step string)) {
 	after("first page")
 }
 
-func openFile(tb testing.TB) store.Backend {
-	tb.Helper()
-	file, err := store.OpenFile(filepath.Join(tb.TempDir(), "store"))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _ = file.Close() })
-	return file
-}
-
 // A login makes these commits. People wait for each one, and each limits how many
 // logins a store can serve. If the tokens cannot be verified at once, they are saved
 // first.
@@ -233,7 +223,7 @@ func TestWritesOfALogin(t *testing.T) {
 		"slow to be verified": {devicegrant.NumberNever, true, 10, "attempts, attempts, attempts, sessions + session lists, attempts"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			backend := &writtenTables{Backend: openFile(t)}
+			backend := &writtenTables{Backend: teststore.File(t)}
 			b := newBank(t, backend, want.number, want.slow)
 			answer := b.answerOf("richard")
 			backend.take()
@@ -261,6 +251,7 @@ func TestWritesOfALogin(t *testing.T) {
 
 // BenchmarkLogin is a whole login at a provider that answers at once.
 func BenchmarkLogin(b *testing.B) {
+	openFile := func(t testing.TB) store.Backend { return teststore.File(t) }
 	for name, open := range map[string]func(testing.TB) store.Backend{"file": openFile, "redis": openRedis} {
 		b.Run(name, func(b *testing.B) {
 			backend := &writtenTables{Backend: open(b)}

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -16,6 +15,7 @@ import (
 	"changebank/internal/idp"
 	"changebank/internal/limit"
 	"changebank/internal/store"
+	"changebank/internal/teststore"
 )
 
 const fallback = "/account"
@@ -23,15 +23,7 @@ const fallback = "/account"
 // newStore returns an empty store, and the cookies of the application at appURL.
 func newStore(t testing.TB, appURL string) (*store.Store, *cookies.Jar) {
 	t.Helper()
-	file, err := store.OpenFile(filepath.Join(t.TempDir(), "store"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = file.Close() })
-	kept, err := store.New(t.Context(), file, [][]byte{[]byte("0123456789abcdef")})
-	if err != nil {
-		t.Fatal(err)
-	}
+	kept := teststore.In(t, teststore.File(t))
 	jar, err := cookies.New(appURL, kept.DeriveKeys)
 	if err != nil {
 		t.Fatal(err)

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -17,7 +16,7 @@ import (
 	"changebank/internal/browser"
 	"changebank/internal/devicegrant"
 	"changebank/internal/idp"
-	"changebank/internal/store"
+	"changebank/internal/teststore"
 )
 
 // providerOfCodes is a provider where nobody has approved yet.
@@ -56,26 +55,12 @@ type eventsTest struct {
 	id       string // that the browser has
 }
 
-func newStore(t *testing.T) *store.Store {
-	t.Helper()
-	file, err := store.OpenFile(filepath.Join(t.TempDir(), "store"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = file.Close() })
-	kept, err := store.New(t.Context(), file, [][]byte{[]byte("0123456789abcdef")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return kept
-}
-
 // withEvents runs a test in a bubble, in which time passes only while everything
 // waits.
 func withEvents(t *testing.T, verificationURI string, test func(e *eventsTest)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		kept := newStore(t)
+		kept := teststore.In(t, teststore.File(t))
 		provider := &providerOfCodes{uri: verificationURI}
 		log := slog.New(slog.NewTextHandler(t.Output(), nil))
 		grants := devicegrant.New(devicegrant.Config{
@@ -272,7 +257,7 @@ func TestHiddenPageIsNotPolledFor(t *testing.T) {
 func TestLongPollOutlivesWriteTimeout(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	grants := devicegrant.New(devicegrant.Config{
-		Provider: &providerOfCodes{uri: ourPage}, Store: newStore(t), VerificationURI: ourPage,
+		Provider: &providerOfCodes{uri: ourPage}, Store: teststore.In(t, teststore.File(t)), VerificationURI: ourPage,
 		Limits: devicegrant.Limits{CodesPerAddress: 10, Live: 10}, CodeLifetime: 5 * time.Minute, Log: log,
 	})
 	defer grants.Close()

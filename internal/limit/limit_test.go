@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,6 +12,7 @@ import (
 
 	"changebank/internal/browser"
 	"changebank/internal/store"
+	"changebank/internal/teststore"
 )
 
 var codes = Rule{Name: "codes", N: 10, Window: 10 * time.Minute}
@@ -44,17 +44,8 @@ func (b *backend) Swap(ctx context.Context, writes ...store.Write) (bool, error)
 // sleeps.
 func inBubble(t *testing.T, test func(t *testing.T, l *Limiter, b *backend)) {
 	synctest.Test(t, func(t *testing.T) {
-		file, err := store.OpenFile(filepath.Join(t.TempDir(), "store"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer file.Close()
-		b := &backend{Backend: file}
-		s, err := store.New(t.Context(), b, [][]byte{[]byte("0123456789abcdef")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		test(t, New(s.Namespace("test")), b)
+		b := &backend{Backend: teststore.File(t)}
+		test(t, New(teststore.In(t, b).Namespace("test")), b)
 	})
 }
 

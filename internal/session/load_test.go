@@ -3,14 +3,13 @@ package session_test
 import (
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"testing"
 	"time"
 
 	clients "changebank/internal/browser"
 	"changebank/internal/idp"
 	"changebank/internal/session"
-	"changebank/internal/store"
+	"changebank/internal/teststore"
 )
 
 // TestVisitor: a visitor who has not logged in costs the store nothing.
@@ -168,12 +167,7 @@ func TestLoadMeetsLoad(t *testing.T) {
 
 // BenchmarkLoad measures what each page pays.
 func BenchmarkLoad(b *testing.B) {
-	file, err := store.OpenFile(filepath.Join(b.TempDir(), "store"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer file.Close()
-	s, jar := storeAndJar(b, file, "test", appURL, key)
+	s, jar := storeAndJar(b, teststore.File(b), "test", appURL, key)
 	m := session.New(session.Config{Store: s, Cookies: jar, Browser: clients.Proxies(nil).Of, Revoke: func(idp.Tokens) {}})
 	r, w := httptest.NewRequest(http.MethodGet, appURL, nil), httptest.NewRecorder()
 	if err := m.LogIn(w, r, richard, tokensOf("richard")); err != nil {
