@@ -6,7 +6,6 @@ import (
 	"html/template"
 	"net/http"
 	"net/netip"
-	"regexp"
 	"time"
 
 	"changebank/internal/browser"
@@ -247,8 +246,6 @@ func (s *Server) qrLoginPublic(w http.ResponseWriter, r *http.Request, _ session
 	return seeOther(w, r, qrPath)
 }
 
-var fourDigits = regexp.MustCompile(`^[0-9]{4}$`)
-
 // qrLoginConfirm takes the number that the phone shows.
 func (s *Server) qrLoginConfirm(w http.ResponseWriter, r *http.Request, _ session.Session) error {
 	laptop, err := s.laptop(r)
@@ -265,8 +262,8 @@ func (s *Server) qrLoginConfirm(w http.ResponseWriter, r *http.Request, _ sessio
 	if a.ID == "" {
 		return seeOther(w, r, qrPath)
 	}
-	number := devicegrant.Fold(r.PostFormValue("number"))
-	if !fourDigits.MatchString(number) { // a slip, which costs no try
+	number, ok := devicegrant.NumberIn(r.PostFormValue("number"))
+	if !ok {
 		return s.showAttempt(w, r, a, "Enter the four digits that your phone shows.")
 	}
 	a, err = s.cfg.Grants.Confirm(r.Context(), a.ID, number)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
-	"regexp"
 	"time"
 
 	"changebank/internal/browser"
@@ -229,8 +228,6 @@ func (h *Handler) cancel(w http.ResponseWriter, r *http.Request) error {
 	return seeOther(w, r, h.cfg.Path)
 }
 
-var fourDigits = regexp.MustCompile(`^[0-9]{4}$`)
-
 // number takes the number that the phone shows.
 func (h *Handler) number(w http.ResponseWriter, r *http.Request) error {
 	a, err := h.attempt(r, h.browserOf(r))
@@ -240,8 +237,8 @@ func (h *Handler) number(w http.ResponseWriter, r *http.Request) error {
 	if a.State != devicegrant.Number {
 		return seeOther(w, r, h.cfg.Path)
 	}
-	number := devicegrant.Fold(r.PostFormValue("number"))
-	if !fourDigits.MatchString(number) { // a typing mistake does not use up a try
+	number, ok := devicegrant.NumberIn(r.PostFormValue("number"))
+	if !ok {
 		return h.show(w, r, a, "Enter the four digits that your phone shows.")
 	}
 	a, err = h.grants.Confirm(r.Context(), a.ID, number)

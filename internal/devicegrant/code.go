@@ -69,6 +69,15 @@ func CodeIn(text string) string {
 	return strings.TrimSpace(typed.Plain(text))
 }
 
+var fourDigits = regexp.MustCompile(`^[0-9]{4}$`)
+
+// NumberIn returns the number in what a person typed. It reports false if that is
+// no number of four digits: a typing mistake, which must not use up a try.
+func NumberIn(text string) (number string, ok bool) {
+	number = Fold(text)
+	return number, fourDigits.MatchString(number)
+}
+
 // find returns the ID of the attempt with that user code. User codes are short,
 // and each one that is guessed could be answered (RFC 8628, section 5.1), so
 // wrong ones are limited, for each person. A right one writes nothing. A person's
