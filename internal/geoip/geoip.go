@@ -125,10 +125,7 @@ type names struct {
 const maxName = 60
 
 // text returns the name, safe to show.
-func (n names) text() string {
-	letters := []rune(typed.Line(n.Names.English))
-	return string(letters[:min(len(letters), maxName)])
-}
+func (n names) text() string { return typed.Short(n.Names.English, maxName) }
 
 // locationIn returns the location in a record, "" if it has none or cannot be read.
 func locationIn(found maxminddb.Result) string {

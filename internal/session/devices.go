@@ -132,8 +132,7 @@ func (m *Manager) Rename(ctx context.Context, by Session, ref, name string) erro
 	if err != nil {
 		return err
 	}
-	letters := []rune(typed.Line(name))
-	name = strings.TrimSpace(string(letters[:min(len(letters), maxName)]))
+	name = strings.TrimSpace(typed.Short(name, maxName))
 	return m.changeValid(ctx, e.ID, func(s *Session) { s.Name = name })
 }
 

@@ -63,6 +63,12 @@ var blank = []*unicode.RangeTable{
 	{R16: []unicode.Range16{{Lo: 0x2800, Hi: 0x2800, Stride: 1}}}, // Braille without dots
 }
 
+// Short is [Line] for a text of which at most that many characters are shown.
+func Short(text string, most int) string {
+	letters := []rune(Line(text))
+	return string(letters[:min(len(letters), most)])
+}
+
 // Line returns text as one line that is safe to show, without invisible characters
 // and without those that change the direction of the text after them.
 func Line(text string) string {
