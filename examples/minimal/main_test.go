@@ -448,7 +448,7 @@ func TestSessionIsLost(t *testing.T) {
 }
 
 // A laptop that was logged out within a minute does not get in again with the
-// cookie that it had before: whoever holds it may have kept it for that.
+// cookie that it had before. An attacker may have kept the cookie for that.
 func TestOldCookieAfterLogout(t *testing.T) {
 	s := newSite(t, nil)
 	phone, laptop := s.phone(richard), s.browser("laptop")

@@ -80,7 +80,7 @@ func (c *client) beginPoll(code string) (*device, error) {
 	if w.isPolling(d) {
 		w.violated("two polls for %s at once", d.user)
 	}
-	// What is written after the slow_down may be lost: then nobody knows of it.
+	// The write that notes the slow_down may be lost, and polls then keep the old interval.
 	if d.interval > interval && !d.slowed.IsZero() && (w.faultSince(d.slowed) || w.frozenSince(d.slowed)) {
 		d.interval = interval
 	}

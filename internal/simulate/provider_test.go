@@ -73,8 +73,8 @@ type family struct {
 	revoked    bool
 	refreshing *replica  // that has asked for new ones, and has no answer yet
 	asked      time.Time // when it has
-	torn       bool      // the provider has ended it, by itself or because a refresh token was used twice
-	ended      time.Time // when it did so by itself
+	torn       bool      // the provider has ended it, on its own or because a refresh token was used twice
+	ended      time.Time // when it did so on its own
 }
 
 func newProvider(w *world) *provider {

@@ -25,7 +25,7 @@
 // [model] knows the allowed outcomes. A laptop is logged in only as the person who
 // approved, after the right number where one is required, in the browser that the
 // phone was shown, once, and while the session that approved is logged in. A session that
-// was ended stays ended, whoever ended it, and only a confirmed one ends others.
+// was ended stays ended, and only a confirmed one ends others.
 // The provider is asked no faster than it allows, by one process at a time, and
 // only after an approval. A refresh token is used once. Tokens are kept or
 // revoked. No login is lost without a cause, the reason on the page is true, and
