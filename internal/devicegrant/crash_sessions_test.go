@@ -122,7 +122,7 @@ func TestCrashWithSessions(t *testing.T) {
 						})
 					})
 				}
-				if writes < 8 || failed != lost {
+				if writes < 7 || failed != lost {
 					t.Errorf("%d of %d faults ended the login, want %d", failed, writes-1, lost)
 				}
 			})

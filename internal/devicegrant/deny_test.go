@@ -91,16 +91,14 @@ func TestEndedByAPersonWhoLeaves(t *testing.T) {
 	})
 }
 
-// The person denies while the first poll's lease is being written. Nobody polls
-// with a lease that was not written.
-func TestDenyBeforeTheLease(t *testing.T) {
+// The person denies after the approval has been sent, and before the first poll.
+// Nobody polls with the lease that the approval took.
+func TestDenyBeforeThePoll(t *testing.T) {
 	inBubble(t, func(w *world) {
 		a := w.open(w.start())
 		w.sessions.hook = func(string) { // the approval has been sent
-			w.backend.read = func() {
-				w.backend.read = nil
-				w.noError(w.no(a))
-			}
+			w.sessions.hook = nil
+			w.noError(w.no(a))
 		}
 		w.noError(w.yes(a))
 		w.want(a, Denied)

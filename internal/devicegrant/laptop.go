@@ -87,7 +87,10 @@ func (m *Manager) Confirm(ctx context.Context, id, number string) (Attempt, erro
 		return a, ErrWrongNumber
 	}
 	if a.State == Yes {
-		m.poll(id, mine, held)
+		m.startPoller(id)
+		if held {
+			m.pollNow(id, mine)
+		}
 	}
 	return a, nil
 }

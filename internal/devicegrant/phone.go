@@ -98,7 +98,9 @@ func (m *Manager) Yes(ctx context.Context, answer Answer) (Attempt, error) {
 		return Attempt{}, err
 	}
 	var asked record
+	held := false
 	a, err := m.updateFor(ctx, id, answer.Visit, func(r *record) (err error) {
+		held = false
 		if !r.isAskedBy(answer.Fingerprint) {
 			return ErrChanged
 		}
@@ -107,7 +109,7 @@ func (m *Manager) Yes(ctx context.Context, answer Answer) (Attempt, error) {
 			if r.Fingerprint() != answer.Fingerprint {
 				return ErrChanged // what was shown of the laptop is no longer true
 			}
-			err = m.takeYes(r, answer)
+			held, err = m.takeYes(r, answer)
 		case Number, Yes:
 			r.Voucher = answer.Voucher
 			if !r.Approval.Answered() {
@@ -121,25 +123,31 @@ func (m *Manager) Yes(ctx context.Context, answer Answer) (Attempt, error) {
 		return a, err
 	}
 	// The approval stands, even if the phone goes away now.
-	return m.approve(context.WithoutCancel(ctx), id, asked, answer.Access)
+	return m.approve(context.WithoutCancel(ctx), id, asked, held, answer.Access)
 }
 
 // takeYes makes the transition of the first approval. It is stored before the
 // provider is told, so that tokens never come without a person to compare them
-// with.
-func (m *Manager) takeYes(r *record, answer Answer) error {
+// with. It takes the lease of the first poll as well, unless the number comes
+// first, or this process is stopping.
+func (m *Manager) takeYes(r *record, answer Answer) (held bool, err error) {
 	r.Phone, r.Person, r.Voucher = answer.Phone, answer.Person, answer.Voucher
 	r.DifferentNetwork = !r.near(answer.Phone, m.cfg.Local)
 	r.Approval = ApprovalSent
-	// Polls wait for the provider's answer to the approval: until approve has it,
-	// or this long if the process crashes.
-	r.Due = time.Now().Add(leaseDuration)
-	if !m.wantsNumber(r) {
-		return r.to(Yes)
+	// Nobody else polls until approve has the provider's answer, or for this long if
+	// the process crashes.
+	if m.wantsNumber(r) {
+		err = r.to(Number)
+		r.Number = newNumber()
+		r.Due = time.Now().Add(leaseDuration)
+		return false, err
 	}
-	err := r.to(Number)
-	r.Number = newNumber()
-	return err
+	err = r.to(Yes)
+	r.Due = time.Now()
+	if _, held = m.takeLease(r); !held {
+		r.Due = r.Due.Add(leaseDuration)
+	}
+	return held, err
 }
 
 // updateFor is update for the person with the phone. It refuses people who may

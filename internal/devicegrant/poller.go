@@ -35,21 +35,24 @@ func (m *Manager) startPoller(id string) {
 	})
 }
 
-// poll starts a poller, and polls at once with a lease that was just taken, if
-// held says so.
-func (m *Manager) poll(id string, mine record, held bool) {
+// pollNow starts a poller, and polls at once with a lease that was just taken. The
+// channel is closed when that poll is done; it is nil if this process is stopping.
+func (m *Manager) pollNow(id string, mine record) (done <-chan struct{}) {
 	m.startPoller(id)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !held || m.ctx.Err() != nil {
-		return
+	if m.ctx.Err() != nil {
+		return nil
 	}
+	polled := make(chan struct{})
 	m.wg.Go(func() {
+		defer close(polled)
 		// A failure changes nothing: the poller continues after the lease.
 		if err := m.pollAs(context.WithoutCancel(m.ctx), id, mine); err != nil && !isLost(err) {
 			m.log.Error("poll not finished, trying again", "attempt", mine.Ref, "err", err)
 		}
 	})
+	return polled
 }
 
 // watched reports whether someone has looked at the attempt recently.

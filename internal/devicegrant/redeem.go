@@ -13,6 +13,7 @@ const (
 	leaseDuration = 15 * time.Second       // of a poll
 	longestPoll   = 10 * time.Second       // the timeout of the provider's client
 	verifyQuickly = 200 * time.Millisecond // enough unless the provider must be asked
+	pollQuickly   = 250 * time.Millisecond // how long the phone's answer waits for the first poll
 	saveTries     = 5
 	saveRetry     = time.Second
 	claimWindow   = 5 * time.Minute // how long an approved attempt waits for its laptop
@@ -52,11 +53,8 @@ func (m *Manager) takeLease(r *record) (mine record, held bool) {
 // tokens. Then it accepts them, or notes why there are none.
 func (m *Manager) pollAs(ctx context.Context, id string, mine record) error {
 	if mine.Tokens.Access == "" {
-		if time.Until(mine.Lease.Until) < longestPoll {
-			// This process was paused after it took the lease. A poll that outlasts
-			// the lease could overlap with another process's. A code is redeemed
-			// only once, so the login would fail.
-			return errNotHolder
+		if !mine.mayPollAs(mine) {
+			return errNotHolder // this process was paused after it took the lease
 		}
 		sent := time.Now() // later than the lease, by as long as the store took
 		tokens, err := m.cfg.Provider.PollDevice(ctx, mine.Device.Device)
@@ -92,6 +90,9 @@ func (m *Manager) save(ctx context.Context, id string, mine record) error {
 				return errNotHolder
 			}
 			r.Tokens, r.Session = mine.Tokens, mine.Session
+			if mine.Approval == ApprovalConfirmed {
+				r.confirm()
+			}
 			return nil
 		})
 		if err == nil || isLost(err) || tries == saveTries {
@@ -185,6 +186,9 @@ func (m *Manager) asHolder(ctx context.Context, id string, mine record, change f
 		if !r.isHeldAs(mine) {
 			return errNotHolder
 		}
+		if mine.Approval == ApprovalConfirmed {
+			r.confirm()
+		}
 		return change(r)
 	})
 	return err
@@ -193,6 +197,13 @@ func (m *Manager) asHolder(ctx context.Context, id string, mine record, change f
 // isHeldAs reports whether the lease that mine was read with still holds.
 func (r *record) isHeldAs(mine record) bool {
 	return r.pollable() && r.Lease.Number == mine.Lease.Number
+}
+
+// mayPollAs reports whether the holder of that lease may still poll. A poll that
+// outlasts the lease could overlap with another process's. A code is redeemed only
+// once, so the login would fail.
+func (r *record) mayPollAs(mine record) bool {
+	return r.isHeldAs(mine) && !r.overdue() && time.Until(mine.Lease.Until) >= longestPoll
 }
 
 // approve moves the attempt to Approved, for that person.

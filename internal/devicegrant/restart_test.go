@@ -61,7 +61,7 @@ func TestRestart(t *testing.T) {
 				inBubble(t, func(w *world) {
 					w.provider.polls, w.provider.verdicts = tt.polls, tt.verdicts
 					a := w.answered()
-					time.Sleep(time.Second)
+					time.Sleep(time.Second - pollQuickly) // a second after the poll began
 					w.wantCloseTakes(tt.close)
 					if r := w.want(a, tt.state); tt.state == Yes && len(tt.times) == 1 && r.Tokens.Access != w.provider.first().Access {
 						w.Error("the tokens are not stored")

@@ -83,7 +83,7 @@ func TestStoreIsAwayAfterAPoll(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		w.backend.noWrites.Store(false)
 		time.Sleep(20 * time.Second)
-		w.wantPollTimes(0, leaseDuration)
+		w.wantPollTimes(0, leaseDuration-approveTime)
 		w.want(a, Approved)
 	})
 }
@@ -107,7 +107,7 @@ func TestStoreIsAwayAfterTheApproval(t *testing.T) {
 // they are returned, on both kinds of page.
 var pollsInTwoSeconds = map[string]func(w *world) Attempt{
 	"our page": func(w *world) Attempt {
-		w.provider.polls = script{{after: 2 * time.Second}}
+		w.provider.polls = script{{after: 2*time.Second + pollQuickly}}
 		a := w.answered()
 		w.watch(w.m, a.ID)
 		return a

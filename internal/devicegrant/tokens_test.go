@@ -86,7 +86,7 @@ func TestKeysStayAway(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.provider.verdicts = script{{err: errKeysAway}}
 		a := w.answered()
-		began := pollTime
+		began := pollTime - pollQuickly
 		for i, after := range []time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute, time.Minute} {
 			time.Sleep(began + after - time.Nanosecond)
 			w.provider.wantVerdicts(i + 1)

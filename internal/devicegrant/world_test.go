@@ -230,7 +230,8 @@ func (w *world) answered() Attempt {
 func (w *world) approved() Attempt {
 	w.Helper()
 	a := w.answered()
-	w.settle()
+	time.Sleep(pollTime + verifyTime - pollQuickly)
+	synctest.Wait()
 	w.want(a, Approved)
 	return a
 }
