@@ -58,8 +58,10 @@
 // any process can take the next step and none needs a lock. Polling is slow, so
 // a [store.Lease] names the one poller that may do it. Once another poller has
 // taken the lease, a late result is dropped. Due is the earliest time of the
-// next poll. The first poll's lease is taken by the write that allows the poll:
-// the one with the outcome of the approval, or with the right number.
+// next poll of another holder. The first poll's lease is taken by the write that
+// allows the poll: the one with the approval, or with the right number. At the
+// provider's own page most polls find nothing, so a poller keeps its lease for
+// several of them, and those write nothing.
 //
 // The people wait for each write. TestWritesOfALogin lists them.
 //

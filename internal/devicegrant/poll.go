@@ -52,6 +52,13 @@ func (r *record) noTokens(cause error) error {
 	return nil
 }
 
+// isPending reports whether a poll was answered that the person has not approved
+// yet.
+func isPending(err error) bool {
+	refusal, ok := errors.AsType[*idp.Error](err)
+	return ok && refusal.Final() && refusal.Code == idp.CodePending
+}
+
 // reasonOf says what a refusal that ends an attempt was about.
 func reasonOf(refusal *idp.Error) Reason {
 	switch {
@@ -80,6 +87,9 @@ func (r *record) notVerified(cause error) error {
 func (r *record) mayBeOf(person idp.Person) bool {
 	return r.ProviderPage || person.Is(r.Person)
 }
+
+// inTrouble reports whether an earlier poll had no usable answer.
+func (r *record) inTrouble() bool { return r.Backoff > 0 || r.ProviderDown || r.ProviderErrors }
 
 // rest ends a poll: the next one comes when it is due.
 func (r *record) rest() {

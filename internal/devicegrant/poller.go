@@ -67,9 +67,11 @@ func (m *Manager) watched(id string) bool {
 func (m *Manager) runPoller(ctx context.Context, id string) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	var own lease
+	defer func() { m.letGo(context.WithoutCancel(ctx), id, own) }()
 	ticks := m.Watch(ctx, id)
 	for ctx.Err() == nil {
-		wait, err := m.stepApart(ctx, id)
+		wait, err := m.stepApart(ctx, id, &own)
 		switch {
 		case errors.Is(err, errDone):
 			return
@@ -91,9 +93,9 @@ func (m *Manager) runPoller(ctx context.Context, id string) {
 // stepApart does a step in a goroutine of its own, whose stack goes with it. A
 // poll needs several times the stack that waiting does, and very many attempts
 // may wait.
-func (m *Manager) stepApart(ctx context.Context, id string) (wait time.Duration, err error) {
+func (m *Manager) stepApart(ctx context.Context, id string, own *lease) (wait time.Duration, err error) {
 	var step sync.WaitGroup
-	step.Go(func() { wait, err = m.step(ctx, id) })
+	step.Go(func() { wait, err = m.step(ctx, id, own) })
 	step.Wait()
 	return wait, err
 }
@@ -108,8 +110,8 @@ var (
 
 // step does what is due: it polls, or ends an attempt whose time is over. It
 // returns how long to wait before the next step, unless the record changes
-// first.
-func (m *Manager) step(ctx context.Context, id string) (wait time.Duration, err error) {
+// first. own is the lease that this poller took last.
+func (m *Manager) step(ctx context.Context, id string, own *lease) (wait time.Duration, err error) {
 	r, err := m.get(ctx, id)
 	if errors.Is(err, ErrNone) {
 		return 0, errDone
@@ -129,7 +131,11 @@ func (m *Manager) step(ctx context.Context, id string) (wait time.Duration, err 
 	case r.mustBeWatched() && !m.watched(id):
 		return 0, errDone // until someone looks again
 	}
-	if wait := time.Until(later(r.Due, r.Lease.Until)); wait > 0 {
+	due := later(r.Due, r.Lease.Until)
+	if own.holds(&r) {
+		due = own.due
+	}
+	if wait := time.Until(due); wait > 0 {
 		return min(wait, time.Until(r.Expires)), nil
 	}
 	if ok, err := m.vouched(ctx, id, r); err != nil || !ok {
@@ -137,5 +143,5 @@ func (m *Manager) step(ctx context.Context, id string) (wait time.Duration, err 
 	}
 	// A poll is finished even if we are stopping: tokens that the provider has
 	// given out must not be lost with the answer.
-	return 0, m.pollOnce(context.WithoutCancel(ctx), id)
+	return 0, m.pollOnce(context.WithoutCancel(ctx), id, r, own)
 }

@@ -49,13 +49,13 @@ var looks = map[string]func(w *world, a Attempt){
 		time.Sleep(18 * time.Second)
 		page.cancel()
 		time.Sleep(2 * time.Minute)
-		w.wantPollsAt(a, paces(5)...) // its last look was at the third poll
+		w.wantPollsAt(a, paces(4)...) // its last look was at 15 seconds
 		w.want(a, Waiting)
 
 		w.provider.set(func(p *provider) { p.polls = script{{after: pollTime}} })
 		again := w.watch(w.m, a.ID)
 		time.Sleep(time.Second)
-		w.wantPollsAt(a, append(paces(5), 138*time.Second)...) // long due
+		w.wantPollsAt(a, append(paces(4), 138*time.Second)...) // long due
 		w.wantSeen(again, false, sight{Waiting, false, 0}, sight{Approved, false, pollTime + verifyTime})
 	},
 }
@@ -86,13 +86,14 @@ func TestProviderPageIsPolledWhileWatched(t *testing.T) {
 // A server in trouble cannot deny in the person's place.
 func TestProviderPageOutlivesTrouble(t *testing.T) {
 	inBubble(t, func(w *world) {
-		w.provider.polls = script{{err: &idp.Error{Status: 503, Code: idp.CodeDenied}}, {err: context.DeadlineExceeded}, {after: pollTime}}
+		w.provider.polls = script{{err: &idp.Error{Status: 503, Code: idp.CodeDenied}}, {err: context.DeadlineExceeded}, {err: pending}, {after: pollTime}}
 		a := w.onProviderPage()
 		page := w.watch(w.m, a.ID)
 		time.Sleep(time.Minute)
-		w.wantPollsAt(a, pace, pace+10*time.Second, pace+30*time.Second)
+		over := pace + 30*time.Second
+		w.wantPollsAt(a, pace, pace+10*time.Second, over, over+pace)
 		w.wantSeen(page, false,
-			sight{Waiting, false, 0}, sight{Waiting, true, pace}, sight{Approved, false, pace + 30*time.Second + pollTime + verifyTime})
+			sight{Waiting, false, 0}, sight{Waiting, true, pace}, sight{Waiting, false, over}, sight{Approved, false, over + pace + pollTime + verifyTime})
 	})
 }
 
@@ -178,6 +179,61 @@ func TestProviderPageLifetime(t *testing.T) {
 			}
 			w.wantEnd(a, Expired, "")
 			w.provider.wantPolls(0)
+		})
+	})
+}
+
+// Very many laptops may wait, so most polls that find nothing write nothing.
+func TestProviderPageKeepsItsLease(t *testing.T) {
+	start := func(w *world) Attempt {
+		w.provider.polls = script{{err: pending}}
+		a := w.onProviderPage()
+		w.watch(w.m, a.ID)
+		return a
+	}
+	t.Run("writes", func(t *testing.T) {
+		inBubble(t, func(w *world) {
+			a := start(w)
+			writes := 0
+			w.backend.wrote = func() { writes++ }
+			time.Sleep(20*pace + time.Second)
+			w.wantPollsAt(a, paces(20)...)
+			if writes != 5 {
+				t.Errorf("%d writes for 20 polls, want 5", writes)
+			}
+		})
+	})
+	t.Run("until the process stops", func(t *testing.T) {
+		inBubble(t, func(w *world) {
+			a := start(w)
+			time.Sleep(2*pace + time.Second)
+			w.m.Close()
+			w.watch(w.newManager(), a.ID)
+			time.Sleep(4 * pace)
+			w.wantPollsAt(a, paces(6)...) // neither late nor early
+		})
+	})
+	t.Run("until it runs out, if the process is killed", func(t *testing.T) {
+		inBubble(t, func(w *world) {
+			w.provider.takeover = true
+			a := start(w)
+			w.provider.polls = script{{err: pending}, {after: time.Hour}, {after: pollTime}}
+			w.watch(w.newManager(), a.ID)
+			time.Sleep(time.Minute)
+			w.wantPollsAt(a, pace, 2*pace, pace+leaseOfMany)
+			w.want(a, Approved)
+		})
+	})
+	t.Run("no longer than keeps two holders' polls apart", func(t *testing.T) {
+		inBubble(t, func(w *world) {
+			w.provider.takeover = true
+			a := start(w)
+			w.provider.polls = script{{err: slowdown}, {err: slowdown}, {err: pending}, {after: time.Hour}, {after: pollTime}}
+			w.watch(w.newManager(), a.ID)
+			time.Sleep(2 * time.Minute)
+			const third = pace + 11500*time.Millisecond + 17250*time.Millisecond
+			const fourth = third + 17250*time.Millisecond
+			w.wantPollsAt(a, pace, pace+11500*time.Millisecond, third, fourth, fourth+leaseOfMany)
 		})
 	})
 }

@@ -10,8 +10,6 @@ import (
 )
 
 const (
-	leaseDuration = 15 * time.Second       // of a poll
-	longestPoll   = 10 * time.Second       // the timeout of the provider's client
 	verifyQuickly = 200 * time.Millisecond // enough unless the provider must be asked
 	pollQuickly   = 250 * time.Millisecond // how long the phone's answer waits for the first poll
 	saveTries     = 5
@@ -19,34 +17,30 @@ const (
 	claimWindow   = 5 * time.Minute // how long an approved attempt waits for its laptop
 )
 
-// pollOnce takes the lease and polls.
-func (m *Manager) pollOnce(ctx context.Context, id string) error {
-	var mine record
-	_, err := m.update(ctx, id, func(r *record) error {
-		held := false
-		if mine, held = m.takeLease(r); !held {
-			return errNotHolder
+// pollOnce polls. It takes the lease for that, unless own lasts until after the
+// poll, and long enough to keep the next holder's poll apart from this one.
+func (m *Manager) pollOnce(ctx context.Context, id string, mine record, own *lease) error {
+	if !own.holds(&mine) || !mine.mayPollAs(mine) || time.Until(mine.Lease.Until) < mine.pace() {
+		_, err := m.update(ctx, id, func(r *record) error {
+			if own.holds(r) {
+				r.Lease.Release()
+			}
+			held := false
+			if mine, held = m.takeLease(r); !held {
+				return errNotHolder
+			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	*own = lease{mine.Lease.Number, time.Now().Add(mine.pace())}
+	err := m.pollAs(ctx, id, mine)
 	if err != nil {
-		return err
+		*own = lease{} // nothing is known of the poll, so nobody polls until the lease has run out
 	}
-	return m.pollAs(ctx, id, mine)
-}
-
-// takeLease takes the lease for a poll that is due, unless another poller has
-// it, or this process is stopping. It returns the record as the holder must have
-// it.
-func (m *Manager) takeLease(r *record) (mine record, held bool) {
-	now := time.Now()
-	if m.ctx.Err() != nil || !r.pollable() || now.Before(r.Due) || !r.Lease.Take(now, leaseDuration) {
-		return record{}, false
-	}
-	if r.Tokens.Access == "" {
-		r.Due = now.Add(r.pace())
-	}
-	return *r, true
+	return err
 }
 
 // pollAs polls once as the holder of the lease, unless the record already has
@@ -60,6 +54,9 @@ func (m *Manager) pollAs(ctx context.Context, id string, mine record) error {
 		tokens, err := m.cfg.Provider.PollDevice(ctx, mine.Device.Device)
 		if err != nil {
 			m.logPoll(mine, err)
+			if mine.ProviderPage && isPending(err) && !mine.inTrouble() {
+				return nil // there is nothing to note, and the lease is kept
+			}
 			return m.asHolder(ctx, id, mine, func(r *record) error {
 				r.Due = later(r.Due, sent.Add(r.pace()))
 				return r.noTokens(err)
@@ -179,33 +176,6 @@ func (m *Manager) acceptTokens(ctx context.Context, id string, mine record) erro
 	return err
 }
 
-// asHolder changes the attempt only while this process holds the lease that
-// mine was read with.
-func (m *Manager) asHolder(ctx context.Context, id string, mine record, change func(*record) error) error {
-	_, err := m.update(ctx, id, func(r *record) error {
-		if !r.isHeldAs(mine) {
-			return errNotHolder
-		}
-		if mine.Approval == ApprovalConfirmed {
-			r.confirm()
-		}
-		return change(r)
-	})
-	return err
-}
-
-// isHeldAs reports whether the lease that mine was read with still holds.
-func (r *record) isHeldAs(mine record) bool {
-	return r.pollable() && r.Lease.Number == mine.Lease.Number
-}
-
-// mayPollAs reports whether the holder of that lease may still poll. A poll that
-// outlasts the lease could overlap with another process's. A code is redeemed only
-// once, so the login would fail.
-func (r *record) mayPollAs(mine record) bool {
-	return r.isHeldAs(mine) && !r.overdue() && time.Until(mine.Lease.Until) >= longestPoll
-}
-
 // approve moves the attempt to Approved, for that person.
 func (r *record) approve(person idp.Person) error {
 	r.Person = person
@@ -219,7 +189,7 @@ func (r *record) approve(person idp.Person) error {
 func (m *Manager) logPoll(r record, err error) {
 	refusal, ok := errors.AsType[*idp.Error](err)
 	switch {
-	case ok && refusal.Final() && refusal.Code == idp.CodePending:
+	case isPending(err):
 		m.log.Debug("poll: authorization pending", "attempt", r.Ref)
 	case ok && refusal.Status >= 500 && r.ProviderPage && !r.ProviderErrors:
 		m.log.Warn("the provider answers polls with server errors, as some do after a denial on their page; trying again until the code expires",
