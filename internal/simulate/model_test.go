@@ -179,10 +179,10 @@ func (m *model) brokenBefore(y *yes, t time.Time) bool {
 	})
 }
 
-// hasYes reports whether somebody whose voucher held until t had begun to
-// approve before then.
-func (m *model) hasYes(a *attempt, t time.Time) bool {
-	return slices.ContainsFunc(a.yeses, func(y *yes) bool { return y.began.Before(t) && !m.brokenBefore(y, t) })
+// hasYes reports whether somebody whose voucher may have held at some moment from
+// one time to another had begun to approve by then.
+func (m *model) hasYes(a *attempt, from, to time.Time) bool {
+	return slices.ContainsFunc(a.yeses, func(y *yes) bool { return y.began.Before(to) && !m.brokenBefore(y, from) })
 }
 
 // needsNumber reports whether no approval of the attempt may do without a
@@ -208,7 +208,7 @@ func (m *model) polled(user string) {
 		case m.needsNumber(a) && a.confirmed.IsZero():
 			m.w.violated("poll for %s before the number was typed", user)
 		case m.w.frozenSince(now.Add(-late)): // after its checks
-		case !m.hasYes(a, now.Add(-late)) && a.yeses[len(a.yeses)-1].began.Before(now.Add(-late)):
+		case !m.hasYes(a, now.Add(-late), now.Add(-late)) && a.yeses[len(a.yeses)-1].began.Before(now.Add(-late)):
 			m.w.violated("poll for %s %v or more after the session that approved had ended", user, late)
 		}
 	})
@@ -219,7 +219,7 @@ func (m *model) polled(user string) {
 func (m *model) typed(a *attempt, began time.Time, state devicegrant.State) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if state == devicegrant.Yes && !m.hasYes(a, began) && a.confirmed.Equal(began) {
+	if state == devicegrant.Yes && !m.hasYes(a, began, time.Now()) && a.confirmed.Equal(began) {
 		m.w.violated("the number for %s was accepted after the session that approved had ended", a.UserCode)
 	}
 }
