@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -235,6 +236,38 @@ func FuzzForgedIDToken(f *testing.F) {
 		}
 		if err != nil {
 			wantShort(t, err)
+		}
+	})
+}
+
+// A logout token ends sessions only if it is for us, says whose, can be told from
+// others, and is new. NOW in the input is the time.
+func FuzzLogoutClaims(f *testing.F) {
+	c := withKeys(f)
+	const event = `"events":{"http://schemas.openid.net/event/backchannel-logout":{}}`
+	f.Add(`{"iss":"https://idp.example","aud":"bank","iat":NOW,"exp":4102444800,"jti":"1","sub":"s","sid":"a",` + event + `}`)
+	f.Add(`{"iss":"https://idp.example","aud":["x","bank"],"iat":NOW.5,"exp":4102444800,"jti":"1","sid":"a","nonce":"",` + event + `}`)
+	f.Add(`{"iss":"https://idp.example","aud":"bank","iat":1e300,"jti":1,"sub":"s","events":{"http://schemas.openid.net/event/backchannel-logout":[]}}`)
+	f.Add(`{"iss":"https://idp.example","aud":"bank","iat":-1e300,"exp":"NOW","events":"http://schemas.openid.net/event/backchannel-logout"}`)
+	f.Add(`null`)
+	f.Fuzz(func(t *testing.T, text string) {
+		now := time.Now()
+		text = strings.ReplaceAll(text, "NOW", strconv.FormatInt(now.Unix(), 10))
+		ended, err := c.VerifyLogout(t.Context(), signed(t, text))
+		if err != nil {
+			wantShort(t, err)
+			if ended != (Logout{}) {
+				t.Errorf("a logout beside the error: %+v", ended)
+			}
+			return
+		}
+		var claims map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(text), &claims); err != nil || claims["nonce"] != nil {
+			t.Errorf("%s is accepted: %v", text, err)
+		}
+		old := ended.Until.Before(now) || ended.Until.After(now.Add(maxLogoutAge+2*clockSkew+time.Minute))
+		if ended.Person.Issuer != fuzzIssuer || ended.Person.Subject == "" && ended.SID == "" || ended.TokenID == "" || old {
+			t.Errorf("%s logs out %+v", text, ended)
 		}
 	})
 }
