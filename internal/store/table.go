@@ -21,7 +21,7 @@ type Record interface {
 // thief of the store can neither read a record, nor put it in the place of
 // another, nor compute an identifier from its name.
 //
-// T is no pointer: readers would share the record itself (see [Table.Get]).
+// T is a struct. A T with maps or pointers is decoded each time that it is read.
 //
 // A record that does not open, because its key was dropped or its bytes are
 // damaged, counts as absent. The first one of a table is logged.
@@ -41,6 +41,7 @@ func NewTable[T Record](s *Store, name string) *Table[T] {
 		name:   name,
 		prefix: s.namespace + "\x00" + name + "\x00",
 		sealer: s.sealer("table " + name),
+		cache:  newCache[T](),
 	}
 }
 
@@ -65,8 +66,8 @@ func (t *Table[T]) CreateAs(ctx context.Context, id string, record T) error {
 	})
 }
 
-// Get returns a record, or [ErrNotFound]. Its slices and maps may be shared with
-// other callers and must not be changed.
+// Get returns a record, or [ErrNotFound]. Its slices may be shared with other
+// callers and must not be changed.
 func (t *Table[T]) Get(ctx context.Context, id string) (record T, err error) {
 	if t.store.transaction(ctx) != nil {
 		_, record, err = t.read(ctx, id)
@@ -77,18 +78,7 @@ func (t *Table[T]) Get(ctx context.Context, id string) (record T, err error) {
 	if err != nil {
 		return record, err
 	}
-	if stored == nil {
-		return record, ErrNotFound
-	}
-	if record, ok := t.cache.get(key, stored); ok {
-		return record, nil
-	}
-	plain, _, _ := t.sealer.open(key, stored)
-	t.noteUnopened(stored, plain)
-	if record, err = t.decode(plain); err == nil {
-		t.cache.put(key, stored, record)
-	}
-	return record, err
+	return t.open(key, stored)
 }
 
 // Update changes a record and returns the result. A record that is gone stays
@@ -130,7 +120,7 @@ func (t *Table[T]) Delete(ctx context.Context, id string) (record T, err error) 
 	err = t.store.Atomically(ctx, func(ctx context.Context) error {
 		var e *entry
 		if e, record, err = t.read(ctx, id); err == nil {
-			e.now = nil
+			e.now, e.written = nil, true
 		}
 		return err
 	})
@@ -147,26 +137,41 @@ func (t *Table[T]) Watch(ctx context.Context, id string) <-chan struct{} {
 	return t.store.backend.Watch(ctx, t.key(id))
 }
 
-// read returns a record of a transaction. The entry comes with [ErrNotFound] as
-// well.
+// read returns a record of a transaction, which nobody shares. The entry comes with
+// [ErrNotFound] as well.
 func (t *Table[T]) read(ctx context.Context, id string) (e *entry, record T, err error) {
 	e, err = t.store.transaction(ctx).read(ctx, t.store.backend, t.sealer, t.key(id))
 	if err != nil {
 		return nil, record, err
 	}
-	t.noteUnopened(e.stored, e.before)
-	record, err = t.decode(e.now)
-	return e, record, err
+	if e.written {
+		record, err = t.decode(e.now)
+		return e, record, err
+	}
+	record, err = t.open(e.key, e.stored)
+	return e, t.cache.copy(record), err
 }
 
-// noteUnopened logs, once, that a stored record did not open. After a key was dropped
-// there may be very many.
-func (t *Table[T]) noteUnopened(stored, plain []byte) {
-	if stored != nil && plain == nil {
+// open returns the record that was stored as these bytes, or [ErrNotFound]. It may be
+// shared with other readers.
+func (t *Table[T]) open(key string, stored []byte) (record T, err error) {
+	if stored == nil {
+		return record, ErrNotFound
+	}
+	if record, ok := t.cache.get(key, stored); ok {
+		return record, nil
+	}
+	plain, _, ok := t.sealer.open(key, stored)
+	if !ok {
+		// Logged once: after a key was dropped there may be very many.
 		t.warn.Do(func() {
 			t.store.log.Warn("stored record does not open, so it counts as absent: it is damaged, or its key is no longer in APP_SECRET_KEY", "table", t.name)
 		})
 	}
+	if record, err = t.decode(plain); err == nil {
+		t.cache.put(key, stored, record)
+	}
+	return record, err
 }
 
 func (t *Table[T]) decode(plain []byte) (record T, err error) {
@@ -184,7 +189,7 @@ func (t *Table[T]) write(e *entry, record T) error {
 	if err != nil {
 		return fmt.Errorf("store: %s: %w", t.name, err)
 	}
-	e.now, e.until = plain, record.KeepUntil()
+	e.now, e.until, e.written = plain, record.KeepUntil(), true
 	return nil
 }
 

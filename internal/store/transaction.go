@@ -20,9 +20,10 @@ type entry struct {
 	key    string
 	sealer sealer
 	stored []byte // in the backend
-	// The record's JSON as stored, and as it will be. Nil: there is no record.
-	before, now []byte
-	until       time.Time
+
+	written bool   // by the transaction
+	now     []byte // then the record's JSON; nil: it is deleted
+	until   time.Time
 }
 
 // transactionKey is the name of a transaction in a context. Another Store's
@@ -118,8 +119,7 @@ func (tx *transaction) read(ctx context.Context, b Backend, s sealer, key string
 	if err != nil {
 		return nil, err
 	}
-	plain, _, _ := s.open(key, stored)
-	e := &entry{key: key, sealer: s, stored: stored, before: plain, now: plain}
+	e := &entry{key: key, sealer: s, stored: stored}
 	tx.entries = append(tx.entries, e)
 	return e, nil
 }
@@ -151,9 +151,18 @@ func (tx *transaction) finish(ctx context.Context, b Backend, mayWrite bool) err
 	return nil
 }
 
+// changed reports whether the record was written, and differs from the stored one.
+func (e *entry) changed() bool {
+	if !e.written {
+		return false
+	}
+	before, _, _ := e.sealer.open(e.key, e.stored)
+	return !bytes.Equal(before, e.now)
+}
+
 func (tx *transaction) writes() (writes []Write, changed bool) {
 	for _, e := range tx.entries {
-		w := Write{Key: e.key, Old: e.stored, Until: e.until, Keep: bytes.Equal(e.before, e.now)}
+		w := Write{Key: e.key, Old: e.stored, Until: e.until, Keep: !e.changed()}
 		if !w.Keep {
 			changed = true
 			if e.now != nil {
