@@ -22,8 +22,8 @@ type Browser struct {
 	// Relayed reports that the request passed through more hops than Addr
 	// accounts for: an untrusted proxy, or a header that anyone can send. Many
 	// browsers may share such an address.
-	Relayed bool
-	Shared  bool // the operator says that many strangers share Addr
+	Relayed bool `json:",omitzero"`
+	Shared  bool `json:",omitzero"` // the operator says that many strangers share Addr
 }
 
 // Of returns the browser that sent r.

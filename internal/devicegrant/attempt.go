@@ -85,28 +85,28 @@ type Attempt struct {
 	Ref string // public name in forms and logs
 
 	State  State
-	Reason Reason // of Failed, and of Expired if there is one
+	Reason Reason `json:",omitzero"` // of Failed, and of Expired if there is one
 
-	Approval Approval // empty before the person approved
+	Approval Approval `json:",omitzero"` // empty before the person approved
 	// FallbackURL is the provider's own page for the code, where the person can
 	// continue when the provider has not taken the approval. What is approved
 	// there still counts only for the person who approved here.
-	FallbackURL  string
-	ProviderDown bool // the last poll failed or had no usable answer
+	FallbackURL  string `json:",omitzero"`
+	ProviderDown bool   `json:",omitzero"` // the last poll failed or had no usable answer
 	// ProviderErrors says that the last poll was answered with a server error.
 	// Authelia answers so after a denial on its own page.
-	ProviderErrors bool
+	ProviderErrors bool `json:",omitzero"`
 
 	UserCode         string // exactly as the provider issued it
 	URI, URIComplete string // where the phone goes, without and with the code (RFC 8628, section 3.2); the same where the person types it
-	ProviderPage     bool   // the provider's own page asks the person, and we learn only the outcome
+	ProviderPage     bool   `json:",omitzero"` // the provider's own page asks the person, and we learn only the outcome
 
 	Laptop           browser.Browser // until the approval: as last seen; then: as shown to the person
-	Phone            browser.Browser
-	Person           idp.Person // who opened it first, and from the approval on who approved
-	OpenedByOthers   bool       // someone else opened it too, in another browser
-	DifferentNetwork bool       // the laptop and the phone are not known to be on the same network
-	Tries            int        // wrong numbers typed
+	Phone            browser.Browser `json:",omitzero"`
+	Person           idp.Person      `json:",omitzero"` // who opened it first, and from the approval on who approved
+	OpenedByOthers   bool            `json:",omitzero"` // someone else opened it too, in another browser
+	DifferentNetwork bool            `json:",omitzero"` // the laptop and the phone are not known to be on the same network
+	Tries            int             `json:",omitzero"` // wrong numbers typed
 
 	Started, Expires time.Time
 }
@@ -123,15 +123,15 @@ type record struct {
 	Attempt
 	Secret  string            // half of the ID; see idOf
 	Shown   []browser.Browser // the laptop's addresses until the approval; see moveLaptop
-	Voucher string            // the session that approved; see [Sessions]
-	Number  string            // in State Number: four digits
+	Voucher string            `json:",omitzero"` // the session that approved; see [Sessions]
+	Number  string            `json:",omitzero"` // in State Number: four digits
 	Device  idp.DeviceCode
-	Tokens  idp.Tokens // from the poll that brought them until Approved, when the session has them
-	Session string     // the ID of the laptop's session, chosen by that poll
+	Tokens  idp.Tokens `json:",omitzero"` // from the poll that brought them until Approved, when the session has them
+	Session string     `json:",omitzero"` // the ID of the laptop's session, chosen by that poll
 
-	Lease   store.Lease   // of the poller
-	Due     time.Time     // the earliest time of the next poll
-	Backoff time.Duration // the last wait, while the provider is in trouble
+	Lease   store.Lease   `json:",omitzero"` // of the poller
+	Due     time.Time     `json:",omitzero"` // the earliest time of the next poll
+	Backoff time.Duration `json:",omitzero"` // the last wait, while the provider is in trouble
 }
 
 // hasSecret reports whether the secret of an ID is the attempt's. The other half of

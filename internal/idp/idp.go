@@ -18,8 +18,8 @@ import (
 // oauth2.Token, they survive a round trip through JSON completely.
 type Tokens struct {
 	Access, Refresh, ID string
-	RefreshID           string    // FusionAuth's identifier of Refresh; not a secret
-	SID                 string    // of ID: the session at the provider, if a logout token may name it
+	RefreshID           string    `json:",omitzero"` // FusionAuth's identifier of Refresh; not a secret
+	SID                 string    `json:",omitzero"` // of ID: the session at the provider, if a logout token may name it
 	Expires             time.Time // of Access
 }
 

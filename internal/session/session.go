@@ -63,8 +63,8 @@ type Session struct {
 	Person    idp.Person
 	Tokens    idp.Tokens
 	By        string // ByProvider or ByPhone
-	Pending   bool   // not live yet: no cookie opens it
-	Confirmed bool   // another session of the person said that this one is theirs
+	Pending   bool   `json:",omitzero"` // not live yet: no cookie opens it
+	Confirmed bool   `json:",omitzero"` // another session of the person said that this one is theirs
 	Public    bool   `json:",omitzero"` // on a public computer: see [Manager.MakePublic]
 	Name      string `json:",omitzero"` // that the person gave the device, for their list of devices only
 
@@ -74,15 +74,15 @@ type Session struct {
 
 	Began   time.Time       // of what it is now: pending, live, or a tombstone
 	Browser browser.Browser // at Began
-	Seen    time.Time       // zero until the browser first shows the cookie
-	Latest  browser.Browser // at Seen
+	Seen    time.Time       `json:",omitzero"` // zero until the browser first shows the cookie
+	Latest  browser.Browser `json:",omitzero"` // at Seen
 
-	Ended Ending      // of a tombstone, so that its browser can be told why; empty: it ended the session itself
-	Lease store.Lease // of the refresh of Tokens
+	Ended Ending      `json:",omitzero"` // of a tombstone, so that its browser can be told why; empty: it ended the session itself
+	Lease store.Lease `json:",omitzero"` // of the refresh of Tokens
 
 	// NextCheck is when a refresh of Tokens must prove again that the provider has
 	// not ended the login. Zero: [Config].Recheck after Began.
-	NextCheck time.Time
+	NextCheck time.Time `json:",omitzero"`
 }
 
 // LoggedIn reports whether the browser belongs to a person. A pending session
