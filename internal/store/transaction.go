@@ -130,7 +130,12 @@ func (tx *transaction) read(ctx context.Context, b Backend, s sealer, key string
 // faster.
 func (tx *transaction) finish(ctx context.Context, b Backend, mayWrite bool) error {
 	if writes, changed := tx.writes(); mayWrite && changed {
-		ok, err := b.Swap(ctx, writes...)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		// From here on the request may end, but not the commit: it could be durable all
+		// the same, and what follows it, such as revoking tokens, would not happen.
+		ok, err := b.Swap(context.WithoutCancel(ctx), writes...)
 		if err == nil && !ok {
 			return ErrConflict
 		}

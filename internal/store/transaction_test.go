@@ -194,3 +194,41 @@ func TestAfterTheTransaction(t *testing.T) {
 		t.Error("After did not run at once")
 	}
 }
+
+// leaving is a backend whose caller leaves while a write is on its way. Like Redis, it
+// then does not wait for the answer.
+type leaving struct {
+	Backend
+	leave context.CancelFunc
+}
+
+func (b *leaving) Swap(ctx context.Context, writes ...Write) (bool, error) {
+	b.leave()
+	ok, err := b.Backend.Swap(context.WithoutCancel(ctx), writes...)
+	return ok && ctx.Err() == nil, errors.Join(err, ctx.Err())
+}
+
+// A commit is finished although its request ends, and what follows it happens. None
+// begins after that.
+func TestRequestEndsDuringTheCommit(t *testing.T) {
+	backend := &leaving{Backend: openFile(t, newPath(t)), leave: func() {}}
+	s := mustNew(t, backend, newKey)
+	people := NewTable[note](s, "people")
+	ctx, cancel := context.WithCancel(t.Context())
+	backend.leave = cancel
+	try := func(id string) (ran bool, err error) {
+		err = s.Atomically(ctx, func(ctx context.Context) error {
+			s.After(ctx, func() { ran = true })
+			_, err := people.Upsert(context.WithoutCancel(ctx), id, add(1))
+			return err
+		})
+		return ran, err
+	}
+	if ran, err := try("1"); err != nil || !ran {
+		t.Errorf("Atomically: %v, After ran: %t; want it finished", err, ran)
+	}
+	if ran, err := try("2"); !errors.Is(err, context.Canceled) || ran {
+		t.Errorf("Atomically after the request: %v, After ran: %t; want %v", err, ran, context.Canceled)
+	}
+	wantNoNote(t, people, "2")
+}
