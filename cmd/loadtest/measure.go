@@ -58,14 +58,19 @@ func (t *tally) counts() (done, failed int) {
 }
 
 // quantile returns the time within which a part of the operations were done.
-func (t *tally) quantile(part float64) time.Duration {
+func (t *tally) quantile(part float64) time.Duration { return t.quantileAfter(0, part) }
+
+// quantileAfter is quantile without the first operations. It can no longer be
+// used after quantile, which changes their order.
+func (t *tally) quantileAfter(first int, part float64) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.times) == 0 {
+	times := t.times[first:]
+	if len(times) == 0 {
 		return 0
 	}
-	slices.Sort(t.times)
-	return t.times[min(int(part*float64(len(t.times))), len(t.times)-1)]
+	slices.Sort(times)
+	return times[min(int(part*float64(len(times))), len(times)-1)]
 }
 
 // perSecond returns how many operations were done in a second.

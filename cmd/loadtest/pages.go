@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	clients = 8 // browsers that load pages at the same time
-	rounds  = 2 // in which the program and the bare server take turns, so that noise reaches both
+	clients = 8  // browsers that load pages at the same time
+	rounds  = 20 // in which the program and the bare server take turns, so that noise reaches both
 )
 
 // pageTest is a page that several browsers load again and again.
@@ -90,28 +90,33 @@ func (b *bench) measurePage(ctx context.Context, phase string, test pageTest) er
 	}
 	var ours, theirs tally
 	var cpu, bareCPU time.Duration
+	var p99s []float64 // of each round, in those of the bare server
 	b.progress.now(phase+": "+test.what, &ours)
 	for range rounds {
-		cpu += b.loop(ctx, &ours, b.bank.processes, test)
-		bareCPU += b.loop(ctx, &theirs, b.bare.processes, bare)
+		used, p99 := b.loop(ctx, &ours, b.bank.processes, test)
+		bareUsed, bareP99 := b.loop(ctx, &theirs, b.bare.processes, bare)
+		cpu, bareCPU = cpu+used, bareCPU+bareUsed
+		p99s = append(p99s, float64(p99)/float64(max(1, bareP99)))
 	}
 	for _, one := range append(test.browsers, bare.browsers...) {
 		one.close()
 	}
-	b.report.row(phase, test.what, &ours, cpu).compare(&theirs, bareCPU)
+	b.report.row(phase, test.what, &ours, cpu).compare(&theirs, bareCPU, p99s)
 	b.report.count(&theirs)
 	return ctx.Err()
 }
 
 // loop lets all browsers load the page for their part of the duration, and
-// returns the processor time that the servers used.
-func (b *bench) loop(ctx context.Context, t *tally, servers processes, test pageTest) time.Duration {
+// returns the processor time that the servers used, and the time within which 99
+// of 100 pages came.
+func (b *bench) loop(ctx context.Context, t *tally, servers processes, test pageTest) (cpu, p99 time.Duration) {
 	before := servers.cpu()
+	earlier, _ := t.counts()
 	t.closedLoop(ctx, len(test.browsers), b.duration/(2*rounds), timed(func(ctx context.Context, n int) error {
 		_, err := test.load(ctx, test.browsers[n])
 		return err
 	}))
-	return servers.cpu() - before
+	return servers.cpu() - before, t.quantileAfter(earlier, 0.99)
 }
 
 // codes measures new codes, each for a browser that was never here, and the

@@ -31,6 +31,7 @@ type Row struct {
 	CPU       float64 `json:"cpu_ms"`     // of the program, for each
 	Speed     float64 `json:"bare_speed"` // of the program, as a part of the bare server's
 	CPUs      float64 `json:"bare_cpu"`   // the program's for each, in those of the bare server
+	P99s      float64 `json:"bare_p99"`   // the program's, in those of the bare server; median of the rounds
 	Errors    int     `json:"errors"`
 }
 
@@ -72,14 +73,23 @@ func (r *Report) count(t *tally) {
 	r.Crossed += t.crossed
 }
 
-// compare adds how the bare server did the same.
-func (row *Row) compare(bare *tally, cpu time.Duration) {
+// enoughForP99 is a hundred pages in each round.
+const enoughForP99 = 100 * rounds
+
+// compare adds how the bare server did the same. Of the ratios of the p99s, the
+// median counts: another program that takes the processors for a moment changes
+// those of a few rounds, but a p99 of all rounds would be that moment.
+func (row *Row) compare(bare *tally, cpu time.Duration, p99s []float64) {
 	done, _ := bare.counts()
 	if perSecond := bare.perSecond(); perSecond > 0 {
 		row.Speed = row.PerSecond / perSecond
 	}
 	if each := milliseconds(cpu) / float64(max(1, done)); each > 0 {
 		row.CPUs = row.CPU / each
+	}
+	if min(row.Count, done) >= enoughForP99 {
+		slices.Sort(p99s)
+		row.P99s = p99s[len(p99s)/2]
 	}
 }
 
@@ -100,10 +110,11 @@ func (r *Report) writeJSON(w io.Writer) error {
 // write writes the table.
 func (r *Report) write(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "phase\tmeasured\tcount\tper second\tp50 ms\tp99 ms\tCPU ms each\tspeed / bare\tCPU / bare\terrors")
+	fmt.Fprintln(table, "phase\tmeasured\tcount\tper second\tp50 ms\tp99 ms\tCPU ms each\tspeed / bare\tCPU / bare\tp99 / bare\terrors")
 	for _, row := range r.Rows {
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%d\n", row.Phase, row.What, row.Count,
-			number(row.PerSecond), number(row.P50), number(row.P99), number(row.CPU), number(row.Speed), number(row.CPUs), row.Errors)
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\n", row.Phase, row.What, row.Count,
+			number(row.PerSecond), number(row.P50), number(row.P99), number(row.CPU),
+			number(row.Speed), number(row.CPUs), number(row.P99s), row.Errors)
 	}
 	fmt.Fprintln(table)
 	for _, f := range r.Facts {
