@@ -64,7 +64,7 @@ func (b *bareServer) stop() {
 
 // imitate makes the bare server answer at a path with what the program sent.
 func (b *bareServer) imitate(ctx context.Context, path string, p page) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, b.origin+path, strings.NewReader(string(p.raw)))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, b.origin+path, strings.NewReader(p.body))
 	if err != nil {
 		return err
 	}
