@@ -17,7 +17,6 @@ import (
 	"changebank/internal/idp"
 	"changebank/internal/session"
 	"changebank/internal/store"
-	"changebank/internal/testredis"
 	"changebank/internal/teststore"
 )
 
@@ -247,35 +246,4 @@ func TestWritesOfALogin(t *testing.T) {
 			}
 		})
 	}
-}
-
-// BenchmarkLogin is a whole login at a provider that answers at once.
-func BenchmarkLogin(b *testing.B) {
-	openFile := func(t testing.TB) store.Backend { return teststore.File(t) }
-	for name, open := range map[string]func(testing.TB) store.Backend{"file": openFile, "redis": openRedis} {
-		b.Run(name, func(b *testing.B) {
-			backend := &writtenTables{Backend: open(b)}
-			bank := newBank(b, backend, devicegrant.NumberNever, false)
-			logins, writes := 0, 0
-			for b.Loop() {
-				b.StopTimer()
-				logins++
-				answer := bank.answerOf(fmt.Sprint("person ", logins))
-				backend.take()
-				b.StartTimer()
-				bank.logIn(answer, func(string) { writes += len(backend.take()) })
-			}
-			b.ReportMetric(float64(writes)/float64(logins), "writes/op")
-		})
-	}
-}
-
-func openRedis(tb testing.TB) store.Backend {
-	tb.Helper()
-	r, err := store.OpenRedis(tb.Context(), testredis.Start(tb).URL(), slog.New(slog.DiscardHandler))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _ = r.Close() })
-	return r
 }

@@ -1,15 +1,10 @@
 package session_test
 
 import (
-	"net/http"
-	"net/http/httptest"
 	"testing"
 	"time"
 
-	clients "changebank/internal/browser"
-	"changebank/internal/idp"
 	"changebank/internal/session"
-	"changebank/internal/teststore"
 )
 
 // TestVisitor: a visitor who has not logged in costs the store nothing.
@@ -162,21 +157,5 @@ func TestLoadMeetsLoad(t *testing.T) {
 	laptop.wantPerson(b.Manager, richard, "around it")
 	if n := b.tap.writes.Load() - writes; n != 2 {
 		t.Errorf("they write %d times, want twice: the second loses", n)
-	}
-}
-
-// BenchmarkLoad measures what each page pays.
-func BenchmarkLoad(b *testing.B) {
-	s, jar := storeAndJar(b, teststore.File(b), "test", appURL, key)
-	m := session.New(session.Config{Store: s, Cookies: jar, Browser: clients.Proxies(nil).Of, Revoke: func(idp.Tokens) {}})
-	r, w := httptest.NewRequest(http.MethodGet, appURL, nil), httptest.NewRecorder()
-	if err := m.LogIn(w, r, richard, tokensOf("richard")); err != nil {
-		b.Fatal(err)
-	}
-	r.AddCookie(w.Result().Cookies()[0])
-	for b.Loop() {
-		if s, err := m.Load(r); err != nil || !s.LoggedIn() {
-			b.Fatalf("Load = %+v, %v", s, err)
-		}
 	}
 }

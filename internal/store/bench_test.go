@@ -2,34 +2,16 @@ package store
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-
 	"changebank/internal/testredis"
 )
-
-// BenchmarkFileSwap has each writer change a record of its own, alone and with
-// many others: one commit then serves all that wait.
-func BenchmarkFileSwap(b *testing.B) {
-	value := make([]byte, 512)
-	for _, writers := range []int{1, 16, 128, 512} {
-		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
-			f := openFile(b, newPath(b))
-			runParallel(b, writers, func(n int) func() {
-				key := fmt.Sprint("key ", n)
-				mustSwap(b, f, key, nil, value, later())
-				return func() { mustSwap(b, f, key, value, value, later()) }
-			})
-		})
-	}
-}
 
 // onBoth runs a benchmark on each backend.
 func onBoth(b *testing.B, bench func(b *testing.B, backend Backend)) {
@@ -40,10 +22,55 @@ func onBoth(b *testing.B, bench func(b *testing.B, backend Backend)) {
 	})
 }
 
+// BenchmarkSwap has each writer change a record of its own, alone and with many
+// others: one commit then serves all that wait.
+func BenchmarkSwap(b *testing.B) {
+	value := make([]byte, 512)
+	for _, writers := range []int{1, 16, 128, 512} {
+		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
+			onBoth(b, func(b *testing.B, backend Backend) {
+				runParallel(b, writers, func(n int) func() {
+					key := fmt.Sprint("key ", n)
+					mustSwap(b, backend, key, nil, value, later())
+					return func() { mustSwap(b, backend, key, value, value, later()) }
+				})
+			})
+		})
+	}
+}
+
+// BenchmarkAmong reads and writes a record among that many. Cost must not grow
+// with them.
+func BenchmarkAmong(b *testing.B) {
+	for _, n := range []int{1, 100, 10_000} {
+		b.Run(fmt.Sprintf("records=%d", n), func(b *testing.B) {
+			onBoth(b, func(b *testing.B, backend Backend) {
+				fill(b, backend, n, later())
+				value := make([]byte, 512)
+				mustSwap(b, backend, "key", nil, value, later())
+				b.Run("get", func(b *testing.B) {
+					b.ReportAllocs()
+					for b.Loop() {
+						mustGet(b, backend, "key")
+					}
+				})
+				b.Run("swap", func(b *testing.B) {
+					b.ReportAllocs()
+					for b.Loop() {
+						mustSwap(b, backend, "key", value, value, later())
+					}
+				})
+			})
+		})
+	}
+}
+
+// BenchmarkTableGet measures a record that is decrypted and decoded already.
 func BenchmarkTableGet(b *testing.B) {
 	onBoth(b, func(b *testing.B, backend Backend) {
 		table := newNotes(b, backend, "notes")
 		id := mustCreate(b, table, strings.Repeat("x", 512))
+		b.ReportAllocs()
 		for b.Loop() {
 			if _, err := table.Get(b.Context(), id); err != nil {
 				b.Fatal(err)
@@ -71,6 +98,7 @@ func BenchmarkTableUpdate(b *testing.B) {
 // them and returns what it repeats.
 func runParallel(b *testing.B, writers int, writer func(n int) func()) {
 	b.Helper()
+	b.ReportAllocs()
 	if writers == 1 {
 		write := writer(0)
 		for b.Loop() {
@@ -94,62 +122,16 @@ func runParallel(b *testing.B, writers int, writer func(n int) func()) {
 }
 
 // fill writes records that are kept until then.
-func fill(b *testing.B, f *File, n int, until time.Time) {
+func fill(b *testing.B, backend Backend, n int, until time.Time) {
 	b.Helper()
 	value := make([]byte, 2048) // a session with its tokens
-	for first := 0; first < n; first += 10_000 {
-		err := f.db.Update(func(tx *bolt.Tx) error {
-			for i := first; i < min(n, first+10_000); i++ {
-				w := Write{Key: fmt.Sprintf("%x", sha256.Sum256([]byte(strconv.Itoa(i)))), New: value, Until: until}
-				if err := w.apply(tx.Bucket(bucketRecords), tx.Bucket(bucketUntil), time.Now()); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			b.Fatal(err)
+	writes := make([]Write, n)
+	for i := range writes {
+		writes[i] = Write{Key: fmt.Sprintf("%x", sha256.Sum256([]byte(strconv.Itoa(i)))), New: value, Until: until}
+	}
+	for batch := range slices.Chunk(writes, 1000) {
+		if ok, err := backend.Swap(b.Context(), batch...); !ok || err != nil {
+			b.Fatalf("Swap = %t, %v", ok, err)
 		}
-	}
-}
-
-// BenchmarkFileAfterSweep measures a lone write when very many records have
-// expired and left their pages free. It should not matter.
-func BenchmarkFileAfterSweep(b *testing.B) {
-	for _, expired := range []int{0, 100_000} {
-		b.Run(fmt.Sprintf("expired=%d", expired), func(b *testing.B) {
-			f := openFile(b, newPath(b))
-			fill(b, f, expired, time.Now().Add(time.Minute))
-			err := f.db.Update(func(tx *bolt.Tx) error {
-				return errors.Join(tx.DeleteBucket(bucketRecords), tx.DeleteBucket(bucketUntil), makeBuckets(tx))
-			})
-			if err != nil {
-				b.Fatal(err)
-			}
-			value := make([]byte, 512)
-			mustSwap(b, f, "key", nil, value, later())
-			for b.Loop() {
-				mustSwap(b, f, "key", value, value, later())
-			}
-		})
-	}
-}
-
-// BenchmarkFileOpen measures a start with that many sessions.
-func BenchmarkFileOpen(b *testing.B) {
-	for _, n := range []int{1, 10_000, 100_000} {
-		b.Run(fmt.Sprintf("records=%d", n), func(b *testing.B) {
-			path := newPath(b)
-			f := openFile(b, path)
-			fill(b, f, n, later())
-			closeFile(b, f)
-			for b.Loop() {
-				f, err := OpenFile(path)
-				if err != nil {
-					b.Fatal(err)
-				}
-				closeFile(b, f)
-			}
-		})
 	}
 }
