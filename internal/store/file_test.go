@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -188,6 +189,39 @@ func TestFileUntil(t *testing.T) {
 		mustSwap(t, f, "key", nil, []byte("w"), time.Now().Add(time.Second))
 		wantValue(t, f, "key", []byte("w"))
 	})
+}
+
+// A process that was killed when it had created the file left it empty.
+func TestFileOpenEmpty(t *testing.T) {
+	path := newPath(t)
+	mustWrite(t, path, nil)
+	mustSwap(t, openFile(t, path), "key", nil, []byte("v"), later())
+}
+
+// A start reads all of the file, but keeps little of it in memory.
+func TestFileOpenResident(t *testing.T) {
+	const smaps = "/proc/self/smaps"
+	if _, err := os.Stat(smaps); err != nil {
+		t.Skip("only Linux tells")
+	}
+	path := newPath(t)
+	f := openFile(t, path)
+	f.db.NoSync = true
+	errorsOf(500, func(i int) error {
+		mustSwap(t, f, fmt.Sprint("key ", i), nil, make([]byte, 4000), later())
+		return nil
+	})
+	closeFile(t, f)
+	openFile(t, path)
+	_, mapped, ok := strings.Cut(string(mustRead(t, smaps)), path+"\n")
+	_, mapped, _ = strings.Cut(mapped, "Rss:")
+	var resident int64
+	if _, err := fmt.Sscan(mapped, &resident); !ok || err != nil {
+		t.Fatalf("the file is not in %s: %v", smaps, err)
+	}
+	if resident <<= 10; resident > size(t, path)/4 {
+		t.Errorf("%d bytes of a file of %d are in memory, want little", resident, size(t, path))
+	}
 }
 
 // Each event stream is a watcher, and a server sees millions of them.
