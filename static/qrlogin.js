@@ -17,6 +17,7 @@ addEventListener("DOMContentLoaded", () => {
   const tooLate = 40000; // for an answer; the server takes up to 25 s
   const between = 1000; // two long polls: an answer may come at once
   const hiddenPause = 15000; // between two looks of a page that nobody sees
+  const moment = 500; // after the phone's yes; by then the laptop is usually logged in
   const sleep = 10000; // no timer is so late while the computer is awake
   // A free ngrok tunnel puts a page of its own in front of ours unless it is
   // asked not to. An EventSource cannot ask: without ngrok's cookie it fails,
@@ -36,6 +37,7 @@ addEventListener("DOMContentLoaded", () => {
   let deadline; // of the login; in this computer's clock, which may be wrong: only differences count
   let ticked = Date.now();
   let drawing = false;
+  let missed; // what the stream said meanwhile
   let again; // the timer of the next try, question or look
 
   // redraw shows the present state. What is on the screen stays if that is
@@ -48,12 +50,13 @@ addEventListener("DOMContentLoaded", () => {
       // page at its end.
       const response = await fetch(page, { redirect: "manual", headers, signal: AbortSignal.timeout(tooLate) });
       if (response.type === "opaqueredirect") {
-        location.assign(page);
+        leave(page);
         return;
       }
       const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
       if (!fresh.getElementById("stage")) throw new Error("not the page");
       const [now, then] = [fresh, document].map((d) => d.getElementById("login-state").dataset);
+      if (now.attempt !== then.attempt) stop(); // the stream is of another login
       if (now.state === then.state && now.attempt === then.attempt) {
         then.seconds = now.seconds;
         note(fresh.getElementById("login-note").textContent);
@@ -63,10 +66,14 @@ addEventListener("DOMContentLoaded", () => {
       begin();
     } catch {
       note(lost);
+      stop();
       later();
     } finally {
       drawing = false;
     }
+    const event = missed;
+    missed = undefined;
+    if (event) told(event);
   }
 
   function later(what = redraw, pause = document.hidden ? hiddenPause : retry) {
@@ -93,15 +100,26 @@ addEventListener("DOMContentLoaded", () => {
     if (text !== "") byID("announce").textContent = text;
   }
 
-  // told gets the present state from the server.
-  function told({ state, note: words }) {
-    if (state === byID("login-state").dataset.state) {
-      note(words);
+  // told gets the present state from the server. A stream stays open over a
+  // redraw, and tells what has changed since. A question was about the state on
+  // the screen, so the page of the new one asks again.
+  function told(event) {
+    if (event.state === byID("login-state").dataset.state) {
+      note(event.note);
       return;
     }
-    stop(); // the page of the new state goes on if there is more to come
-    if (state === "approved") location.assign("/reload");
+    if (!stream) stop();
+    if (drawing) missed = event;
+    else if (event.state === "approved") leave("/reload");
+    else if (event.state === "yes" && stream) later(redraw, moment);
     else redraw();
+  }
+
+  // leave goes to another page. What the stream says meanwhile must not lead the
+  // browser elsewhere.
+  function leave(to) {
+    stop();
+    location.assign(to);
   }
 
   // events returns the address of what tells about the login. It names the

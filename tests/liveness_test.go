@@ -21,6 +21,7 @@ import (
 type requests struct {
 	streams, polls, looks atomic.Int32
 	waiting               atomic.Int32 // streams and long polls that have not ended
+	redraws               atomic.Int32 // of the page, by its script
 }
 
 // holdBack makes the front hold back every answer until it has ended, as some
@@ -89,6 +90,9 @@ func (f *front) watchRequests() *requests {
 // count notes a request. The function that it returns notes its end.
 func (s *requests) count(r *http.Request) (ended func()) {
 	switch query := r.URL.Query(); {
+	case r.URL.Path == qrPage && r.Header.Get("X-Requested-With") != "":
+		s.redraws.Add(1)
+		return func() {}
 	case r.URL.Path != qrPage+"/events":
 		return func() {}
 	case query.Has("hidden"):

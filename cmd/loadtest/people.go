@@ -20,6 +20,8 @@ const (
 	// readingTime is how long a question must be on the screen before a person
 	// may approve.
 	readingTime = time.Second
+	// moment is how long the laptop's script waits after the phone's yes.
+	moment = 500 * time.Millisecond
 	// look is how often the script of the phone's page looks for changes.
 	look = 2 * time.Second
 )
@@ -76,6 +78,27 @@ func (l *laptop) listen(ctx context.Context) (*stream, error) {
 	return &stream{resp, bufio.NewReaderSize(resp.Body, 512)}, nil
 }
 
+type event struct {
+	state string
+	err   error // the stream's end
+}
+
+// events returns what the stream tells, until it or ctx ends.
+func (s *stream) events(ctx context.Context) <-chan event {
+	events := make(chan event)
+	go func() {
+		for e := (event{}); e.err == nil; {
+			e.state, e.err = s.next()
+			select {
+			case events <- e:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return events
+}
+
 // next waits for the next state. Other events and comments are signs of life.
 func (s *stream) next() (string, error) {
 	for name := ""; ; {
@@ -99,34 +122,38 @@ func (s *stream) next() (string, error) {
 }
 
 // await follows the stream until the laptop is logged in, and returns the
-// account page. At each change the page is fetched again, and with it another
-// stream.
+// account page. At each change the page is fetched again; after the phone's yes
+// only if the login does not follow within a moment.
 func (l *laptop) await(ctx context.Context, s *stream) (page, error) {
+	defer s.close()
+	events := s.events(ctx)
+	var redraw <-chan time.Time
 	for {
-		state, err := s.next()
-		if err != nil {
-			s.close()
-			return page{}, err
-		}
-		if state == l.state {
-			continue
-		}
-		s.close()
-		if state == "approved" {
-			return l.get(ctx, "/reload")
-		}
-		p, err := l.redraw(ctx)
-		if err != nil {
-			return page{}, err
-		}
-		if p.path == "" { // approved by now
-			return l.get(ctx, qrPath)
-		}
-		if l.draw(p); p.attr(`id="login-state"`, "data-ended") != "false" {
-			return page{}, fault{kind: "the login ended as " + l.state}
-		}
-		if s, err = l.listen(ctx); err != nil {
-			return page{}, err
+		select {
+		case e := <-events:
+			switch {
+			case e.err != nil:
+				return page{}, e.err
+			case e.state == "approved":
+				s.close()
+				return l.get(ctx, "/reload")
+			case e.state == "yes":
+				redraw = time.After(moment)
+			case e.state != l.state:
+				redraw = time.After(0)
+			}
+		case <-redraw:
+			p, err := l.redraw(ctx)
+			if err != nil {
+				return page{}, err
+			}
+			if p.path == "" { // approved by now
+				s.close()
+				return l.get(ctx, qrPath)
+			}
+			if l.draw(p); p.attr(`id="login-state"`, "data-ended") != "false" {
+				return page{}, fault{kind: "the login ended as " + l.state}
+			}
 		}
 	}
 }
