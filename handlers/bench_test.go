@@ -86,7 +86,7 @@ func logIn(b *testing.B, s *Server, name string) *http.Cookie {
 func showCode(b *testing.B, s *Server) *http.Cookie {
 	b.Helper()
 	w := httptest.NewRecorder()
-	if err := s.startAttempt(w, laptopRequest(http.MethodGet, qrPath, ""), browser.Browser{Agent: laptopAgent, Addr: "192.0.2.1"}); err != nil {
+	if err := s.startAttempt(w, laptopRequest(http.MethodGet, qrPath, ""), browser.Browser{Agent: laptopAgent, Addr: "192.0.2.1"}, false); err != nil {
 		b.Fatal(err)
 	}
 	return w.Result().Cookies()[0]

@@ -13,7 +13,7 @@ import (
 // claim logs in the browser that started the attempt. It is the only page that
 // logs a laptop in. A browser that started nothing gets no cookie here.
 func (s *Server) claim(w http.ResponseWriter, r *http.Request, sess session.Session) error {
-	id := s.attemptID(r)
+	id, public := s.mine(r)
 	switch {
 	case sess.LoggedIn():
 		return seeOther(w, r, "/account")
@@ -32,7 +32,7 @@ func (s *Server) claim(w http.ResponseWriter, r *http.Request, sess session.Sess
 	case err != nil:
 		return err
 	}
-	if s.isPublic(r) { // before any browser has the session's cookie
+	if public { // before any browser has the session's cookie
 		if err := s.cfg.Sessions.MakePublic(r.Context(), sessionID); err != nil {
 			return err
 		}
@@ -51,7 +51,7 @@ func (s *Server) deviceGrantFinished(w http.ResponseWriter, r *http.Request, _ s
 	if err != nil {
 		return err
 	}
-	a, err := s.attempt(r, laptop)
+	a, _, err := s.attempt(r, laptop)
 	if err != nil {
 		return err
 	}

@@ -44,12 +44,18 @@ type qrPage struct {
 	TimeLeft, Lasts  string // the time left for opening the code: as a clock, and in words for screen readers
 }
 
-// attemptID returns the ID of the attempt that this browser started, "" if none.
-func (s *Server) attemptID(r *http.Request) string { return s.qr.Read(r)["attempt"] }
+// mine returns the ID of the attempt that this browser started, "" if none, and
+// whether its person said that it is a public computer.
+func (s *Server) mine(r *http.Request) (id string, public bool) {
+	values := s.qr.Read(r)
+	return values["attempt"], values["public"] != ""
+}
 
-// isPublic reports whether the person at the laptop said that it is a public
-// computer.
-func (s *Server) isPublic(r *http.Request) bool { return s.qr.Read(r)["public"] != "" }
+// attemptID returns the ID of the attempt that this browser started, "" if none.
+func (s *Server) attemptID(r *http.Request) string {
+	id, _ := s.mine(r)
+	return id
+}
 
 // qrCookie returns the values of the browser's QR cookie.
 func qrCookie(attempt string, public bool) cookies.Values {
@@ -61,18 +67,19 @@ func qrCookie(attempt string, public bool) cookies.Values {
 }
 
 // attempt returns the attempt that this browser started, without an ID if there
-// is none. laptop is this browser; coming from elsewhere than before may end the
-// attempt ([devicegrant.Manager.CheckLaptop]).
-func (s *Server) attempt(r *http.Request, laptop browser.Browser) (devicegrant.Attempt, error) {
-	id := s.attemptID(r)
+// is none, and whether it is on a public computer. laptop is this browser; coming
+// from elsewhere than before may end the attempt
+// ([devicegrant.Manager.CheckLaptop]).
+func (s *Server) attempt(r *http.Request, laptop browser.Browser) (a devicegrant.Attempt, public bool, err error) {
+	id, public := s.mine(r)
 	if id == "" {
-		return devicegrant.Attempt{}, nil
+		return devicegrant.Attempt{}, public, nil
 	}
-	a, err := s.cfg.Grants.CheckLaptop(r.Context(), id, laptop)
+	a, err = s.cfg.Grants.CheckLaptop(r.Context(), id, laptop)
 	if errors.Is(err, devicegrant.ErrNone) {
-		return devicegrant.Attempt{}, nil
+		return devicegrant.Attempt{}, public, nil
 	}
-	return a, err
+	return a, public, err
 }
 
 // laptop returns the browser that sent r, which wants to be logged in by a
@@ -105,14 +112,14 @@ func (s *Server) qrLogin(w http.ResponseWriter, r *http.Request, sess session.Se
 	if err != nil {
 		return err
 	}
-	a, err := s.attempt(r, laptop)
+	a, public, err := s.attempt(r, laptop)
 	if err != nil {
 		return err
 	}
 	asksForNew := r.URL.Query().Get("new") == "1"
 	switch {
 	case a.ID != "" && !asksForNew:
-		return s.showAttempt(w, r, a, "")
+		return s.showAttempt(w, r, a, public, "")
 	case a.ID != "" && !a.State.Ended():
 		return seeOther(w, r, qrPath) // without the query: a refresh must not ask again
 	case r.Header.Get("X-Requested-With") == "qrlogin.js":
@@ -130,7 +137,7 @@ func (s *Server) qrLogin(w http.ResponseWriter, r *http.Request, sess session.Se
 		// Few people have a second phone to scan a phone's screen with.
 		return s.render(w, "this-phone", frameOf(sess))
 	}
-	return s.startAttempt(w, r, laptop)
+	return s.startAttempt(w, r, laptop, public)
 }
 
 // keepsCookies reports whether the browser has shown that it keeps cookies.
@@ -148,12 +155,12 @@ func (s *Server) probeCookies(w http.ResponseWriter, r *http.Request) error {
 }
 
 // startAttempt begins a QR login for the browser and shows it.
-func (s *Server) startAttempt(w http.ResponseWriter, r *http.Request, laptop browser.Browser) error {
+func (s *Server) startAttempt(w http.ResponseWriter, r *http.Request, laptop browser.Browser, public bool) error {
 	a, err := s.cfg.Grants.Start(r.Context(), laptop)
 	if err != nil {
 		return withNext{err, logInHere}
 	}
-	if err := s.qr.Write(w, r, qrCookie(a.ID, s.isPublic(r))); err != nil {
+	if err := s.qr.Write(w, r, qrCookie(a.ID, public)); err != nil {
 		return err
 	}
 	return seeOther(w, r, qrPath)
@@ -161,7 +168,7 @@ func (s *Server) startAttempt(w http.ResponseWriter, r *http.Request, laptop bro
 
 // showAttempt draws the laptop's page. problem says what was wrong with a
 // number that was typed.
-func (s *Server) showAttempt(w http.ResponseWriter, r *http.Request, a devicegrant.Attempt, problem string) error {
+func (s *Server) showAttempt(w http.ResponseWriter, r *http.Request, a devicegrant.Attempt, public bool, problem string) error {
 	if a.State == devicegrant.Approved {
 		return seeOther(w, r, "/reload")
 	}
@@ -181,7 +188,7 @@ func (s *Server) showAttempt(w http.ResponseWriter, r *http.Request, a devicegra
 		URI:         a.URI,
 		URIComplete: a.URIComplete,
 		Number:      a.State == devicegrant.Number,
-		Public:      s.isPublic(r),
+		Public:      public,
 		SecondsLeft: int(left.Seconds()),
 	}
 	if a.State == devicegrant.Waiting {
@@ -210,14 +217,14 @@ func (s *Server) qrLoginNew(w http.ResponseWriter, r *http.Request, sess session
 	if err != nil {
 		return err
 	}
-	a, err := s.attempt(r, laptop)
+	a, public, err := s.attempt(r, laptop)
 	if err != nil {
 		return err
 	}
 	if a.ID != "" && !a.State.Ended() {
 		return seeOther(w, r, qrPath)
 	}
-	return s.startAttempt(w, r, laptop)
+	return s.startAttempt(w, r, laptop, public)
 }
 
 func (s *Server) qrLoginCancel(w http.ResponseWriter, r *http.Request, _ session.Session) error {
@@ -255,7 +262,7 @@ func (s *Server) qrLoginConfirm(w http.ResponseWriter, r *http.Request, _ sessio
 	if s.attemptID(r) == "" {
 		return seeOther(w, r, "/")
 	}
-	a, err := s.attempt(r, laptop)
+	a, public, err := s.attempt(r, laptop)
 	if err != nil {
 		return err
 	}
@@ -264,7 +271,7 @@ func (s *Server) qrLoginConfirm(w http.ResponseWriter, r *http.Request, _ sessio
 	}
 	number, ok := devicegrant.NumberIn(r.PostFormValue("number"))
 	if !ok {
-		return s.showAttempt(w, r, a, "Enter the four digits that your phone shows.")
+		return s.showAttempt(w, r, a, public, "Enter the four digits that your phone shows.")
 	}
 	a, err = s.cfg.Grants.Confirm(r.Context(), a.ID, number)
 	if errors.Is(err, devicegrant.ErrWrongNumber) {
@@ -272,7 +279,7 @@ func (s *Server) qrLoginConfirm(w http.ResponseWriter, r *http.Request, _ sessio
 		if n := s.cfg.Grants.TriesLeft(a); n > 1 {
 			left = fmt.Sprintf("You have %d more tries.", n)
 		}
-		return s.showAttempt(w, r, a, "That is not the number on your phone. "+left)
+		return s.showAttempt(w, r, a, public, "That is not the number on your phone. "+left)
 	}
 	if err != nil && !errors.Is(err, devicegrant.ErrNone) {
 		return err
