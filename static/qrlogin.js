@@ -145,6 +145,10 @@ addEventListener("DOMContentLoaded", () => {
         later();
         return;
       }
+      if (drawing) { // usually the login has ended; the page goes on if there is more to come
+        stop();
+        return;
+      }
       broken ??= Date.now();
       expected = Math.min(expected, broken + firstEvent);
     };

@@ -15,7 +15,8 @@ const maxBody = 1 << 20 // bytes of a response that are read
 
 func (c *Client) newHTTPClient() *http.Client {
 	connections := http.DefaultTransport.(*http.Transport).Clone()
-	connections.MaxIdleConnsPerHost = 50 // there is one host; each login makes three requests at almost the same time
+	// There is one host, and each login makes three requests at almost the same time.
+	connections.MaxIdleConns, connections.MaxIdleConnsPerHost = 250, 250
 	return &http.Client{
 		Timeout:   requestTimeout,
 		Transport: transport{connections, c.observe},
