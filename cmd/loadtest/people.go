@@ -130,6 +130,8 @@ func (l *laptop) await(ctx context.Context, s *stream) (page, error) {
 	var redraw <-chan time.Time
 	for {
 		select {
+		case <-ctx.Done():
+			return page{}, fault{"the laptop's event stream ended", ctx.Err()}
 		case e := <-events:
 			switch {
 			case e.err != nil:
