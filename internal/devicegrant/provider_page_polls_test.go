@@ -224,6 +224,22 @@ func TestProviderPageKeepsItsLease(t *testing.T) {
 			w.want(a, Approved)
 		})
 	})
+	t.Run("and gives back no other", func(t *testing.T) {
+		inBubble(t, func(w *world) {
+			w.provider.takeover = true
+			a := w.onProviderPage()
+			page := w.watch(w.m, a.ID)
+			w.provider.polls = script{{after: 40 * time.Second, err: pending}, {after: 15 * time.Second, err: pending}}
+			time.Sleep(pace)
+			page.cancel()
+			w.watch(w.newManager(), a.ID)
+			time.Sleep(41 * time.Second) // the first process has its answer, and nobody looks there
+			w.wantPollsAt(a, pace, pace+leaseOfMany)
+			if r := w.record(a); r.Lease.Number != 2 || r.Lease.Until.IsZero() {
+				t.Errorf("the lease is %+v, want it held by the second process", r.Lease)
+			}
+		})
+	})
 	t.Run("no longer than keeps two holders' polls apart", func(t *testing.T) {
 		inBubble(t, func(w *world) {
 			w.provider.takeover = true
