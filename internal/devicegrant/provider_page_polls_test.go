@@ -2,6 +2,7 @@ package devicegrant
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -185,27 +186,28 @@ func TestProviderPageLifetime(t *testing.T) {
 
 // Very many laptops may wait, so most polls that find nothing write nothing.
 func TestProviderPageKeepsItsLease(t *testing.T) {
-	start := func(w *world) Attempt {
-		w.provider.polls = script{{err: pending}}
+	start := func(w *world, polls ...reply) Attempt {
+		w.provider.polls = polls
 		a := w.onProviderPage()
 		w.watch(w.m, a.ID)
 		return a
 	}
 	t.Run("writes", func(t *testing.T) {
 		inBubble(t, func(w *world) {
-			a := start(w)
-			writes := 0
-			w.backend.wrote = func() { writes++ }
+			var writes atomic.Int32
+			w.backend.wrote = func() { writes.Add(1) }
+			a := start(w, reply{err: pending})
+			before := writes.Load()
 			time.Sleep(20*pace + time.Second)
 			w.wantPollsAt(a, paces(20)...)
-			if writes != 5 {
-				t.Errorf("%d writes for 20 polls, want 5", writes)
+			if n := writes.Load() - before; n != 5 {
+				t.Errorf("%d writes for 20 polls, want 5", n)
 			}
 		})
 	})
 	t.Run("until the process stops", func(t *testing.T) {
 		inBubble(t, func(w *world) {
-			a := start(w)
+			a := start(w, reply{err: pending})
 			time.Sleep(2*pace + time.Second)
 			w.m.Close()
 			w.watch(w.newManager(), a.ID)
@@ -216,8 +218,7 @@ func TestProviderPageKeepsItsLease(t *testing.T) {
 	t.Run("until it runs out, if the process is killed", func(t *testing.T) {
 		inBubble(t, func(w *world) {
 			w.provider.takeover = true
-			a := start(w)
-			w.provider.polls = script{{err: pending}, {after: time.Hour}, {after: pollTime}}
+			a := start(w, reply{err: pending}, reply{after: time.Hour}, reply{after: pollTime})
 			w.watch(w.newManager(), a.ID)
 			time.Sleep(time.Minute)
 			w.wantPollsAt(a, pace, 2*pace, pace+leaseOfMany)
@@ -227,9 +228,9 @@ func TestProviderPageKeepsItsLease(t *testing.T) {
 	t.Run("and gives back no other", func(t *testing.T) {
 		inBubble(t, func(w *world) {
 			w.provider.takeover = true
+			w.provider.polls = script{{after: 40 * time.Second, err: pending}, {after: 15 * time.Second, err: pending}}
 			a := w.onProviderPage()
 			page := w.watch(w.m, a.ID)
-			w.provider.polls = script{{after: 40 * time.Second, err: pending}, {after: 15 * time.Second, err: pending}}
 			time.Sleep(pace)
 			page.cancel()
 			w.watch(w.newManager(), a.ID)
@@ -243,8 +244,7 @@ func TestProviderPageKeepsItsLease(t *testing.T) {
 	t.Run("no longer than keeps two holders' polls apart", func(t *testing.T) {
 		inBubble(t, func(w *world) {
 			w.provider.takeover = true
-			a := start(w)
-			w.provider.polls = script{{err: slowdown}, {err: slowdown}, {err: pending}, {after: time.Hour}, {after: pollTime}}
+			a := start(w, reply{err: slowdown}, reply{err: slowdown}, reply{err: pending}, reply{after: time.Hour}, reply{after: pollTime})
 			w.watch(w.newManager(), a.ID)
 			time.Sleep(2 * time.Minute)
 			const third = pace + 11500*time.Millisecond + 17250*time.Millisecond
