@@ -47,11 +47,11 @@ func (m *Manager) approve(ctx context.Context, id string, asked record, held boo
 		}
 		return nil
 	})
-	switch {
-	case held && updateErr == nil:
-		m.pollNow(id, mine)
-	case a.State != Number: // after the number, Confirm does it
+	if a.State != Number { // after the number, Confirm does it
 		m.startPoller(id)
+	}
+	if held && updateErr == nil {
+		m.pollNow(id, mine)
 	}
 	if err != nil && refusal == nil {
 		return a, errors.Join(ErrNoAnswer, updateErr)

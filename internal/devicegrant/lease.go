@@ -64,16 +64,20 @@ func (m *Manager) letGo(ctx context.Context, id string, own lease) {
 // asHolder changes the attempt only while this process holds the lease that
 // mine was read with.
 func (m *Manager) asHolder(ctx context.Context, id string, mine record, change func(*record) error) error {
-	_, err := m.update(ctx, id, func(r *record) error {
-		if !r.isHeldAs(mine) {
-			return errNotHolder
-		}
-		if mine.Approval == ApprovalConfirmed {
-			r.confirm()
-		}
-		return change(r)
-	})
+	_, err := m.update(ctx, id, func(r *record) error { return r.changeAs(mine, change) })
 	return err
+}
+
+// changeAs makes a change for the holder of the lease that mine was read with, and
+// notes a confirmation that mine has and the record may not have yet.
+func (r *record) changeAs(mine record, change func(*record) error) error {
+	if !r.isHeldAs(mine) {
+		return errNotHolder
+	}
+	if mine.Approval == ApprovalConfirmed {
+		r.confirm()
+	}
+	return change(r)
 }
 
 // isHeldAs reports whether the lease that mine was read with still holds.

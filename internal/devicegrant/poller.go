@@ -35,10 +35,9 @@ func (m *Manager) startPoller(id string) {
 	})
 }
 
-// pollNow starts a poller, and polls at once with a lease that was just taken. The
-// channel is closed when that poll is done; it is nil if this process is stopping.
+// pollNow polls at once, with a lease that was just taken. The channel is closed when
+// that poll is done; it is nil if this process is stopping.
 func (m *Manager) pollNow(id string, mine record) (done <-chan struct{}) {
-	m.startPoller(id)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.ctx.Err() != nil {

@@ -83,14 +83,10 @@ func (m *Manager) save(ctx context.Context, id string, mine record) error {
 			if r.Session == mine.Session {
 				return nil // an earlier try was stored, and its answer was lost
 			}
-			if !r.isHeldAs(mine) {
-				return errNotHolder
-			}
-			r.Tokens, r.Session = mine.Tokens, mine.Session
-			if mine.Approval == ApprovalConfirmed {
-				r.confirm()
-			}
-			return nil
+			return r.changeAs(mine, func(r *record) error {
+				r.Tokens, r.Session = mine.Tokens, mine.Session
+				return nil
+			})
 		})
 		if err == nil || isLost(err) || tries == saveTries {
 			return err
