@@ -64,7 +64,7 @@ func randomReply(dice *rand.Rand, storeFails bool) reply {
 	after := time.Duration(dice.Int64N(int64(longestPoll)))
 	switch dice.IntN(12) {
 	case 0:
-		return reply{after: time.Hour, err: pending} // whoever has asked counts as killed
+		return reply{after: time.Hour, err: pending} // as if the process that asked had been killed
 	case 1:
 		return reply{after: after, err: &idp.Error{Status: 503}}
 	case 2:

@@ -149,7 +149,8 @@ func wantKept[T any](t *testing.T, want bool, record T) {
 	}
 }
 
-// A record is decoded once, whoever reads it first, and not for a change either.
+// A record is decoded only for its first reader. Later readers and changes use the
+// decoded one.
 func TestRecordsAreDecodedOnce(t *testing.T) {
 	s := mustNew(t, openFile(t, newPath(t)), newKey)
 	for _, first := range []string{"Get", "Update", "Atomically"} {

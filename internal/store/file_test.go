@@ -13,6 +13,8 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"changebank/internal/testneed"
 )
 
 func TestFile(t *testing.T) {
@@ -202,7 +204,7 @@ func TestFileOpenEmpty(t *testing.T) {
 func TestFileOpenResident(t *testing.T) {
 	const smaps = "/proc/self/smaps"
 	if _, err := os.Stat(smaps); err != nil {
-		t.Skip("only Linux tells")
+		testneed.Missing(t, "There is no "+smaps+", so the memory of a start is not tested.")
 	}
 	path := newPath(t)
 	f := openFile(t, path)

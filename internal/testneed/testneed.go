@@ -1,5 +1,5 @@
-// Package testneed finds the programs that some tests need besides Go, and
-// skips those tests where a program is missing.
+// Package testneed finds what some tests need besides Go, such as programs, and
+// skips those tests where it is missing.
 package testneed
 
 import (
